@@ -1,0 +1,45 @@
+# Everything a newcomer types. `make demo` and `make test` set up .venv on their own; nothing needs root or a compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo install test check format lock image clean
+
+help:            ## what can be typed here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: install    ## a lab cluster, a lab Slack and a page to try everything in
+	@$(BIN)/lockkeeper demo
+
+install: $(VENV)/.installed  ## only set up .venv, with .venv/bin/lockkeeper in it
+
+$(VENV)/.installed: requirements-dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install it, with: sudo apt-get install python3 python3-venv" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "git is missing: install it, with: sudo apt-get install git" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one, with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python3-venv is missing: install it, with: sudo apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: install    ## the whole suite
+	@$(BIN)/python -m pytest
+
+check: install   ## what CI runs: format, lint, types, import contracts, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest
+
+format: install  ## put the code into its one format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: install    ## resolve the dependencies anew, with hashes and without URLs
+	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --extra demo --group dev pyproject.toml -o requirements-dev.txt
+
+clean:           ## remove what make made
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

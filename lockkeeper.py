@@ -1,0 +1,1 @@
+"""The lockkeeper command line: it hands each verb to the package that does it."""
