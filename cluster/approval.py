@@ -1,0 +1,61 @@
+"""A decision on a digest by a person, as a signed statement that a worker can check on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cluster.plan import canonical
+
+
+class SignedWith(StrEnum):
+    """Whose key signed: the bot's own (a click that it checked) or the person's SSH key (the command line)."""
+
+    BOT = "bot"
+    SSH = "ssh"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is signed. Changing any word of it breaks the signature."""
+
+    plan_id: str
+    digest: str  # the whole SHA-256 of the plan
+    cluster: str
+    decision: str  # "approve"
+    person: str  # a name in `people:`
+    requester: str
+    at: datetime
+    expires_at: datetime  # bounds the start of the run
+    evidence: (
+        str  # how the right to approve was seen: "approver list", "user group S0… at 14:01 UTC", "SSH key SHA256:…"
+    )
+    operation_id: str
+
+    def signed_bytes(self) -> bytes:
+        """Canonical JSON; times in UTC, ISO 8601."""
+        return canonical(
+            {
+                "what": "lockkeeper approval v1",
+                "plan_id": self.plan_id,
+                "digest": self.digest,
+                "cluster": self.cluster,
+                "decision": self.decision,
+                "person": self.person,
+                "requester": self.requester,
+                "at": self.at.isoformat(),
+                "expires_at": self.expires_at.isoformat(),
+                "evidence": self.evidence,
+                "operation_id": self.operation_id,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A statement and its signature: base64 (bot, Ed25519 over signed_bytes) or an armored SSH signature."""
+
+    statement: Statement
+    signed_with: SignedWith
+    signature: str

@@ -1,0 +1,58 @@
+"""What happened, in the past tense: one fact each, JSON, appended in the same call that moves the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Happened(StrEnum):
+    """Every kind of event there is."""
+
+    PLAN_REQUESTED = "plan-requested"
+    REQUEST_REFUSED = "request-refused"
+    PLAN_PROPOSED = "plan-proposed"
+    PLAN_APPROVED = "plan-approved"
+    PLAN_REJECTED = "plan-rejected"
+    PLAN_EXPIRED = "plan-expired"
+    PLAN_VOIDED = "plan-voided"
+    OPERATION_STARTED = "operation-started"
+    DRIVER_TOOK_OVER = "driver-took-over"
+    PAUSE_ASKED = "pause-asked"
+    CANCEL_ASKED = "cancel-asked"
+    RESUME_ASKED = "resume-asked"
+    RETRY_ASKED = "retry-asked"
+    OPERATION_PARKED = "operation-parked"
+    OPERATION_RESUMED = "operation-resumed"
+    OPERATION_BLOCKED = "operation-blocked"
+    OPERATION_CANCELLING = "operation-cancelling"
+    OPERATION_CANCELLED = "operation-cancelled"
+    OPERATION_COMPLETED = "operation-completed"
+    STEP_STARTED = "step-started"
+    STEP_WAITED = "step-waited"  # an expected wait, said once: what for
+    STEP_FINISHED = "step-finished"
+    STEP_FAILED = "step-failed"
+    NODE_UNCORDONED = "node-uncordoned"  # given back after a failed drain
+    NODE_FINISHED = "node-finished"
+    NODE_SKIPPED = "node-skipped"
+    NODE_JOINED = "node-joined"  # seen, not touched
+    LOCK_RELEASED = "lock-released"
+    SURVEY_FINISHED = "survey-finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact; `sentence` is fit for the thread, `facts` are its parts for programs."""
+
+    kind: Happened
+    at: datetime
+    cluster: str
+    sentence: str
+    plan_id: str = ""
+    operation_id: str = ""
+    node: str = ""
+    step: str = ""  # "0/workers/drain": hop/phase/verb
+    attempt: int = 0
+    person: str = ""
+    facts: dict[str, str] = field(default_factory=dict)

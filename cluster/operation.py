@@ -1,0 +1,120 @@
+"""One run of one approved plan: its state, one row per node, and the only moves they may make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cluster.errors import StaleMove
+from cluster.findings import Finding
+
+
+class OperationState(StrEnum):
+    """Nothing ends as "failed" by itself: what cannot go on is blocked, and a person chooses."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PARKED = "parked"
+    BLOCKED = "blocked"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+
+
+_S = OperationState
+OPERATION_MOVES = frozenset(
+    {
+        (_S.SCHEDULED, _S.RUNNING),
+        (_S.SCHEDULED, _S.PARKED),
+        (_S.SCHEDULED, _S.BLOCKED),
+        (_S.SCHEDULED, _S.CANCELLING),
+        (_S.RUNNING, _S.PARKED),
+        (_S.PARKED, _S.RUNNING),
+        (_S.RUNNING, _S.BLOCKED),
+        (_S.BLOCKED, _S.RUNNING),
+        (_S.PARKED, _S.BLOCKED),
+        (_S.BLOCKED, _S.PARKED),
+        (_S.RUNNING, _S.CANCELLING),
+        (_S.PARKED, _S.CANCELLING),
+        (_S.BLOCKED, _S.CANCELLING),
+        (_S.CANCELLING, _S.BLOCKED),
+        (_S.CANCELLING, _S.CANCELLED),
+        (_S.RUNNING, _S.COMPLETED),
+    }
+)
+ENDED = frozenset({OperationState.CANCELLED, OperationState.COMPLETED})
+
+
+class RowState(StrEnum):
+    """Where a node stands in its step."""
+
+    WAITING = "waiting"  # the step at `position` has not been started in this attempt
+    STARTED = "started"  # an attempt is in hand
+    BLOCKED = "blocked"  # it failed; a person chooses
+    FINISHED = "finished"  # the whole itinerary is behind it
+    SKIPPED = "skipped"  # not touched, with a reason (left the cluster)
+
+
+class Wish(StrEnum):
+    """What a person asked of a running operation; the driver carries it out after the nodes in hand."""
+
+    NONE = ""
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node's place on its way: `position` is an index into cluster.procedure.itinerary()."""
+
+    node: str
+    position: int = 0
+    attempt: int = 1
+    state: RowState = RowState.WAITING
+    note: str = ""  # what the step waits for or was blocked by, in words
+    finding: Finding | None = None
+    started_at: datetime | None = None  # of the step in hand
+    cordoned_by_us: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One run; `fence` is the one of its last driver."""
+
+    id: str  # op-xxxxxxxx
+    plan_id: str
+    digest: str
+    cluster: str
+    state: OperationState
+    created_at: datetime
+    approved_by: str
+    rows: tuple[NodeRow, ...]
+    reason: str = ""  # why it is parked or blocked
+    wish: Wish = Wish.NONE
+    wished_by: str = ""
+    fence: int = 0
+    ended_at: datetime | None = None
+
+    def row(self, node: str) -> NodeRow:
+        return next(r for r in self.rows if r.node == node)
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+def check_operation_move(old: OperationState, new: OperationState) -> None:
+    """Raises StaleMove for a move that OPERATION_MOVES does not list."""
+    if (old, new) not in OPERATION_MOVES:
+        raise StaleMove(f"An operation that is {old} cannot become {new}; look at it again with `status`.")
+
+
+def attempt_id(operation_id: str, node_index: int, position: int, attempt: int) -> str:
+    """The name under which a remote command starts at most once; charset [A-Za-z0-9-], at most 80 characters."""
+    return f"{operation_id}-n{node_index}-s{position}-a{attempt}"
+
+
+def finished(rows: Iterable[NodeRow]) -> int:
+    return sum(1 for r in rows if r.state in {RowState.FINISHED, RowState.SKIPPED})

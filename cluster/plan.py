@@ -1,0 +1,179 @@
+"""The upgrade plan: what is asked for. Its digest is what people approve and what runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from cluster.errors import StaleMove
+from cluster.findings import Findings
+from cluster.report import ClusterIdentity
+from cluster.versions import KubeVersion, PackageVersion
+
+
+class Role(StrEnum):
+    """A node's part in kubeadm's order."""
+
+    FIRST_CONTROL_PLANE = "first-control-plane"
+    CONTROL_PLANE = "control-plane"
+    WORKER = "worker"
+
+
+class PlanKind(StrEnum):
+    """`revert` puts a hand-edited control plane back to the version that kubeadm-config declares."""
+
+    UPGRADE = "upgrade"
+    REVERT = "revert"
+
+
+class PlanStatus(StrEnum):
+    """Where a plan stands; see `PLAN_MOVES`."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+PLAN_MOVES = frozenset(
+    (PlanStatus.PROPOSED, to) for to in (PlanStatus.APPROVED, PlanStatus.REJECTED, PlanStatus.EXPIRED, PlanStatus.VOID)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One minor (or patch) step, with the exact packages that the machines' source offers."""
+
+    target: KubeVersion
+    kubeadm: PackageVersion
+    kubelet: PackageVersion
+    kubectl: PackageVersion
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNode:
+    """One machine of the plan; the UID tells a rebuilt node from the one that was seen."""
+
+    name: str
+    uid: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPool:
+    """Nodes that move under one limit; the control plane is the pool `control-plane`."""
+
+    name: str
+    max_unavailable: int
+    nodes: tuple[PlanNode, ...]
+
+
+class DrainMode(StrEnum):
+    """Whether a patch restarts the kubelet in place (`minor-only`) or drains first as well (`always`)."""
+
+    ALWAYS = "always"
+    MINOR_ONLY = "minor-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the plan is carried out; part of the intent, so part of the digest. Times in seconds."""
+
+    drain: DrainMode = DrainMode.ALWAYS
+    drain_timeout: int = 900
+    delete_emptydir: bool = False
+    delete_unmanaged: bool = False
+    without_snapshot: bool = False  # consent to go on where no etcdctl can be found
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradePlan:
+    """The intent. Whatever is in here is in the digest; live state, order and estimates are beside it."""
+
+    kind: PlanKind
+    identity: ClusterIdentity
+    hops: tuple[Hop, ...]
+    pools: tuple[PlanPool, ...]
+    options: Options
+    accepted: tuple[str, ...] = ()  # codes of warnings that the approval covers
+    schema: int = 1
+
+    @property
+    def cluster(self) -> str:
+        return self.identity.name
+
+    @property
+    def target(self) -> KubeVersion:
+        return self.hops[-1].target
+
+    @property
+    def nodes(self) -> tuple[PlanNode, ...]:
+        return tuple(n for pool in self.pools for n in pool.nodes)
+
+    def node(self, name: str) -> PlanNode | None:
+        return next((n for n in self.nodes if n.name == name), None)
+
+    def pool_of(self, name: str) -> PlanPool:
+        return next(p for p in self.pools if any(n.name == name for n in p.nodes))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex, over the canonical JSON (sorted keys, no spaces, UTF-8)."""
+        return hashlib.sha256(canonical(_PLAN.dump_python(self, mode="json"))).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What was seen when the plan was drafted; a foreign change is measured against it."""
+
+    api_servers: tuple[tuple[str, str], ...]  # node → version
+    kubelets: tuple[tuple[str, str], ...]
+    declared: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A plan with everything beside it: who asked, where, until when, what was found."""
+
+    id: str  # p-xxxxxxxx
+    plan: UpgradePlan
+    digest: str
+    status: PlanStatus
+    requester: str  # a person's name as in `people:`
+    requested_at: datetime
+    expires_at: datetime
+    findings: Findings
+    basis: Basis
+    channel: str = ""  # where it may be decided; "" when asked for on the command line
+    estimate: tuple[int, int] = (0, 0)  # seconds, shortest and longest
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    reason: str = ""  # why it was rejected, expired or void
+    request_id: str = ""
+
+    @property
+    def token(self) -> str:
+        """What a button carries: `plan-id:digest8`."""
+        return f"{self.id}:{self.digest[:8]}"
+
+
+def check_plan_move(old: PlanStatus, new: PlanStatus) -> None:
+    """Raises StaleMove for a move that PLAN_MOVES does not list."""
+    if (old, new) not in PLAN_MOVES:
+        raise StaleMove(f"A plan that is {old} cannot become {new}; look at it again with `status`.")
+
+
+def canonical(value: Any) -> bytes:
+    """The one byte form of a JSON value that digests and signatures are made over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+_PLAN = TypeAdapter(UpgradePlan)

@@ -1,0 +1,129 @@
+"""The order of an upgrade as data: which node takes which step in which stage; read `STAGES` first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cluster.plan import PlanKind, PlanNode, Role, UpgradePlan
+
+
+class Phase(StrEnum):
+    """A stage of a hop; no node enters one before every node has left the ones before."""
+
+    PREPARE = "prepare"
+    CONTROL_PLANE = "control-plane"
+    CONTROL_PLANE_KUBELETS = "control-plane-kubelets"
+    WORKERS = "workers"
+    AFTER = "after"
+
+
+class Verb(StrEnum):
+    """One step on one node."""
+
+    HOLD = "hold"
+    FETCH = "fetch"
+    PULL_IMAGES = "pull-images"
+    SNAPSHOT_ETCD = "snapshot-etcd"
+    SET_SOURCE = "set-source"
+    INSTALL_KUBEADM = "install-kubeadm"
+    PLAN = "plan"
+    APPLY = "apply"
+    UPGRADE_NODE = "upgrade-node"
+    VERIFY_CONTROL_PLANE = "verify-control-plane"
+    CORDON = "cordon"
+    DRAIN = "drain"
+    INSTALL_KUBELET = "install-kubelet"
+    RESTART_KUBELET = "restart-kubelet"
+    VERIFY_NODE = "verify-node"
+    SMOKE_TEST = "smoke-test"
+    UNCORDON = "uncordon"
+    UNHOLD = "unhold"
+    REVERT = "revert"
+
+
+DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
+    Verb.HOLD: "holding packages",
+    Verb.FETCH: "fetching packages",
+    Verb.PULL_IMAGES: "pulling images",
+    Verb.SNAPSHOT_ETCD: "taking an etcd snapshot",
+    Verb.SET_SOURCE: "switching the package source",
+    Verb.INSTALL_KUBEADM: "installing kubeadm",
+    Verb.PLAN: "checking with kubeadm upgrade plan",
+    Verb.APPLY: "running kubeadm upgrade apply",
+    Verb.UPGRADE_NODE: "running kubeadm upgrade node",
+    Verb.VERIFY_CONTROL_PLANE: "checking its control plane",
+    Verb.CORDON: "cordoning",
+    Verb.DRAIN: "draining",
+    Verb.INSTALL_KUBELET: "installing kubelet and kubectl",
+    Verb.RESTART_KUBELET: "restarting the kubelet",
+    Verb.VERIFY_NODE: "checking the node",
+    Verb.SMOKE_TEST: "running a smoke pod",
+    Verb.UNCORDON: "uncordoning",
+    Verb.UNHOLD: "restoring package holds",
+    Verb.REVERT: "putting the control plane back to its declared version",
+}
+
+_PREPARE = (Verb.HOLD, Verb.FETCH, Verb.PULL_IMAGES)
+_KUBELET = (
+    Verb.CORDON,
+    Verb.DRAIN,
+    Verb.INSTALL_KUBELET,
+    Verb.RESTART_KUBELET,
+    Verb.VERIFY_NODE,
+    Verb.SMOKE_TEST,
+    Verb.UNCORDON,
+)
+_NEW_KUBEADM = (Verb.SET_SOURCE, Verb.INSTALL_KUBEADM)
+
+# (phase, role) → what a node of that role does in that phase of a hop
+STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
+    (Phase.PREPARE, Role.FIRST_CONTROL_PLANE): (*_PREPARE, Verb.SNAPSHOT_ETCD),
+    (Phase.PREPARE, Role.CONTROL_PLANE): _PREPARE,
+    (Phase.PREPARE, Role.WORKER): _PREPARE,
+    (Phase.CONTROL_PLANE, Role.FIRST_CONTROL_PLANE): (
+        *_NEW_KUBEADM,
+        Verb.PLAN,
+        Verb.APPLY,
+        Verb.VERIFY_CONTROL_PLANE,
+    ),
+    (Phase.CONTROL_PLANE, Role.CONTROL_PLANE): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, Verb.VERIFY_CONTROL_PLANE),
+    (Phase.CONTROL_PLANE_KUBELETS, Role.FIRST_CONTROL_PLANE): _KUBELET,
+    (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): _KUBELET,
+    (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
+}
+_HOP_PHASES = (Phase.PREPARE, Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS, Phase.WORKERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of one node's way: `hop` counts from 0; steps of one (hop, phase) form a stage."""
+
+    hop: int
+    phase: Phase
+    verb: Verb
+
+    @property
+    def stage(self) -> tuple[int, int]:
+        return self.hop, tuple(Phase).index(self.phase)
+
+
+def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
+    """Every step of this node, in order, over all hops; an index into it is a node row's position."""
+    if plan.kind is PlanKind.REVERT:
+        if node.role is Role.WORKER:
+            return ()
+        verbs = (Verb.HOLD, Verb.REVERT, Verb.VERIFY_CONTROL_PLANE)
+        return (*(Step(0, Phase.CONTROL_PLANE, v) for v in verbs), Step(0, Phase.AFTER, Verb.UNHOLD))
+    steps = [
+        Step(hop, phase, verb)
+        for hop in range(len(plan.hops))
+        for phase in _HOP_PHASES
+        for verb in STAGES.get((phase, node.role), ())
+    ]
+    return (*steps, Step(len(plan.hops) - 1, Phase.AFTER, Verb.UNHOLD))
+
+
+def disturbs(verb: Verb) -> bool:
+    """Whether a node is away from its work from this step on, until it is uncordoned."""
+    return verb in _KUBELET

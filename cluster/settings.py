@@ -1,0 +1,294 @@
+"""lockkeeper.yaml: read once, at start; a wrong file is refused with every mistake in it, each with its path."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cluster.errors import InvalidConfig, UnknownThing
+from cluster.plan import DrainMode
+
+CONFIG_ENV = "LOCKKEEPER_CONFIG"
+DEFAULT_PATH = Path("lockkeeper.yaml")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("must be 1 to 40 of a-z, 0-9 and -, starting and ending with a letter or digit")
+    return value
+
+
+def _fingerprint(value: str) -> str:
+    if not _FINGERPRINT.fullmatch(value):
+        raise ValueError(
+            "must be a fingerprint like SHA256:… with 43 characters after the colon; print it on the machine with: "
+            "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+        )
+    return value
+
+
+def _how_many(value: int | str) -> int | str:
+    if isinstance(value, int) and value >= 1:
+        return value
+    if isinstance(value, str) and _PERCENT.fullmatch(value) and value != "0%":
+        return value
+    raise ValueError("must be a whole number of at least 1, or a percentage like 10%")
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+HowMany = Annotated[int | str, AfterValidator(_how_many)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Secret(_Model):
+    """A secret by reference: the name of an environment variable, or of a file; never the value itself."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("name exactly one of `env` and `file`")
+        return self
+
+    def read(self) -> str:
+        """The value without surrounding white space; raises InvalidConfig where it is not there."""
+        if self.env is not None:
+            value = os.environ.get(self.env, "").strip()
+            if not value:
+                raise InvalidConfig(f"The environment variable {self.env} is empty: set it, or name a `file` instead.")
+            return value
+        path = self.file or Path()
+        try:
+            value = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InvalidConfig(
+                f"The secret file {path} cannot be read ({error.strerror}): check its path and mode."
+            ) from error
+        if not value:
+            raise InvalidConfig(f"The secret file {path} is empty: write the secret into it.")
+        return value
+
+
+class Machine(_Model):
+    """How to reach one node over SSH; its name in the file is the node's name in the cluster."""
+
+    address: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: str = "lockkeeper"
+    key_file: Path
+    host_key: Fingerprint
+    node_script: str = "/usr/local/sbin/lockkeeper-node"
+    sudo: bool = True
+
+
+class Pool(_Model):
+    """Worker nodes that are upgraded under one limit."""
+
+    selector: str  # labels, as kubectl's -l takes them: "a=b,c!=d,e"
+    max_unavailable: HowMany = 1
+
+    def limit(self, size: int) -> int:
+        """How many of `size` nodes may be away at once; at least 1."""
+        if isinstance(self.max_unavailable, int):
+            return self.max_unavailable
+        return max(1, size * int(self.max_unavailable.rstrip("%")) // 100)
+
+
+class Defaults(_Model):
+    """What a plan's options are unless the plan says otherwise."""
+
+    drain: DrainMode = DrainMode.ALWAYS
+    drain_timeout: Annotated[int, Field(ge=10, le=86_400)] = 900
+    delete_emptydir: bool = False
+    delete_unmanaged: bool = False
+
+
+class Cluster(_Model):
+    """One cluster: how to reach its API and its machines."""
+
+    kubeconfig: Path | None = None
+    in_cluster: bool = False
+    context: str | None = None
+    relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
+    channel: str | None = None  # Slack channel id where plans and runs of this cluster go
+    smoke_image: str | None = None  # default: the pause image that the cluster's kubeadm pulls
+    machines: Annotated[dict[str, Machine], Field(min_length=1)]
+    pools: dict[Name, Pool] = {}
+    defaults: Defaults = Defaults()
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if (self.kubeconfig is None) == (not self.in_cluster):
+            raise ValueError("name exactly one of `kubeconfig: PATH` and `in_cluster: true`")
+        return self
+
+
+class Person(_Model):
+    """One human being: the same person whether they click in Slack or sign on a terminal."""
+
+    slack: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,}$")] | None = None
+    ssh_keys: tuple[str, ...] = ()  # lines as in authorized_keys: "ssh-ed25519 AAAA… comment"
+    logins: tuple[str, ...] = ()  # local login names, so that the command line knows who types
+
+
+class Approvals(_Model):
+    """Who may approve; an empty list is refused at start, nobody is ever approver by default."""
+
+    approvers: tuple[Name, ...] = ()
+    user_groups: tuple[Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,}$")], ...] = ()
+    expire_after: Seconds = 3600
+    signing_key: Secret | None = None  # the bot's Ed25519 private key (OpenSSH or PEM); only the bot has it
+    public_key: str | None = None  # its public half, "ssh-ed25519 AAAA…"; what workers verify with
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.approvers and not self.user_groups:
+            raise ValueError("name at least one of `approvers` and `user_groups`: without them nobody could approve")
+        return self
+
+
+class Slack(_Model):
+    """How the bot speaks with Slack."""
+
+    mode: Literal["socket", "http"] = "socket"
+    bot_token: Secret
+    app_token: Secret | None = None
+    signing_secret: Secret | None = None
+    team_id: Annotated[str, Field(pattern=r"^[TE][A-Z0-9]{2,}$")]
+    command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/k8s"
+    api_url: str = "https://slack.com/api/"
+    http_port: Annotated[int, Field(ge=1, le=65535)] = 3000
+    default_channel: str | None = None
+
+    @model_validator(mode="after")
+    def _enough_for_its_mode(self) -> Self:
+        if self.mode == "socket" and self.app_token is None:
+            raise ValueError("`mode: socket` needs `app_token` (xapp-…, with connections:write)")
+        if self.mode == "http" and self.signing_secret is None:
+            raise ValueError("`mode: http` needs `signing_secret`: without it anybody could post commands")
+        if not self.api_url.startswith("https://") and not re.match(
+            r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]", self.api_url
+        ):
+            raise ValueError("`api_url` must be https, or http on this host: the token is sent there")
+        return self
+
+
+class Waits(_Model):
+    """Every wait of the product, in seconds, with its real default; the demo shortens them openly."""
+
+    poll: Seconds = 2.0  # between two looks at a remote command
+    eviction_retry: Seconds = 5.0  # after a PDB's refusal, as kubectl does
+    stable: Seconds = 30.0  # how long a restarted kubelet must stay up
+    node_ready: Seconds = 300.0  # from a restart to Ready with a fresh lease
+    control_plane: Seconds = 600.0  # how long the API may stay unreadable in our own control-plane step
+    smoke: Seconds = 120.0
+    remote_step: Seconds = 3600.0  # after this a remote command is reported as stuck; it is never killed
+    survey_fresh: Seconds = 600.0  # a plan demands a survey not older than this
+    slack_edit: Annotated[float, Field(ge=0.2)] = 3.0  # between two edits of one message
+
+
+class Redis(_Model):
+    """Where the state lives; the URL comes from REDIS_URL unless it is named here."""
+
+    url: Secret = Secret(env="REDIS_URL")
+
+
+class Settings(_Model):
+    """The whole file."""
+
+    installation: Name = "lockkeeper"  # the name under which this installation locks clusters
+    clusters: Annotated[dict[Name, Cluster], Field(min_length=1)]
+    people: dict[Name, Person] = {}
+    approvals: Approvals
+    slack: Slack | None = None
+    redis: Redis = Redis()
+    waits: Waits = Waits()
+
+    @model_validator(mode="after")
+    def _references_hold(self) -> Self:
+        unknown = [p for p in self.approvals.approvers if p not in self.people]
+        if unknown:
+            raise ValueError(f"`approvals.approvers` names {', '.join(unknown)}, who is not in `people`")
+        if self.slack is not None:
+            lost = [n for n, c in self.clusters.items() if c.channel is None and self.slack.default_channel is None]
+            if lost:
+                raise ValueError(
+                    f"no Slack channel for {', '.join(lost)}: name `channel` there, or `slack.default_channel`"
+                )
+        ids = [p.slack for p in self.people.values() if p.slack]
+        if doubled := {i for i in ids if ids.count(i) > 1}:
+            raise ValueError(
+                f"`people` gives {', '.join(sorted(doubled))} to two persons; four eyes need one name each"
+            )
+        return self
+
+    def cluster(self, name: str | None) -> tuple[str, Cluster]:
+        """The named cluster, or the only one; raises UnknownThing with the names that exist."""
+        names = ", ".join(f"`{n}`" for n in self.clusters)
+        if name is None:
+            if len(self.clusters) == 1:
+                return next(iter(self.clusters.items()))
+            raise UnknownThing(f"There are {len(self.clusters)} clusters: name one of {names}.")
+        if name not in self.clusters:
+            raise UnknownThing(f"There is no cluster `{name[:40]}` in the configuration: name one of {names}.")
+        return name, self.clusters[name]
+
+    def person_of_slack(self, user_id: str) -> str | None:
+        return next((n for n, p in self.people.items() if p.slack == user_id), None)
+
+    def channel(self, cluster: str) -> str | None:
+        own = self.clusters[cluster].channel
+        return own or (self.slack.default_channel if self.slack else None)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and check the file; raises InvalidConfig that lists every mistake with its path."""
+    path = path or Path(os.environ.get(CONFIG_ENV, DEFAULT_PATH))
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidConfig(
+            f"The configuration {path} cannot be read ({error.strerror}): name it with --config."
+        ) from error
+    except yaml.YAMLError as error:
+        raise InvalidConfig(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    return parse_settings(data, str(path))
+
+
+def parse_settings(data: Any, source: str = "lockkeeper.yaml") -> Settings:
+    """Check a parsed file; `source` names it in errors."""
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        lines = [f"  {_path(e['loc'])}: {_words(e)}" for e in error.errors(include_url=False)]
+        plural = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+        raise InvalidConfig(f"{source} has {plural}; correct it and start again:\n" + "\n".join(lines)) from error
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    parts = [str(p) for p in location if p not in {"int", "str"} and not str(p).startswith("function-")]
+    return ".".join(parts) or "(top level)"
+
+
+def _words(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "extra_forbidden":
+        return "is not a setting that we know; check its spelling"
+    return message[:1].lower() + message[1:]
