@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from cluster.errors import StaleMove
 from cluster.findings import Finding
+from cluster.plan import PlanRecord
+from cluster.procedure import itinerary
 
 
 class OperationState(StrEnum):
@@ -118,3 +120,18 @@ def attempt_id(operation_id: str, node_index: int, position: int, attempt: int) 
 
 def finished(rows: Iterable[NodeRow]) -> int:
     return sum(1 for r in rows if r.state in {RowState.FINISHED, RowState.SKIPPED})
+
+
+def schedule(record: PlanRecord, *, operation_id: str, approved_by: str, now: datetime) -> Operation:
+    """The operation that an approval of this plan creates: every node waits at its first step."""
+    rows = tuple(NodeRow(node.name) for node in record.plan.nodes if itinerary(record.plan, node))
+    return Operation(
+        id=operation_id,
+        plan_id=record.id,
+        digest=record.digest,
+        cluster=record.plan.cluster,
+        state=OperationState.SCHEDULED,
+        created_at=now,
+        approved_by=approved_by,
+        rows=rows,
+    )

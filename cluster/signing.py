@@ -6,6 +6,8 @@ import base64
 import binascii
 import hashlib
 import struct
+import subprocess
+from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -55,6 +57,24 @@ def fingerprint(line: str) -> str:
 def sign_as_bot(statement: Statement, key: ed25519.Ed25519PrivateKey) -> Approval:
     signature = base64.b64encode(key.sign(statement.signed_bytes())).decode()
     return Approval(statement, SignedWith.BOT, signature)
+
+
+def sign_with_ssh(statement: Statement, key_file: Path) -> Approval:
+    """Sign with a person's SSH key through `ssh-keygen -Y sign`, which also speaks to agents and hardware keys.
+
+    `key_file` is the private key, or the public one of a key that the agent holds. Raises InvalidConfig.
+    """
+    command = ["ssh-keygen", "-Y", "sign", "-q", "-n", SSH_NAMESPACE, "-f", str(key_file)]
+    try:
+        done = subprocess.run(command, input=statement.signed_bytes(), capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise InvalidConfig("ssh-keygen is missing: install it, with: sudo apt-get install openssh-client") from error
+    if done.returncode != 0:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise InvalidConfig(
+            f"ssh-keygen could not sign with {key_file}: {reason[-1] if reason else 'no reason given'}."
+        )
+    return Approval(statement, SignedWith.SSH, done.stdout.decode())
 
 
 def is_genuine(approval: Approval, *, bot_key: str | None, person_keys: tuple[str, ...]) -> bool:

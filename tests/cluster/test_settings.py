@@ -1,0 +1,141 @@
+"""lockkeeper.yaml: a wrong file is refused at start, with every mistake in it, each with its path."""
+
+import copy
+import re
+
+import pytest
+
+from cluster.errors import InvalidConfig, UnknownThing
+from cluster.settings import load_settings, parse_settings
+
+GOOD = {
+    "clusters": {
+        "prod": {
+            "kubeconfig": "/etc/lockkeeper/prod.kubeconfig",
+            "channel": "C0OPS",
+            "machines": {
+                "cp1": {"address": "10.0.0.11", "key_file": "/etc/lockkeeper/id", "host_key": "SHA256:" + "a" * 43},
+            },
+            "pools": {"workers": {"selector": "role=worker", "max_unavailable": "10%"}},
+        }
+    },
+    "people": {"ada": {"slack": "U0ADA"}, "grace": {"slack": "U0GRACE", "ssh_keys": ["ssh-ed25519 AAAA grace"]}},
+    "approvals": {"approvers": ["grace"]},
+    "slack": {
+        "bot_token": {"env": "SLACK_BOT_TOKEN"},
+        "app_token": {"env": "SLACK_APP_TOKEN"},
+        "team_id": "T0TEAM",
+    },
+}
+
+
+def changed(path, value):
+    data = copy.deepcopy(GOOD)
+    place = data
+    *way, last = path.split(".")
+    for part in way:
+        place = place.setdefault(part, {})
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return data
+
+
+def test_a_good_file_is_read():
+    """Defaults fill what the file leaves out."""
+    settings = parse_settings(GOOD)
+    name, cluster = settings.cluster(None)
+    assert name == "prod"
+    assert cluster.machines["cp1"].port == 22
+    assert cluster.pools["workers"].limit(45) == 4
+    assert settings.waits.poll == 2.0
+    assert settings.channel("prod") == "C0OPS"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (
+            "clusters.prod.machines.cp1.host_key",
+            "SHA256:short",
+            "clusters.prod.machines.cp1.host_key: must be a fingerprint",
+        ),
+        ("clusters.prod.machines.cp1.host_key", None, "clusters.prod.machines.cp1.host_key: is missing"),
+        ("clusters.prod.machines.cp1.adress", "x", "clusters.prod.machines.cp1.adress: is not a setting that we know"),
+        (
+            "clusters.prod.pools.workers.max_unavailable",
+            0,
+            "clusters.prod.pools.workers.max_unavailable: must be a whole",
+        ),
+        (
+            "clusters.prod.pools.workers.max_unavailable",
+            "0%",
+            "clusters.prod.pools.workers.max_unavailable: must be a whole",
+        ),
+        ("clusters.prod.kubeconfig", None, "clusters.prod: name exactly one of `kubeconfig"),
+        ("clusters.prod.machines", {}, "clusters.prod.machines: "),
+        ("clusters", {}, "clusters: "),
+        ("approvals", {"approvers": []}, "approvals: name at least one"),
+        ("approvals.approvers", ["linus"], "names linus, who is not in `people`"),
+        ("people.ada.slack", "U0GRACE", "gives U0GRACE to two persons"),
+        ("slack.app_token", None, "slack: `mode: socket` needs `app_token`"),
+        ("slack.mode", "http", "slack: `mode: http` needs `signing_secret`"),
+        ("slack.api_url", "http://example.com/api/", "slack: `api_url` must be https"),
+        ("slack.bot_token", {"env": "A", "file": "/b"}, "slack.bot_token: name exactly one of `env` and `file`"),
+        ("slack.bot_token", "xoxb-in-the-file", "slack.bot_token: "),
+        ("clusters.prod.channel", None, "no Slack channel for prod"),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(path, value, words):
+    """Each mistake says where it is and what is wanted there."""
+    with pytest.raises(InvalidConfig, match=re.escape(words)):
+        parse_settings(changed(path, value))
+
+
+def test_every_mistake_is_listed_at_once():
+    """Nobody likes to correct a file one error at a time."""
+    data = changed("clusters.prod.machines.cp1.port", 70000)
+    data["clusters"]["prod"]["machines"]["cp1"]["host_key"] = "nonsense"
+    data["approvals"] = {}
+    with pytest.raises(InvalidConfig) as caught:
+        parse_settings(data)
+    text = str(caught.value)
+    assert text.startswith("lockkeeper.yaml has 3 mistakes")
+    assert all(word in text for word in ("cp1.port", "cp1.host_key", "approvals:"))
+
+
+def test_a_missing_file_and_a_file_that_is_not_yaml_are_said(tmp_path):
+    """Both name the file."""
+    with pytest.raises(InvalidConfig, match=r"nowhere\.yaml cannot be read"):
+        load_settings(tmp_path / "nowhere.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("clusters: [unclosed")
+    with pytest.raises(InvalidConfig, match=r"bad\.yaml is not YAML"):
+        load_settings(bad)
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("")
+    with pytest.raises(InvalidConfig, match=r"empty\.yaml has a mistake"):
+        load_settings(empty)
+
+
+def test_a_secret_is_read_from_its_place_and_its_absence_is_said(monkeypatch, tmp_path):
+    """Secrets come from the environment or a file; an empty one is refused with what to do."""
+    settings = parse_settings(GOOD)
+    monkeypatch.setenv("SLACK_BOT_TOKEN", " xoxb-1 \n")
+    assert settings.slack is not None
+    assert settings.slack.bot_token.read() == "xoxb-1"
+    monkeypatch.delenv("SLACK_BOT_TOKEN")
+    with pytest.raises(InvalidConfig, match="SLACK_BOT_TOKEN is empty"):
+        settings.slack.bot_token.read()
+    from_file = parse_settings(changed("slack.bot_token", {"file": str(tmp_path / "token")}))
+    assert from_file.slack is not None
+    with pytest.raises(InvalidConfig, match="cannot be read"):
+        from_file.slack.bot_token.read()
+
+
+def test_an_unknown_cluster_is_answered_with_those_that_exist():
+    """The answer to a wrong name is the list of right ones."""
+    settings = parse_settings(GOOD)
+    with pytest.raises(UnknownThing, match=r"no cluster `staging`.*`prod`"):
+        settings.cluster("staging")
