@@ -1,0 +1,144 @@
+"""What people type, read once: text in, one frozen command out, or a sentence that says what to type instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from bot.text import clean
+from cluster.errors import InvalidVersion, LockkeeperError
+from cluster.versions import Target, parse_target
+
+_MENTION = re.compile(r"<@[UW][A-Z0-9]+(\|[^>]*)?>")
+
+
+class NotUnderstood(LockkeeperError):  # noqa: N818 - the errors of this project read as facts
+    """The typed words are no command; the text says which one is nearest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """`help`, or nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What runs where."""
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Draft an upgrade to this version."""
+
+    target: Target
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is proposed and what runs."""
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop after the nodes in hand."""
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with what was paused or blocked."""
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Finish the nodes in hand, then end."""
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Begin a new attempt on one blocked node, or on all of them."""
+
+    words: tuple[str, ...] = ()  # `[node] [cluster]`: which is which is seen against the settings
+
+
+Command = Help | Versions | Plan | Status | Pause | Resume | Cancel | Retry
+
+_ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
+    "versions": Versions,
+    "status": Status,
+    "pause": Pause,
+    "resume": Resume,
+    "cancel": Cancel,
+}
+WORDS = ("help", "plan", "retry", *_ONE_CLUSTER)
+
+HELP: tuple[tuple[str, str], ...] = (
+    ("versions [cluster]", "what runs where: API servers, control plane, kubelets, add-ons"),
+    ("plan <version> [cluster]", "draft an upgrade to a version like v1.35.4, or v1.35 for its newest patch"),
+    ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
+    ("pause [cluster]", "stop after the nodes in hand"),
+    ("resume [cluster]", "go on"),
+    ("cancel [cluster]", "finish the nodes in hand, then end"),
+    ("retry [node] [cluster]", "try a blocked node again"),
+    ("help", "this list"),
+)
+
+
+def parse_command(text: str, command: str = "/k8s") -> Command:
+    """Read what follows the slash command; raises NotUnderstood with one sentence."""
+    words = text.split()
+    if not words:
+        return Help()
+    word, rest = words[0].lower(), tuple(words[1:])
+    if word == "help":
+        return Help()
+    if word == "plan":
+        return _parse_plan(rest, command)
+    if word == "retry":
+        _at_most(rest, 2, f"{command} retry [node] [cluster]")
+        return Retry(rest)
+    if word in _ONE_CLUSTER:
+        _at_most(rest, 1, f"{command} {word} [cluster]")
+        return _ONE_CLUSTER[word](rest[0] if rest else None)
+    raise NotUnderstood(_nearest(words[0], command))
+
+
+def parse_mention(text: str, command: str = "/k8s") -> Command:
+    """Read a message that mentions the bot: whatever stands after the mention."""
+    rest = _MENTION.sub(" ", text).strip()
+    return parse_command(rest.removeprefix(command).strip(), command)
+
+
+def _parse_plan(rest: tuple[str, ...], command: str) -> Plan:
+    usage = f"{command} plan <version> [cluster]"
+    if not rest:
+        raise NotUnderstood(f"Name a version to go to, as in `{command} plan v1.35.4`.")
+    _at_most(rest, 2, usage)
+    try:
+        return Plan(parse_target(rest[0]), rest[1] if len(rest) > 1 else None)
+    except InvalidVersion as error:
+        raise NotUnderstood(str(error)) from error
+
+
+def _at_most(rest: tuple[str, ...], most: int, usage: str) -> None:
+    if len(rest) > most:
+        raise NotUnderstood(f"That is a word too many after `{clean(rest[most - 1], 40)}`: type `{usage}`.")
+
+
+def _nearest(word: str, command: str) -> str:
+    shown = clean(word, 40).replace("`", "?")
+    near = difflib.get_close_matches(word.lower(), WORDS, n=1, cutoff=0.5)
+    if near:
+        return f"There is no command `{shown}`; did you mean `{command} {near[0]}`?"
+    return f"There is no command `{shown}`; type `{command} help` for all of them."
