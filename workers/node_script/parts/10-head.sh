@@ -1,0 +1,44 @@
+#!/bin/sh
+# lockkeeper-node: everything that lockkeeper may do on a machine, as a short list of verbs.
+# Root-owned, and the only line in sudoers: each argument is checked here, whatever the caller says.
+ROOT='@ROOT@'     # empty in production; a laptop's lab renders a folder
+TOOLS='@TOOLS@'   # the whole PATH
+PROTOCOL=1
+
+# Nothing of the caller's environment may steer a tool (PATH, LD_*, APT_CONFIG, KUBECONFIG, …).
+PATH=$TOOLS
+export PATH
+for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
+    case $name in
+        PATH | PWD | OLDPWD | PPID | UID | EUID | SHELLOPTS | BASHOPTS | ROOT | TOOLS | PROTOCOL) ;;
+        *) unset "$name" ;;
+    esac
+done
+unset IFS KUBECONFIG
+LC_ALL=C LANG=C HOME=/root DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+export LC_ALL LANG HOME DEBIAN_FRONTEND NEEDRESTART_MODE
+set -uf   # no file name expansion except where a line asks for it
+umask 077
+case $0 in
+    /*) SELF=$0 ;;
+    */*) SELF=$PWD/$0 ;;
+    *) SELF=$(command -v -- "$0") || SELF=$0 ;;
+esac
+cd / || exit 71
+
+STATE=$ROOT/var/lib/lockkeeper
+JOBS=$STATE/jobs
+MANIFESTS=$ROOT/etc/kubernetes/manifests
+KUBE_TMP=$ROOT/etc/kubernetes/tmp
+CONF=$ROOT/etc/lockkeeper-node.conf
+JOB=           # the folder of the attempt that this process carries out
+ATTEMPT=
+
+# Exit codes, beside those of the tools: 64 wrong argument, 66 something is missing on the machine,
+# 69 no tool for it, 70 a guard refused or a result is not what was asked, 71 the system refused, 78 settings.
+refuse() { # CODE SENTENCE
+    printf 'lockkeeper-node: %s\n' "$2" >&2
+    exit "$1"
+}
+say() { printf '%s\n' "$*"; }
+one_line() { tr '\n\t\r' '   ' | cut -c1-400; }

@@ -1,0 +1,130 @@
+# ---- attempts: each runs once, detached, with its output and exit code in files
+
+boot_id() { cat "$ROOT/proc/sys/kernel/random/boot_id" 2>/dev/null || say unknown; }
+highest_fence() { cat "$STATE/fence" 2>/dev/null || say 0; }
+prepare_state() {
+    mkdir -p "$STATE" "$JOBS" "$STATE/tmp" || refuse 71 "$STATE cannot be written: check the disk and its mount."
+    chmod 0755 "$STATE" "$STATE/tmp"   # apt's own user reads the throw-away lists below
+}
+write_file() { # PATH CONTENT: whole or not at all, also after a power cut
+    printf '%s\n' "$2" >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"
+}
+held() { ! flock -s -n "$1/lock" true 2>/dev/null; }   # shared: two who ask do not disturb each other
+
+# What became of an attempt: ABSENT, RUNNING, DONE n or LOST.
+fate() { # JOB-FOLDER
+    [ -e "$1/started" ] || { say ABSENT; return; }
+    [ -e "$1/rc" ] && { say "DONE $(cat "$1/rc")"; return; }
+    [ "$(sed -n 's/^boot //p' "$1/started")" = "$(boot_id)" ] || { say LOST; return; }
+    [ -e "$1/lock" ] && held "$1" && { say RUNNING; return; }
+    [ -e "$1/rc" ] && { say "DONE $(cat "$1/rc")"; return; }   # it ended between the two looks
+    say LOST
+}
+# A start in hand keeps the gate until its supervisor holds its lock: look again behind the gate before saying LOST.
+settled_fate() { # JOB-FOLDER
+    seen=$(fate "$1")
+    [ "$seen" = LOST ] && [ -e "$STATE/gate" ] && seen=$(flock -w 30 "$STATE/gate" true; fate "$1")
+    say "$seen"
+}
+
+start() { # ID FENCE VERB ARGS…
+    id=$1 fence=$2
+    shift 2
+    prepare_state
+    exec 8>>"$STATE/gate"
+    flock -w 60 8 || refuse 71 "Another start on this machine has not finished within 60 s: try again."
+    known=$(highest_fence)
+    [ "$fence" -ge "$known" ] || { say "FENCED $known"; return; }
+    [ "$fence" -eq "$known" ] || write_file "$STATE/fence" "$fence" || refuse 71 "$STATE/fence cannot be written: check the disk."
+    job=$JOBS/$id
+    seen=$(fate "$job")
+    case $seen in
+        ABSENT) launch "$job" "$id" "$fence" "$@" ;;
+        RUNNING) say ATTACHED ;;
+        *) say "$seen" ;;
+    esac
+}
+
+launch() { # JOB-FOLDER ID FENCE VERB ARGS…
+    job=$1 id=$2 fence=$3
+    shift 3
+    mkdir -p "$job" && : >>"$job/out" && : >>"$job/lock" &&
+        write_file "$job/started" "attempt $id
+fence $fence
+boot $(boot_id)
+at $(date +%s)
+command $*" || refuse 71 "$job cannot be written: check the disk."
+    if [ -d "$ROOT/run/systemd/system" ]; then
+        problem=$(systemd-run --unit="lockkeeper-$id" --property=Type=exec --collect -- /bin/sh "$SELF" supervise "$id" 2>&1 8>&-) && problem=
+    else
+        problem=
+        setsid /bin/sh "$SELF" supervise "$id" </dev/null >/dev/null 2>&1 8>&- &
+    fi
+    if [ -z "$problem" ]; then
+        tries=0
+        while [ ! -e "$job/running" ] && [ "$tries" -lt 300 ]; do
+            sleep 0.05
+            tries=$((tries + 1))
+        done
+    fi
+    [ -e "$job/running" ] && { say STARTED; return; }
+    # Nothing runs yet. Without "started" a supervisor that comes late does nothing, so the id may be used again.
+    (
+        flock -n 9 && [ ! -e "$job/running" ] && rm -f "$job/started"
+    ) 9>>"$job/lock"
+    [ -e "$job/running" ] && { say STARTED; return; }
+    refuse 71 "The attempt $id could not be started: $(say "${problem:-its supervisor did not come up within 15 s}" | one_line)"
+}
+
+# The attempt itself; only "start" calls this. Its lock is inherited on purpose: as long as anything of it
+# lives, the attempt is RUNNING, even when this shell alone was killed.
+supervise() { # ID
+    ATTEMPT=$1
+    JOB=$JOBS/$1
+    [ -d "$JOB" ] || refuse 66 "There is no attempt $1 on this machine: use 'start'."
+    exec 9>>"$JOB/lock"
+    flock -w 30 9 || refuse 70 "The attempt $1 runs already: use 'poll'."
+    [ -e "$JOB/started" ] && [ ! -e "$JOB/running" ] || refuse 70 "The attempt $1 is not waiting to be started: use 'poll'."
+    : >"$JOB/running" || refuse 71 "$JOB cannot be written: check the disk."
+    trap '' HUP PIPE
+    trap : TERM INT   # at shutdown the command gets the signal too, and its exit code is worth keeping
+    LOCKKEEPER_ATTEMPT=$ATTEMPT
+    export LOCKKEEPER_ATTEMPT
+    # shellcheck disable=SC2046 # checked words without blanks, written by start
+    set -- $(sed -n 's/^command //p' "$JOB/started")
+    (
+        load_settings
+        hook before "$1" || refuse 70 "The hook before $1 ended with an error: see its output above; nothing was changed."
+        act "$@"
+    ) >>"$JOB/out" 2>&1 </dev/null
+    code=$?
+    write_file "$JOB/rc" "$code"
+}
+hook() { # MOMENT VERB
+    [ -n "$HOOKS" ] && [ -x "$ROOT$HOOKS/$1-$2" ] || return 0
+    say "[lockkeeper] running the hook $HOOKS/$1-$2"
+    "$ROOT$HOOKS/$1-$2"
+}
+
+poll() { # ID OFFSET
+    job=$JOBS/$1
+    seen=$(settled_fate "$job")
+    size=0
+    [ -e "$job/out" ] && size=$(wc -c <"$job/out")
+    size=$((size))
+    length=$((size - $2))
+    [ "$length" -ge 0 ] || length=0
+    [ "$length" -le 65536 ] || length=65536
+    say "$seen $size $(boot_id) $length"
+    [ "$length" -eq 0 ] || tail -c "+$(($2 + 1))" "$job/out" | head -c "$length"
+}
+list() {
+    [ -d "$JOBS" ] || return 0
+    set +f
+    for job in "$JOBS"/*; do
+        [ -e "$job/started" ] || continue
+        say "job ${job##*/} $(sed -n 's/^fence //p' "$job/started") $(sed -n 's/^at //p' "$job/started") $(settled_fate "$job" | tr ' ' ':') $(sed -n 's/^command //p' "$job/started")"
+    done
+    set -f
+    say end list
+}

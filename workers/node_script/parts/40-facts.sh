@@ -1,0 +1,135 @@
+# ---- reading: one fact a line; what cannot be read is said, never left out
+
+COMPONENTS='etcd kube-apiserver kube-controller-manager kube-scheduler'
+PACKAGES='kubeadm kubelet kubectl'
+
+unreadable() { say "unreadable $1 $(say "${2:-no reason given}" | one_line)"; } # KEY REASON
+fact() { # KEY COMMAND…: the first line of its output, or why there is none
+    key=$1
+    shift
+    if ! command -v "$1" >/dev/null 2>&1; then
+        unreadable "$key" "$1 is not installed"
+    elif answer=$("$@" 2>&1) && [ -n "$answer" ]; then
+        say "$key $(say "$answer" | head -n 1 | one_line)"
+    else
+        unreadable "$key" "'$*' failed: $answer"
+    fi
+}
+file_fact() { # KEY FILE
+    if [ -r "$2" ]; then say "$1 $(head -n 1 "$2" | one_line)"; else unreadable "$1" "${2#"$ROOT"} cannot be read"; fi
+}
+is_control_plane() { [ -e "$MANIFESTS/kube-apiserver.yaml" ] || [ -e "$ROOT/etc/kubernetes/admin.conf" ]; }
+image_of() { # COMPONENT
+    sed -n 's/^[[:space:]]*-\{0,1\}[[:space:]]*image:[[:space:]]*["'\'']\{0,1\}\([^"'\''[:space:]]*\).*/\1/p' "$MANIFESTS/$1.yaml" 2>/dev/null | head -n 1
+}
+flag_of() { # COMPONENT FLAG: its value in the component's manifest
+    sed -n "s/^[[:space:]]*-[[:space:]]*--$2=//p" "$MANIFESTS/$1.yaml" 2>/dev/null | head -n 1
+}
+kubeadm_version() { kubeadm version -o short 2>/dev/null; }
+installed_version() { # PACKAGE: empty unless it is wholly installed
+    dpkg-query -W -f='${db:Status-Abbrev} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^.i *[^ ]* *//p'
+}
+
+observe() {
+    say "protocol $PROTOCOL"
+    observe_host
+    observe_packages
+    observe_kubernetes
+    observe_tools
+    observe_room
+    say end observe
+}
+observe_host() {
+    if [ -r "$ROOT/proc/sys/kernel/hostname" ]; then file_fact hostname "$ROOT/proc/sys/kernel/hostname"; else file_fact hostname "$ROOT/etc/hostname"; fi
+    say "time $(date +%s)"
+    say "boot-id $(boot_id)"
+    say "fence $(highest_fence)"
+    if [ -r "$ROOT/etc/os-release" ]; then
+        say "os $(sed -n 's/^ID=//p' "$ROOT/etc/os-release" | tr -d '"') $(sed -n 's/^VERSION_ID=//p' "$ROOT/etc/os-release" | tr -d '"')"
+    else
+        unreadable os "/etc/os-release cannot be read"
+    fi
+    file_fact kernel "$ROOT/proc/sys/kernel/osrelease"
+    fact arch dpkg --print-architecture
+    if [ -e "$ROOT/sys/fs/cgroup/cgroup.controllers" ]; then say cgroup v2
+    elif [ -d "$ROOT/sys/fs/cgroup" ]; then say cgroup v1
+    else unreadable cgroup "/sys/fs/cgroup cannot be read"; fi
+    if [ ! -r "$ROOT/proc/swaps" ]; then unreadable swap "/proc/swaps cannot be read"
+    elif [ "$(wc -l <"$ROOT/proc/swaps")" -gt 1 ]; then say swap on
+    else say swap off; fi
+}
+observe_packages() {
+    # A package that is not installed makes dpkg-query exit 1 and still print the others.
+    rows=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\n' kubeadm kubelet kubectl cri-tools kubernetes-cni containerd containerd.io 2>&1)
+    if [ "$?" -gt 1 ]; then unreadable packages "$rows"; else
+        say "$rows" | sed -n 's/^\([a-zA-Z]\{2,3\}\) *\([a-z0-9][a-z0-9.+-]*\) \([^ ][^ ]*\)$/package \2 \3 \1/p'
+    fi
+    if holds=$(apt-mark showhold 2>&1); then [ -z "$holds" ] || say "$holds" | sed 's/^/hold /'; else unreadable holds "$holds"; fi
+    if audit=$(dpkg --audit 2>&1) && [ -z "$audit" ]; then say dpkg clean
+    else say "dpkg interrupted $(say "$audit" | one_line)"; fi
+    kube_sources | sed 's/^/source /'
+    if [ -d "$ROOT/etc/apt/preferences.d" ]; then
+        grep -rlE '^Package:.*(kube|cri-tools)' "$ROOT/etc/apt/preferences.d" "$ROOT/etc/apt/preferences" 2>/dev/null | sed "s#^$ROOT#pin #"
+    fi
+    if [ -e "$ROOT/etc/apt/apt.conf.d/20auto-upgrades" ] &&
+        grep -Eq 'Unattended-Upgrade "?(1|always)' "$ROOT/etc/apt/apt.conf.d/20auto-upgrades"; then say unattended-upgrades on
+    else say unattended-upgrades off; fi
+}
+observe_kubernetes() {
+    if is_control_plane; then say control-plane yes; else say control-plane no; fi
+    fact kubeadm kubeadm version -o short
+    fact kubelet kubelet --version
+    if ! command -v kubectl >/dev/null 2>&1; then say kubectl none
+    elif answer=$(kubectl version --client -o json 2>&1); then
+        say "kubectl $(say "$answer" | sed -n 's/.*"gitVersion": *"\([^"]*\)".*/\1/p' | head -n 1)"
+    else unreadable kubectl "$answer"; fi
+    if unit=$(systemctl show kubelet -p LoadState,ActiveState,SubState,NRestarts,ExecMainStartTimestamp 2>&1); then
+        say "$unit" | sed -n 's/^\([A-Za-z]*\)=/kubelet-unit \1 /p'
+    else unreadable kubelet-unit "$unit"; fi
+    for component in $COMPONENTS; do
+        if [ -e "$MANIFESTS/$component.yaml" ]; then
+            say "manifest $component $(image_of "$component") $(sha256sum <"$MANIFESTS/$component.yaml" | cut -d' ' -f1)"
+        elif is_control_plane; then say "missing-manifest $component"; fi
+    done
+    if [ -d "$MANIFESTS" ]; then
+        find "$MANIFESTS" -mindepth 1 -maxdepth 1 ! -name '.*' | while read -r path; do
+            case " $COMPONENTS " in *" $(basename "$path" .yaml) "*) ;; *) say "stray-manifest ${path##*/}" ;; esac
+        done
+    fi
+    flags=$ROOT/var/lib/kubelet/kubeadm-flags.env
+    if [ -r "$flags" ]; then say "kubelet-flags $(sed -n 's/^KUBELET_KUBEADM_ARGS=//p' "$flags" | tr -d '"' | one_line)"
+    else unreadable kubelet-flags "/var/lib/kubelet/kubeadm-flags.env cannot be read"; fi
+    say "kubelet-extra-args $(sed -n 's/^KUBELET_EXTRA_ARGS=//p' "$ROOT/etc/default/kubelet" 2>/dev/null | tr -d '"' | one_line)"
+    if [ -n "$PATCHES_DIR" ]; then
+        if [ -d "$ROOT$PATCHES_DIR" ]; then say "patches present $PATCHES_DIR"; else say "patches missing $PATCHES_DIR"; fi
+    elif [ -d "$ROOT/etc/kubernetes/patches" ]; then say "patches unused /etc/kubernetes/patches"
+    else say "patches none"; fi
+}
+observe_tools() {
+    for tool in containerd crictl ctr; do
+        if command -v "$tool" >/dev/null 2>&1; then say "tool $tool yes"; else say "tool $tool no"; fi
+    done
+    if [ ! -e "$MANIFESTS/etcd.yaml" ]; then say etcdctl none
+    elif container=$(etcd_container) && crictl exec "$container" etcdctl version >/dev/null 2>&1; then say etcdctl container
+    elif command -v etcdctl >/dev/null 2>&1; then say etcdctl host
+    else say etcdctl none; fi
+}
+observe_room() {
+    for place in /var/lib/etcd /etc/kubernetes /var/lib/kubelet /var/cache/apt/archives; do
+        [ -d "$ROOT$place" ] || continue
+        room=$(df -Pk "$ROOT$place" 2>&1 | awk 'NR == 2 { print $2, $4 }')
+        if [ -n "$room" ]; then say "disk $place $room"; else unreadable disk "df failed for $place"; fi
+    done
+    if [ -d "$ROOT/var/lib/etcd" ]; then
+        say "etcd-size $(du -sk "$ROOT/var/lib/etcd" 2>/dev/null | cut -f1)"
+    fi
+}
+
+read_kubeadm() { # what a reading verb of kubeadm prints, whole
+    command -v kubeadm >/dev/null 2>&1 || refuse 69 "kubeadm is not installed on this machine: install it first."
+    kubeadm "$@"
+}
+show_log() { # UNIT
+    command -v journalctl >/dev/null 2>&1 || refuse 69 "journalctl is not installed on this machine: read its log another way."
+    journalctl -u "$1" -n 200 -o short-iso --no-pager
+}

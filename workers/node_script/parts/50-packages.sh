@@ -1,0 +1,195 @@
+# ---- packages (apt): the one seam to the package manager
+
+# The lines of every enabled Kubernetes source: FILE BASE MINOR KEYRING.
+kube_sources() {
+    [ -d "$ROOT/etc/apt" ] || return 0
+    find "$ROOT/etc/apt/sources.list" "$ROOT/etc/apt/sources.list.d" -maxdepth 1 -type f \
+        \( -name '*.list' -o -name '*.sources' \) 2>/dev/null | sort | while read -r path; do
+        awk -v file="${path#"$ROOT"}" -v own="$PACKAGE_BASE_URL" '
+            /^[[:space:]]*#/ { next }
+            /^Signed-By:/ { key = $2 }
+            {
+                if (match($0, /signed-by=[^] ]*/)) key = substr($0, RSTART + 10, RLENGTH - 10)
+                for (i = 1; i <= NF; i++) if ($i ~ /^https?:.*\/v[0-9]+\.[0-9]+\/deb\/?$/) {
+                    uri = $i; sub(/\/deb\/?$/, "", uri)
+                    minor = uri; sub(/.*\//, "", minor)
+                    sub(/\/v[0-9.]*$/, "", uri)
+                    # The same host also serves add-ons (CRI-O) by minor; those are not ours.
+                    if (uri == own || uri ~ /core:\/stable:$/) found[++n] = uri " " minor
+                }
+            }
+            END { for (i = 1; i <= n; i++) print file, found[i], (key == "" ? "-" : key) }' "$path"
+    done
+}
+base_url() {
+    found=$(kube_sources | head -n 1 | cut -d' ' -f2)
+    found=${found:-$DEFAULT_BASE_URL}
+    say "${PACKAGE_BASE_URL:-$found}"
+}
+keyring() {
+    found=$(kube_sources | head -n 1 | cut -d' ' -f4)
+    case $found in /*) ;; *) found=$DEFAULT_KEYRING ;; esac
+    say "${KEYRING:-$found}"
+}
+
+# apt-get or apt-cache with a throw-away package list of one minor: no source of the machine is touched.
+private_apt() { # FOLDER TOOL ARGS…
+    folder=$1 tool=$2
+    shift 2
+    "$tool" "$@" -o "Dir::Etc::SourceList=$folder/kubernetes.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+}
+private_list() { # FOLDER MINOR
+    mkdir -p "$1/lists/partial" && chmod 0755 "$1" "$1/lists" &&
+        say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list" && chmod 0644 "$1/kubernetes.list"
+}
+throw_away_folder() {
+    prepare_state
+    mktemp -d "$STATE/tmp/XXXXXXXX" || refuse 71 "$STATE/tmp cannot be written: check the disk."
+}
+# Why an update did not give the list: expired-key, unsigned, absent, unreachable, or nothing when it did.
+# apt-get exits 0 with mere warnings when a repository cannot be reached, so its words count and not its code.
+update_problem() { # EXIT-CODE LOG
+    if grep -q EXPKEYSIG "$2"; then kind=expired-key
+    elif grep -Eq "NO_PUBKEY|is not signed|couldn't be verified|OpenPGP signature verification failed|Missing key" "$2"; then kind=unsigned
+    elif grep -q 'does not have a Release file' "$2"; then kind=absent
+    elif grep -q 'Failed to fetch' "$2" || [ "$1" -ne 0 ]; then kind=unreachable
+    else return 0; fi
+    reason=$(grep -E '^(W|E):' "$2" | head -n 1 | one_line)
+    say "$kind ${reason:-apt-get update ended with $1}"
+}
+update_private() { # FOLDER MINOR: prints the problem, if any
+    private_list "$1" "$2" || { say "unreachable $1 cannot be written"; return; }
+    private_apt "$1" apt-get update -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 >"$1/log" 2>&1
+    update_problem "$?" "$1/log"
+}
+
+offers() { # MINOR…
+    for minor in "$@"; do
+        folder=$(throw_away_folder) || exit
+        problem=$(update_private "$folder" "$minor")
+        if [ -n "$problem" ]; then
+            say "${problem%% *} $minor ${problem#* }"
+        else
+            # shellcheck disable=SC2086 # three words
+            private_apt "$folder" apt-cache madison $PACKAGES |
+                awk -F'|' -v minor="$minor" '{ gsub(/ /, "", $1); gsub(/ /, "", $2); print "offer", minor, $1, $2 }' | sort -u
+        fi
+        rm -rf "$folder"
+    done
+    say end offers
+}
+
+install_packages() { # apt-get arguments …
+    apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+is_installed() { [ "$(installed_version "$1")" = "$2" ]; } # PACKAGE VERSION
+wanted_with() { # VERSION PACKAGE…: those that are installed at all, with the exact version
+    version=$1
+    shift
+    for package in "$@"; do [ -z "$(installed_version "$package")" ] || printf '%s=%s ' "$package" "$version"; done
+}
+keep_holds() { # whatever happens below, what is held now is held afterwards
+    HELD=$(apt-mark showhold) || refuse 71 "'apt-mark showhold' failed: see its output above."
+    trap '[ -z "$HELD" ] || apt-mark hold $HELD >/dev/null' EXIT
+}
+
+hold() {
+    prepare_state
+    # The first record of an operation counts: a second attempt would take our own holds for the owner's.
+    if [ ! -e "$STATE/holds" ]; then
+        before=$(apt-mark showhold) || refuse 71 "'apt-mark showhold' failed: see its output above."
+        write_file "$STATE/holds" "$before" || refuse 71 "$STATE/holds cannot be written: check the disk."
+    fi
+    # shellcheck disable=SC2086 # three words
+    apt-mark hold $PACKAGES
+}
+unhold() {
+    [ -e "$STATE/holds" ] || { say "There are no holds to restore."; return 0; }
+    for package in $PACKAGES; do
+        if grep -qx "$package" "$STATE/holds"; then apt-mark hold "$package"; else apt-mark unhold "$package"; fi ||
+            refuse 71 "The hold of $package could not be restored: see the output above."
+    done
+    rm -f "$STATE/holds"
+}
+
+fetch() { # PACKAGE-VERSION
+    folder=$(throw_away_folder) || exit
+    trap 'rm -rf "$folder"' EXIT
+    problem=$(update_private "$folder" "$(minor_of "$1")")
+    [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
+    # shellcheck disable=SC2046 # words made here
+    private_apt "$folder" apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
+        -o DPkg::Lock::Timeout=300 $(wanted_with "$1" kubeadm kubelet kubectl)
+}
+
+set_source() { # MINOR
+    rows=$(kube_sources)
+    [ -n "$rows" ] || refuse 66 "No Kubernetes package source was found under /etc/apt: add one like 'deb [signed-by=$(keyring)] $(base_url)/$1/deb/ /' first."
+    prepare_state
+    mkdir -p "$STATE/sources" || refuse 71 "$STATE/sources cannot be written: check the disk."
+    refresh_key
+    say "$rows" | cut -d' ' -f1 | sort -u | while read -r file; do switch_file "$file" "$1" || exit; done || exit
+}
+switch_file() { # FILE MINOR
+    path=$ROOT$1
+    kept=$STATE/sources/$(say "${1#/}" | tr / _)
+    own=$(say "${PACKAGE_BASE_URL:-$DEFAULT_BASE_URL}" | sed 's/[].[*^$\\#]/\\&/g')
+    cp -p "$path" "$kept" || refuse 71 "$kept cannot be written: check the disk."
+    # In the same folder, so that the move is one step; apt reads neither hidden files nor other endings.
+    staged=$(dirname "$path")/.lockkeeper-$(basename "$path")
+    sed -e "/^[[:space:]]*#/!s#\($own\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" \
+        -e "/^[[:space:]]*#/!s#\(core:/stable:\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" "$path" >"$staged" &&
+        chmod 0644 "$staged" && mv -f "$staged" "$path" || refuse 71 "$path cannot be written: check the disk."
+    log=$STATE/sources/update.log
+    # This one source alone: another repository that is broken is no reason to stop here.
+    apt-get update -o "Dir::Etc::SourceList=$path" -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 \
+        -o DPkg::Lock::Timeout=300 >"$log" 2>&1
+    problem=$(update_problem "$?" "$log")
+    cat "$log"
+    [ -z "$problem" ] && return 0
+    cp -p "$kept" "$path"
+    refuse 69 "The package source of $2 cannot be used (${problem%% *}), $1 is as it was: ${problem#* }"
+}
+refresh_key() {
+    [ -n "$KEY_URL" ] || return 0
+    if command -v curl >/dev/null 2>&1; then curl -fsSL --max-time 60 -o "$STATE/key" -- "$KEY_URL"; else wget -q -T 60 -O "$STATE/key" -- "$KEY_URL"; fi ||
+        refuse 69 "The signing key could not be fetched from $KEY_URL: check the address and the network."
+    ring=$ROOT$(keyring)
+    case $(head -n 1 "$STATE/key") in
+        *'BEGIN PGP'*) gpg --batch --yes --dearmor -o "$ring.new" "$STATE/key" || refuse 69 "gpg could not read the signing key: install gnupg." ;;
+        *) cp "$STATE/key" "$ring.new" || refuse 71 "$ring cannot be written: check the disk." ;;
+    esac
+    chmod 0644 "$ring.new" && mv -f "$ring.new" "$ring" && rm -f "$STATE/key"
+}
+
+install_kubeadm() { # PACKAGE-VERSION
+    if is_installed kubeadm "$1"; then say "kubeadm $1 is installed."; else
+        keep_holds
+        install_packages "kubeadm=$1" || exit
+    fi
+    [ "$(kubeadm_version)" = "$(release_of "$1")" ] ||
+        refuse 70 "kubeadm says it is '$(kubeadm_version)' and not $(release_of "$1") after its package $1: look for another kubeadm on the PATH."
+}
+install_kubelet() { # PACKAGE-VERSION
+    words=$(wanted_with "$1" kubelet kubectl)
+    if is_installed kubelet "$1" && { [ -z "$(installed_version kubectl)" ] || is_installed kubectl "$1"; }; then
+        say "kubelet $1 is installed."
+        return 0
+    fi
+    keep_holds
+    # shellcheck disable=SC2086 # words made here
+    install_packages $words || exit
+    is_installed kubelet "$1" || refuse 70 "The package kubelet is $(installed_version kubelet) and not $1: see the output above."
+}
+roll_back_kubelet() { # PACKAGE-VERSION: from a throw-away list, since the machine's source is a minor ahead by now
+    folder=$(throw_away_folder) || exit
+    keep_holds
+    trap 'rm -rf "$folder"; [ -z "$HELD" ] || apt-mark hold $HELD >/dev/null' EXIT
+    problem=$(update_private "$folder" "$(minor_of "$1")")
+    [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
+    # shellcheck disable=SC2046 # words made here
+    private_apt "$folder" install_packages --allow-downgrades $(wanted_with "$1" kubelet kubectl) || exit
+    restart_kubelet
+}
