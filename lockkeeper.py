@@ -1,1 +1,332 @@
 """The lockkeeper command line: it hands each verb to the package that does it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cluster.errors import LockkeeperError
+
+if TYPE_CHECKING:
+    from bot.desk import Desk
+
+EXIT_REFUSED = 1  # said no, with a reason; nothing was changed
+EXIT_WAITING = 3  # stopped, waiting for a person
+
+app = typer.Typer(
+    name="lockkeeper",
+    help="Upgrades kubeadm clusters one safe level at a time: says what runs, plans, asks, carries it out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+class Output(StrEnum):
+    """How an answer is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+ConfigPath = Annotated[Path | None, typer.Option("--config", "-c", help="lockkeeper.yaml; else $LOCKKEEPER_CONFIG.")]
+Form = Annotated[Output, typer.Option("--output", "-o", help="How to write the answer.")]
+ClusterName = Annotated[str | None, typer.Argument(help="A cluster of the configuration; not needed with only one.")]
+Which = Annotated[str | None, typer.Argument(help="An operation (op-…); else the cluster's running or last one.")]
+OfCluster = Annotated[str | None, typer.Option("--cluster", help="Its cluster, where no operation is named.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]
+
+
+def _desk(config: Path | None) -> Desk:
+    from bot.desk import Desk
+    from cluster.queues import Wakeups
+    from cluster.settings import load_settings
+    from cluster.store import Store
+
+    settings = load_settings(config)
+    url = settings.redis.url.read()
+    return Desk(settings, Store.connect(url), Wakeups.connect(url))
+
+
+@app.command()
+def versions(cluster: ClusterName = None, config: ConfigPath = None, output: Form = Output.TEXT) -> None:
+    """Say what runs where: every API server by its own endpoint, every kubelet, every add-on."""
+    from bot import terminal
+
+    report, survey = _desk(config).versions(cluster)
+    _say(terminal.report_json(report, survey) if output is Output.JSON else terminal.render_report(report, survey))
+
+
+@app.command()
+def plan(
+    target: Annotated[str, typer.Argument(help="v1.35.4, or v1.35 for its newest offered patch.")],
+    cluster: ClusterName = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+) -> None:
+    """Plan an upgrade: read everything anew, refuse what is unsafe, keep the rest for approval."""
+    from bot import terminal
+    from cluster.errors import Refused
+    from cluster.findings import blockers
+    from cluster.versions import parse_target
+
+    parse_target(target)
+    desk = _desk(config)
+    answer = desk.ask_for_plan(target, cluster, timeout=timeout)
+    if answer.refusal:
+        raise Refused(answer.refusal, answer.findings)
+    records = [desk.store.plan(plan_id) for plan_id in answer.plan_ids]
+    for record in records:
+        _say(terminal.plan_json(record) if output is Output.JSON else terminal.render_plan(record))
+    if all(blockers(record.findings) for record in records):
+        raise typer.Exit(EXIT_WAITING)
+
+
+@app.command()
+def approve(
+    plan_id: Annotated[str, typer.Argument(help="p-…")],
+    key: Annotated[Path, typer.Option(help="Your SSH key; the approval is signed with it.")] = Path(
+        "~/.ssh/id_ed25519"
+    ),
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    yes: Yes = False,
+) -> None:
+    """Approve a plan with your SSH key; never your own plan."""
+    from bot import terminal
+
+    desk = _desk(config)
+    if not yes:
+        _say(terminal.render_plan(desk.store.plan(plan_id)))
+        typer.confirm("Approve exactly this plan?", abort=True)
+    _, operation = desk.approve(plan_id, key.expanduser())
+    _say(terminal.operation_json(operation) if output is Output.JSON else f"Approved. {operation.id} is scheduled.")
+
+
+@app.command()
+def reject(
+    plan_id: Annotated[str, typer.Argument(help="p-…")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept and shown.")],
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Reject a plan for good."""
+    from bot import terminal
+
+    record = _desk(config).reject(plan_id, reason)
+    _say(terminal.plan_json(record) if output is Output.JSON else f"{plan_id} is rejected.")
+
+
+@app.command()
+def status(
+    operation: Which = None, cluster: OfCluster = None, config: ConfigPath = None, output: Form = Output.TEXT
+) -> None:
+    """Say where an operation stands. Exits 3 when it waits for a person."""
+    from bot import terminal
+    from cluster.operation import OperationState
+
+    desk = _desk(config)
+    found = desk.operation(operation, cluster)
+    record = desk.store.plan(found.plan_id)
+    _say(terminal.operation_json(found) if output is Output.JSON else terminal.render_operation(found, record))
+    if found.state in {OperationState.BLOCKED, OperationState.PARKED}:
+        raise typer.Exit(EXIT_WAITING)
+
+
+@app.command()
+def events(
+    operation: Which = None, cluster: OfCluster = None, config: ConfigPath = None, output: Form = Output.TEXT
+) -> None:
+    """List what happened, oldest first."""
+    from bot import terminal
+
+    desk = _desk(config)
+    found = desk.operation(operation, cluster)
+    kept = [event for _, event in desk.store.events(found.id)]
+    _say(terminal.events_json(kept) if output is Output.JSON else terminal.render_events(kept))
+
+
+def _steer(
+    verb: str, operation: str | None, cluster: str | None, config: Path | None, output: Output, **more: str | None
+) -> None:
+    from bot import terminal
+    from cluster.operation import Wish
+
+    desk = _desk(config)
+    found = desk.operation(operation, cluster)
+    match verb:
+        case "pause":
+            desk.wish(found, Wish.PAUSE)
+        case "cancel":
+            desk.wish(found, Wish.CANCEL)
+        case "resume":
+            desk.resume(found)
+        case _:
+            desk.retry(found, more.get("node"))
+    now = desk.store.operation(found.id)
+    _say(terminal.operation_json(now) if output is Output.JSON else f"{verb}: asked of {found.id}; look with `status`.")
+
+
+@app.command()
+def pause(
+    operation: Which = None, cluster: OfCluster = None, config: ConfigPath = None, output: Form = Output.TEXT
+) -> None:
+    """Pause after the nodes in hand."""
+    _steer("pause", operation, cluster, config, output)
+
+
+@app.command()
+def resume(
+    operation: Which = None, cluster: OfCluster = None, config: ConfigPath = None, output: Form = Output.TEXT
+) -> None:
+    """Go on with a paused operation, or try a blocked one again."""
+    _steer("resume", operation, cluster, config, output)
+
+
+@app.command()
+def cancel(
+    operation: Which = None, cluster: OfCluster = None, config: ConfigPath = None, output: Form = Output.TEXT
+) -> None:
+    """Finish the nodes in hand, restore holds, and end there."""
+    _steer("cancel", operation, cluster, config, output)
+
+
+@app.command()
+def retry(
+    operation: Which = None,
+    node: Annotated[str | None, typer.Option(help="Only this node; else every blocked one.")] = None,
+    cluster: OfCluster = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Start a new attempt of a blocked step."""
+    _steer("retry", operation, cluster, config, output, node=node)
+
+
+@app.command()
+def release(
+    cluster: Annotated[str, typer.Argument(help="The cluster whose lock is to be released.")],
+    confirm: Annotated[str | None, typer.Option(help="The id of the operation that holds it, typed out.")] = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Release a cluster's lock by hand, after its operation was lost for good."""
+    import json
+
+    typed = confirm or typer.prompt("Type the id of the operation that holds the lock")
+    released = _desk(config).release(cluster, typed)
+    _say(
+        json.dumps({"schema": 1, "released": released})
+        if output is Output.JSON
+        else f"The lock of {released} is released."
+    )
+
+
+@app.command()
+def serve(config: ConfigPath = None) -> None:
+    """Run the bot: Slack in Socket Mode or over HTTP, as configured."""
+    from bot.serve import serve as run
+    from cluster.settings import load_settings
+
+    _log()
+    run(load_settings(config))
+
+
+@app.command()
+def worker(config: ConfigPath = None) -> None:
+    """Run one worker: it surveys machines, drafts plans and carries operations out."""
+    from cluster.settings import load_settings
+    from workers.process import work
+
+    _log()
+    raise typer.Exit(work(load_settings(config)))
+
+
+@app.command()
+def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
+    """Check the configuration, Redis, every cluster and every machine; change nothing."""
+    from bot import terminal
+    from bot.desk import store_findings
+    from cluster.findings import blockers
+    from workers.doctor import examine
+    from workers.jobs import connect_machine
+
+    desk = _desk(config)
+    found = (
+        *store_findings(desk.store),
+        *examine(desk.settings, connect=connect_machine, now=datetime.now(UTC)),
+    )
+    _say(terminal.findings_json(found) if output is Output.JSON else terminal.render_findings(found))
+    if blockers(found):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@config_app.command("check")
+def config_check(config: ConfigPath = None) -> None:
+    """Read the configuration and say every mistake in it, each with its path."""
+    from cluster.settings import load_settings
+
+    settings = load_settings(config)
+    machines = sum(len(c.machines) for c in settings.clusters.values())
+    _say(f"The configuration is sound: {len(settings.clusters)} cluster(s), {machines} machine(s).")
+
+
+@app.command("node-script")
+def node_script(
+    root: Annotated[str, typer.Option(help="The root directory that the script works under.")] = "/",
+    tools: Annotated[str | None, typer.Option(help="A folder of tools to use before the system's; for labs.")] = None,
+) -> None:
+    """Print the script that goes onto every machine as /usr/local/sbin/lockkeeper-node (root-owned, mode 0755)."""
+    from workers.node_script import render
+
+    sys.stdout.write(render(root=root, tools=tools))
+
+
+@app.command()
+def demo(
+    scenario: Annotated[
+        str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver.")
+    ] = "healthy",
+    target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",
+    headless: Annotated[bool, typer.Option("--headless", help="Play the story without a browser and exit.")] = False,
+    chaos: Annotated[str | None, typer.Option(help="worker-kill, ssh-cut, redis-restart or slack-outage.")] = None,
+    speed: Annotated[float, typer.Option(help="How much faster than recorded the lab's machines are.")] = 0,
+    port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.")] = 0,
+) -> None:
+    """A lab cluster, a lab Slack and a page to try everything in; all on this host's loopback."""
+    try:
+        from lab.demo import run_demo
+    except ModuleNotFoundError as error:
+        raise LockkeeperError(
+            f"The demo's parts are not installed ({error.name}): install them, with: pip install 'lockkeeper[demo]'"
+        ) from error
+    raise typer.Exit(run_demo(scenario=scenario, target=target, headless=headless, chaos=chaos, speed=speed, port=port))
+
+
+def _log() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def main() -> None:
+    """Run a verb; a deliberate error is one sentence on stderr and exit 1."""
+    try:
+        app()
+    except LockkeeperError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(EXIT_REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The same verbs as in Slack, typed on a terminal: ask, look, steer, and decide with the person's SSH key."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cluster import observe, queues
+from cluster.approval import Approval, Statement
+from cluster.errors import ClusterUnreadable, Refused, StoreUnavailable, UnknownThing
+from cluster.events import Event, Happened
+from cluster.findings import Finding, Severity, blockers
+from cluster.operation import Operation, Wish, schedule
+from cluster.plan import PlanRecord
+from cluster.report import ClusterReport
+from cluster.requests import Answer, PlanRequest
+from cluster.settings import Settings
+from cluster.signing import fingerprint, sign_with_ssh
+from cluster.store import Decision, Store
+from cluster.survey import Survey
+from policies.approvals import may_decide
+
+ASK_EVERY = 0.3  # seconds between two looks for an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that a verb on the terminal needs."""
+
+    settings: Settings
+    store: Store
+    wakeups: queues.Wakeups
+
+    @property
+    def person(self) -> str:
+        """Who types: the person of `people:` whose `logins` name this login; raises Refused for a stranger."""
+        login = getpass.getuser()
+        for name, person in self.settings.people.items():
+            if login in person.logins:
+                return name
+        raise Refused(f"Nobody in `people` has the login `{login}`: add it to your `logins` in lockkeeper.yaml.")
+
+    def versions(self, cluster: str | None) -> tuple[ClusterReport, Survey | None]:
+        name, settings = self.settings.cluster(cluster)
+        return observe.observe(name, settings, now=_now()), self.store.survey(name)
+
+    def ask_for_plan(self, target: str, cluster: str | None, *, timeout: float) -> Answer:
+        """Have a worker draft the plan and wait for its answer; raises Refused when no worker answers in time."""
+        name, _ = self.settings.cluster(cluster)
+        now = _now()
+        request = PlanRequest(
+            id=f"r-{secrets.token_hex(4)}",
+            kind="plan",
+            cluster=name,
+            target=target,
+            person=self.person,
+            channel=self.settings.channel(name) or "",
+            at=now,
+        )
+        sentence = f"{request.person} asked for a plan to {target}."
+        self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=request.person))
+        self.wakeups.ask_for_plan(request.id)
+        return self._wait_for_answer(request.id, timeout)
+
+    def _wait_for_answer(self, request_id: str, timeout: float) -> Answer:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if answer := self.store.answer(request_id):
+                return answer
+            time.sleep(ASK_EVERY)
+        raise Refused(
+            f"No worker answered within {timeout:.0f} s; the request {request_id} is kept and will be answered: "
+            "start one with `lockkeeper worker`, or look with `lockkeeper status`."
+        )
+
+    def approve(self, plan_id: str, key_file: Path) -> tuple[PlanRecord, Operation]:
+        """Approve a plan with the person's SSH key; raises Refused with the reason."""
+        now = _now()
+        record = self.store.plan(plan_id)
+        person, line = self._signer(key_file)
+        self._check_right(record, person, now)
+        self._check_lease(record)
+        operation_id = f"op-{secrets.token_hex(4)}"
+        statement = Statement(
+            plan_id=record.id,
+            digest=record.digest,
+            cluster=record.plan.cluster,
+            decision="approve",
+            person=person,
+            requester=record.requester,
+            at=now,
+            expires_at=record.expires_at,
+            evidence=f"SSH key {fingerprint(line)}",
+            operation_id=operation_id,
+        )
+        return record, self._keep(record, sign_with_ssh(statement, key_file), now)
+
+    def _keep(self, record: PlanRecord, approval: Approval, now: datetime) -> Operation:
+        person = approval.statement.person
+        operation = schedule(record, operation_id=approval.statement.operation_id, approved_by=person, now=now)
+        event = Event(
+            Happened.PLAN_APPROVED,
+            now,
+            record.plan.cluster,
+            f"{person} approved the plan on the command line.",
+            plan_id=record.id,
+            operation_id=operation.id,
+            person=person,
+        )
+        outcome = self.store.approve(record, approval, operation, event, now)
+        if outcome.decision is not Decision.APPROVED:
+            raise Refused(outcome.sentence)
+        self.wakeups.wake(operation.id)
+        return operation
+
+    def _signer(self, key_file: Path) -> tuple[str, str]:
+        public = key_file if key_file.suffix == ".pub" else key_file.with_name(key_file.name + ".pub")
+        try:
+            line = public.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise Refused(
+                f"The public key {public} cannot be read ({error.strerror}): name your key with --key."
+            ) from error
+        mark = fingerprint(line)
+        for name, person in self.settings.people.items():
+            if mark and any(fingerprint(known) == mark for known in person.ssh_keys):
+                return name, line
+        raise Refused(f"The key {public} belongs to nobody in `people`: add it to your `ssh_keys` in lockkeeper.yaml.")
+
+    def _check_right(self, record: PlanRecord, person: str, now: datetime) -> None:
+        findings = may_decide(
+            record,
+            person=person,
+            slack_user=None,
+            channel=record.channel,
+            digest8=record.digest[:8],
+            groups={},
+            settings=self.settings,
+            now=now,
+        )
+        if stops := blockers(findings):
+            raise Refused(_sentence(stops[0]), stops)
+
+    def _check_lease(self, record: PlanRecord) -> None:
+        """A second installation shows itself by its Lease in the cluster; the worker looks again before it starts."""
+        try:
+            holder = observe.read_lease_holder(record.plan.cluster, self.settings.clusters[record.plan.cluster])
+        except ClusterUnreadable:
+            return
+        if holder and holder.split("/")[0] != self.settings.installation:
+            raise Refused(
+                f"The cluster {record.plan.cluster} is being upgraded by another installation, `{holder}`: "
+                "wait until it has ended, or release its lock there."
+            )
+
+    def reject(self, plan_id: str, reason: str) -> PlanRecord:
+        now = _now()
+        record = self.store.plan(plan_id)
+        sentence = f"{self.person} rejected the plan: {reason}"
+        event = Event(Happened.PLAN_REJECTED, now, record.plan.cluster, sentence, plan_id=plan_id, person=self.person)
+        outcome = self.store.reject(plan_id, record.digest, self.person, reason, now, event)
+        if outcome.decision is not Decision.REJECTED:
+            raise Refused(outcome.sentence)
+        return self.store.plan(plan_id)
+
+    def operation(self, which: str | None, cluster: str | None = None) -> Operation:
+        """The named operation, else the running one of the cluster, else its last."""
+        if which is not None:
+            return self.store.operation(which)
+        name, _ = self.settings.cluster(cluster)
+        holder = self.store.lock_holder(name)
+        if holder:
+            return self.store.operation(holder)
+        known = self.store.operations(name)
+        if not known:
+            raise UnknownThing(f"Nothing has run on `{name}` yet: make a plan with `lockkeeper plan v1.35 {name}`.")
+        return known[0]
+
+    def wish(self, operation: Operation, wish: Wish) -> None:
+        asked = {Wish.PAUSE: Happened.PAUSE_ASKED, Wish.CANCEL: Happened.CANCEL_ASKED}[wish]
+        sentence = f"{self.person} asked to {wish.value}; the nodes in hand are finished first."
+        self.store.wish(operation.id, wish, self.person, self._event(asked, operation, sentence))
+        self.wakeups.wake(operation.id)
+
+    def resume(self, operation: Operation) -> None:
+        event = self._event(Happened.RESUME_ASKED, operation, f"{self.person} resumed the operation.")
+        self.store.resume(operation.id, self.person, event)
+        self.wakeups.wake(operation.id)
+
+    def retry(self, operation: Operation, node: str | None) -> None:
+        which = f"on {node}" if node else "on every blocked node"
+        event = self._event(Happened.RETRY_ASKED, operation, f"{self.person} asked for a new attempt {which}.")
+        self.store.retry(operation.id, node, self.person, event)
+        self.wakeups.wake(operation.id)
+
+    def release(self, cluster: str, typed: str) -> str:
+        """Release the cluster's lock; `typed` must repeat the operation's id."""
+        name, _ = self.settings.cluster(cluster)
+        holder = self.store.lock_holder(name)
+        if holder is None:
+            raise Refused(f"No operation holds the lock of `{name}`: there is nothing to release.")
+        if typed != holder:
+            raise Refused(f"The lock of `{name}` is held by {holder}: type exactly that to release it.")
+        operation = self.store.operation(holder)
+        sentence = f"{self.person} released the lock of {name} by hand."
+        self.store.release(name, holder, self.person, self._event(Happened.LOCK_RELEASED, operation, sentence))
+        return holder
+
+    def _event(self, kind: Happened, operation: Operation, sentence: str) -> Event:
+        return Event(
+            kind,
+            _now(),
+            operation.cluster,
+            sentence,
+            plan_id=operation.plan_id,
+            operation_id=operation.id,
+            person=self.person,
+        )
+
+
+def store_findings(store: Store) -> tuple[Finding, ...]:
+    """What `doctor` says of Redis; an unreachable one is a finding, not an exception."""
+    try:
+        return store.check()
+    except StoreUnavailable as error:
+        remedy = "Start Redis, or correct REDIS_URL."
+        return (Finding("redis-unreachable", Severity.BLOCKER, "Redis", str(error), remedy),)
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.sentence} {finding.remedy}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
