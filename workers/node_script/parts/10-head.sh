@@ -41,4 +41,4 @@ refuse() { # CODE SENTENCE
     exit "$1"
 }
 say() { printf '%s\n' "$*"; }
-one_line() { tr '\n\t\r' '   ' | cut -c1-400; }
+one_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | cut -c1-400; }

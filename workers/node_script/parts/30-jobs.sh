@@ -93,6 +93,7 @@ supervise() { # ID
     # shellcheck disable=SC2046 # checked words without blanks, written by start
     set -- $(sed -n 's/^command //p' "$JOB/started")
     (
+        umask 022   # maintainer scripts and kubeadm expect the usual one
         load_settings
         hook before "$1" || refuse 70 "The hook before $1 ended with an error: see its output above; nothing was changed."
         act "$@"

@@ -93,6 +93,7 @@ wanted_with() { # VERSION PACKAGE…: those that are installed at all, with the 
 keep_holds() { # whatever happens below, what is held now is held afterwards
     HELD=$(apt-mark showhold) || refuse 71 "'apt-mark showhold' failed: see its output above."
     trap '[ -z "$HELD" ] || apt-mark hold $HELD >/dev/null' EXIT
+    trap 'exit 143' TERM INT   # so that the line above also counts at shutdown
 }
 
 hold() {

@@ -113,7 +113,7 @@ etcd_flag() { # FLAG DEFAULT
 snapshot_etcd() {
     [ -e "$MANIFESTS/etcd.yaml" ] || refuse 69 "This machine runs no etcd of kubeadm: take the snapshot where etcd runs."
     [ ! -s "$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db" ] || { say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
-    mkdir -p "$ROOT$SNAPSHOT_DIR" || refuse 71 "$SNAPSHOT_DIR cannot be written: check the disk."
+    mkdir -p "$ROOT$SNAPSHOT_DIR" && chmod 0700 "$ROOT$SNAPSHOT_DIR" || refuse 71 "$SNAPSHOT_DIR cannot be written: check the disk."
     data=$(etcd_flag data-dir /var/lib/etcd)
     if container=$(etcd_container) && crictl exec "$container" etcdctl version >/dev/null 2>&1; then
         snapshot_by "$data/lockkeeper-$ATTEMPT.db" '' crictl exec "$container"

@@ -1,0 +1,131 @@
+"""The node script's answers to `observe` and `offers`, read into the facts of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from cluster.errors import InvalidVersion
+from cluster.facts import (
+    UPGRADED_PACKAGES,
+    EtcdTool,
+    KubeletUnit,
+    MachineFacts,
+    Manifest,
+    Offer,
+    OfferState,
+    Package,
+    PackageSource,
+    Room,
+)
+from cluster.report import Unread
+from cluster.versions import Minor, PackageVersion, ReportedVersion
+from workers.node_script.lines import Lines, UnreadableAnswer
+
+
+def parse_facts(text: str) -> MachineFacts:
+    """Read the whole answer of `observe`; UnreadableAnswer when it is cut or a number in it is none."""
+    lines = Lines(text)
+    if lines.first("end") != "observe":
+        raise UnreadableAnswer("The machine's answer to `observe` is cut: run the survey again.")
+    try:
+        return _facts(lines)
+    except (ValueError, IndexError, InvalidVersion) as error:
+        raise UnreadableAnswer(
+            f"The machine's answer to `observe` cannot be read ({error}): install this release's node script."
+        ) from error
+
+
+def _facts(lines: Lines) -> MachineFacts:
+    unread = tuple(Unread(what, reason) for what, _, reason in (u.partition(" ") for u in lines.all("unreadable")))
+    missing = {u.what for u in unread}
+    versions = {name: _version(lines.first(name)) for name in UPGRADED_PACKAGES}
+    unread += tuple(
+        Unread(name, f"`{lines.first(name)}` is no version")
+        for name, version in versions.items()
+        if version is None and lines.first(name) not in {None, "none"}
+    )
+    dpkg = lines.first("dpkg") or ""
+    etcd_size = lines.first("etcd-size")
+    swap = lines.first("swap")
+    return MachineFacts(
+        protocol=lines.number("protocol"),
+        time=datetime.fromtimestamp(lines.number("time"), UTC),
+        boot_id=lines.first("boot-id") or "",
+        fence=lines.number("fence"),
+        control_plane=lines.first("control-plane") == "yes",
+        hostname=lines.first("hostname"),
+        os=lines.first("os"),
+        kernel=lines.first("kernel"),
+        arch=lines.first("arch"),
+        cgroup=lines.first("cgroup"),
+        swap=None if swap is None else swap == "on",
+        packages=tuple(Package(*words[:3]) for words in lines.words("package")),
+        held=None if "holds" in missing else lines.all("hold"),
+        dpkg_problem="" if dpkg == "clean" else dpkg.partition(" ")[2] or "unknown",
+        sources=tuple(PackageSource(f, b, Minor.parse(m), k) for f, b, m, k in lines.words("source")),
+        pins=lines.all("pin"),
+        unattended_upgrades=lines.first("unattended-upgrades") == "on",
+        kubeadm=versions["kubeadm"],
+        kubelet=versions["kubelet"],
+        kubectl=versions["kubectl"],
+        kubelet_unit=None if "kubelet-unit" in missing else _unit(lines.words("kubelet-unit")),
+        manifests=tuple(_manifest(words) for words in lines.words("manifest")),
+        missing_manifests=lines.all("missing-manifest"),
+        stray_manifests=lines.all("stray-manifest"),
+        kubelet_flags=lines.first("kubelet-flags"),
+        kubelet_extra_args=lines.first("kubelet-extra-args") or "",
+        patches=lines.first("patches") or "none",
+        tools=tuple(words[0] for words in lines.words("tool") if words[1] == "yes"),
+        etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
+        room=tuple(Room(place, int(total), int(free)) for place, total, free in lines.words("disk")),
+        etcd_size_kib=int(etcd_size) if etcd_size else None,
+        unread=unread,
+    )
+
+
+def _version(text: str | None) -> ReportedVersion | None:
+    try:
+        return ReportedVersion.parse((text or "").removeprefix("Kubernetes "))
+    except InvalidVersion:
+        return None
+
+
+def _manifest(words: list[str]) -> Manifest:
+    # A manifest without a readable image has two words: component and hash.
+    return Manifest(words[0], words[1] if len(words) > 2 else "", words[-1])  # noqa: PLR2004 - said above
+
+
+def _unit(rows: list[list[str]]) -> KubeletUnit:
+    shown = {words[0]: " ".join(words[1:]) for words in rows}
+    return KubeletUnit(
+        # systemd calls a unit that does not exist inactive with success: only LoadState tells.
+        loaded=shown.get("LoadState") == "loaded",
+        active=shown.get("ActiveState") == "active",
+        state=shown.get("SubState", ""),
+        restarts=int(shown.get("NRestarts") or 0),
+        started=shown.get("ExecMainStartTimestamp", ""),
+    )
+
+
+def parse_offers(text: str, minors: Iterable[Minor]) -> tuple[Offer, ...]:
+    """Read the whole answer of `offers`, one Offer for each minor asked for."""
+    lines = Lines(text)
+    if lines.first("end") != "offers":
+        raise UnreadableAnswer("The machine's answer to `offers` is cut: run the survey again.")
+    return tuple(_offer(lines, minor) for minor in minors)
+
+
+def _offer(lines: Lines, minor: Minor) -> Offer:
+    for state in (OfferState.ABSENT, OfferState.UNREACHABLE, OfferState.UNSIGNED, OfferState.EXPIRED_KEY):
+        for value in lines.all(state):
+            named, _, reason = value.partition(" ")
+            if named == str(minor):
+                return Offer(minor, state, reason=reason)
+    by_package = {
+        name: {v for m, p, v in lines.words("offer") if m == str(minor) and p == name} for name in UPGRADED_PACKAGES
+    }
+    shared = set.intersection(*by_package.values())
+    if not shared:
+        return Offer(minor, OfferState.ABSENT, reason="it has no version of all three packages")
+    return Offer(minor, OfferState.OFFERED, versions=tuple(sorted(PackageVersion.parse(v) for v in shared)))

@@ -1,0 +1,273 @@
+"""
+One machine over SSH: a pinned host key, our own key and nothing else; every wait ends.
+
+* MachineUnreachable     (cluster/errors.py) no session; its text says which machine, and why
+  x HostKeyUnknown       no host key is pinned for it
+  x HostKeyChanged       it shows another host key than the pinned one
+  x LoginRefused         it does not take our key
+  x KeyUnusable          our private key cannot be read
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import paramiko
+
+from cluster.errors import MachineUnreachable
+from cluster.settings import Machine
+
+CONNECT_TIMEOUT = 10.0  # for TCP, banner, key exchange and login, each
+DEAD_PEER = 15  # seconds; a keepalive of SSH alone was seen to miss a frozen peer for minutes
+BANNER_TRIES = 5  # sshd drops connections before its banner when many log in at once (MaxStartups)
+OUTPUT_LIMIT = 64 * 1024 * 1024  # no answer of the node script comes near; a broken machine must not fill our memory
+_CHUNK = 64 * 1024
+
+_WEAK = {
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
+    "macs": ["hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"],
+}
+# The pin names one key, a server may have several: each kind is tried before the key counts as changed.
+_HOST_KEY_KINDS = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
+
+
+class HostKeyUnknown(MachineUnreachable):
+    """No host key is pinned for the machine."""
+
+
+class HostKeyChanged(MachineUnreachable):
+    """The machine shows another host key than the pinned one."""
+
+
+class LoginRefused(MachineUnreachable):
+    """The machine does not take our key."""
+
+
+class KeyUnusable(MachineUnreachable):
+    """Our private key cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a remote command gave; code None means unknown (the link died, or a signal ended it), never failure."""
+
+    code: int | None
+    output: bytes  # stdout and stderr as they came
+
+
+class Shell(Protocol):
+    """Runs one command on one machine."""
+
+    def run(self, argv: tuple[str, ...], *, timeout: float) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SshTarget:
+    """Where a machine is and how we know it."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    key_file: Path
+    host_key: str | None  # "SHA256:…", as ssh-keygen -l prints it
+    sudo: bool = True
+
+    @classmethod
+    def of(cls, name: str, machine: Machine) -> SshTarget:
+        return cls(name, machine.address, machine.port, machine.user, machine.key_file, machine.host_key, machine.sudo)
+
+    @property
+    def place(self) -> str:
+        return f"{self.name} ({self.user}@{self.address}:{self.port})"
+
+
+class SshShell:
+    """One connection to one machine, kept and renewed; for one thread at a time."""
+
+    def __init__(self, target: SshTarget) -> None:
+        self._target = target
+        self._transport: paramiko.Transport | None = None
+
+    def run(self, argv: tuple[str, ...], *, timeout: float) -> Answer:
+        """Run argv (under sudo where the target says so); raises MachineUnreachable only if it surely did not start."""
+        deadline = time.monotonic() + timeout
+        command = shlex.join(("sudo", "-n", *argv) if self._target.sudo else argv)
+        channel = self._open_channel(timeout)
+        try:
+            return _exchange(channel, command, deadline)
+        finally:
+            # A channel that is not at its end means a link of which nothing is known: the next command gets a new one.
+            if not channel.exit_status_ready():
+                self.close()
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                channel.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_channel(self, timeout: float) -> paramiko.Channel:
+        patience = min(timeout, CONNECT_TIMEOUT)
+        if self._transport is not None and self._transport.is_active():
+            # Nothing was sent yet, so a kept connection that turns out dead may be replaced in silence.
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                return self._transport.open_session(timeout=patience)
+        self.close()
+        self._transport = _connect(self._target)
+        try:
+            return self._transport.open_session(timeout=patience)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            raise MachineUnreachable(
+                f"{self._target.place} accepted the login but opens no session ({_words(error)}): look at its sshd."
+            ) from error
+
+
+def _exchange(channel: paramiko.Channel, command: str, deadline: float) -> Answer:
+    # One stream, drained before the exit code is asked for: two of them, or the code first, dead-lock at 2 MiB.
+    output = bytearray()
+    try:
+        channel.set_combine_stderr(True)
+        channel.settimeout(max(0.0, deadline - time.monotonic()))
+        channel.exec_command(command)
+        for chunk in _chunks(channel, deadline):
+            output += chunk
+            if len(output) > OUTPUT_LIMIT:
+                return Answer(None, bytes(output))
+    except (OSError, EOFError, paramiko.SSHException):
+        return Answer(None, bytes(output))
+    if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
+        return Answer(None, bytes(output))
+    code = channel.exit_status
+    return Answer(code if code >= 0 else None, bytes(output))
+
+
+def _chunks(channel: paramiko.Channel, deadline: float) -> Iterator[bytes]:
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        channel.settimeout(left)
+        if not (chunk := channel.recv(_CHUNK)):
+            return
+        yield chunk
+
+
+def _connect(target: SshTarget) -> paramiko.Transport:
+    """A logged-in transport to exactly the machine that is pinned."""
+    key = _own_key(target)
+    seen: list[str] = []
+    for kinds in _HOST_KEY_KINDS:
+        transport = _handshake(target, kinds)
+        if transport is None:
+            continue  # the server has no host key of this kind
+        try:
+            seen.append(transport.get_remote_server_key().fingerprint)
+            if seen[-1] == target.host_key:
+                _log_in(transport, target, key)
+                return transport
+        except BaseException:
+            transport.close()
+            raise
+        transport.close()
+        if not target.host_key:
+            raise HostKeyUnknown(
+                f"No host key is pinned for {target.place}: compare {seen[-1]} with `ssh-keygen -lf` on the machine "
+                "itself, then set it as `host_key`."
+            )
+    if not seen:
+        raise MachineUnreachable(f"{target.place} has no host key of a kind that we accept: give it an ed25519 one.")
+    raise HostKeyChanged(
+        f"{target.place} shows the host key {' and '.join(seen)} instead of {target.host_key}: find out why; pin the "
+        "new one as `host_key` only if the machine was reinstalled."
+    )
+
+
+def _own_key(target: SshTarget) -> paramiko.PKey:
+    try:
+        return paramiko.PKey.from_path(target.key_file)
+    except (OSError, ValueError, TypeError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+        # A key with a passphrase is a TypeError or PasswordRequiredException, by its format.
+        raise KeyUnusable(
+            f"The private key {target.key_file} for {target.place} cannot be used ({_words(error)}): give a readable "
+            "key without passphrase."
+        ) from error
+
+
+def _handshake(target: SshTarget, kinds: tuple[str, ...]) -> paramiko.Transport | None:
+    """A transport after key exchange, not logged in; None when the server has no host key of these kinds."""
+    for attempt in range(BANNER_TRIES):
+        transport = paramiko.Transport(_socket(target), disabled_algorithms=_WEAK)
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = CONNECT_TIMEOUT
+        transport.set_keepalive(DEAD_PEER // 3)
+        transport.get_security_options().key_types = kinds
+        try:
+            transport.start_client(timeout=CONNECT_TIMEOUT)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            transport.close()
+            if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+                if "host key" in str(error):
+                    return None
+                raise MachineUnreachable(f"{target.place} offers only algorithms that we refuse ({error}).") from error
+            if attempt == BANNER_TRIES - 1:
+                raise MachineUnreachable(
+                    f"{target.place} ended the SSH handshake {BANNER_TRIES} times ({_words(error)}): look at its sshd."
+                ) from error
+            time.sleep(0.2 * 2**attempt)
+        else:
+            return transport
+    return None
+
+
+def _socket(target: SshTarget) -> socket.socket:
+    try:
+        sock = socket.create_connection((target.address, target.port), timeout=CONNECT_TIMEOUT)
+    except OSError as error:
+        raise MachineUnreachable(
+            f"{target.place} cannot be reached ({_words(error)}): is the machine up, and is its address right?"
+        ) from error
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER // 3)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER // 3)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    return sock
+
+
+def _log_in(transport: paramiko.Transport, target: SshTarget, key: paramiko.PKey) -> None:
+    try:
+        if missing := transport.auth_publickey(target.user, key):
+            raise paramiko.AuthenticationException(f"it also wants {', '.join(missing)}")
+    except paramiko.AuthenticationException as error:
+        raise LoginRefused(
+            f"{target.place} does not accept the key {target.key_file} ({key.fingerprint}; {_words(error)}): add "
+            "its public half to the authorized_keys of that user."
+        ) from error
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise MachineUnreachable(f"{target.place} broke off the login ({_words(error)}): look at its sshd.") from error
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
