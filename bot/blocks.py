@@ -151,7 +151,8 @@ def _pad(text: str, width: int) -> str:
 
 def stamp(blocks: Iterable[Block], card_key: str) -> tuple[Block, ...]:
     """Give every block an id that changes with its content, as Slack wants it for edited messages."""
-    return tuple({**b, "block_id": f"{card_key}:{n}:{_digest(b)[:8]}"} for n, b in enumerate(blocks))
+    key = clean(card_key, 200)
+    return tuple({**b, "block_id": f"{key}:{n}:{_digest(b)[:8]}"} for n, b in enumerate(blocks))
 
 
 def step_down(message: Message) -> Message | None:

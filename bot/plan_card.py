@@ -1,0 +1,162 @@
+"""The plan as a message: what would happen, what was found, and the buttons that the record allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.blocks import (
+    Block,
+    Element,
+    Message,
+    actions,
+    bullets,
+    button,
+    confirmation,
+    context,
+    fields,
+    header,
+    line,
+    rich_text,
+    section,
+    spans,
+    stamp,
+    table,
+    text_element,
+)
+from bot.report_card import render_findings
+from bot.text import clean, code, count, duration, escape, listing, local_moment
+from cluster.findings import blockers
+from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role
+
+APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
+CONTROL_PLANE = "control-plane"
+_MOST_NODES = 40  # beyond this the table shows pools, and the full plan the nodes
+_DECIDED = {
+    PlanStatus.APPROVED: (":white_check_mark:", "Approved"),
+    PlanStatus.REJECTED: (":no_entry_sign:", "Rejected"),
+    PlanStatus.EXPIRED: (":hourglass:", "Expired"),
+    PlanStatus.VOID: (":no_entry_sign:", "Void"),
+}
+
+
+def card_key(plan_id: str) -> str:
+    return f"plan:{plan_id}"
+
+
+def render_plan(record: PlanRecord) -> Message:
+    """The card of a plan in any state; only a proposed one without blockers can be approved."""
+    plan = record.plan
+    blocks: list[Block] = [
+        header(title(record)),
+        fields(
+            (
+                ("Cluster", code(plan.cluster)),
+                ("Asked for by", escape(record.requester, 60)),
+                ("Plan and digest", f"{code(record.id)} {code(record.digest[:8])}"),
+                ("Expires", local_moment(record.expires_at)),
+            )
+        ),
+        rich_text(line(text_element("What will happen", bold=True)), bullets(list(_what_will_happen(record)))),
+        table(("Machine", "Role", "Kubelet now", "After"), node_rows(record)),
+        *render_findings(record.findings),
+        *_foot(record),
+    ]
+    return Message(summarise(record), stamp(blocks, card_key(record.id)))
+
+
+def title(record: PlanRecord) -> str:
+    cluster = clean(record.plan.cluster, 60)
+    if record.plan.kind is PlanKind.REVERT:
+        return f"Revert plan: {cluster} back to {record.plan.target}"
+    return f"Upgrade plan: {cluster} to {record.plan.target}"
+
+
+def summarise(record: PlanRecord) -> str:
+    """One escaped sentence with the state first."""
+    if record.status in _DECIDED:
+        said = f"{_DECIDED[record.status][1]}{f' by {record.decided_by}' if record.decided_by else ''}"
+    elif stops := blockers(record.findings):
+        said = f"Blocked by {count(len(stops), 'finding')}"
+    else:
+        said = "Waits for approval"
+    machines = count(len(record.plan.nodes), "machine")
+    return escape(f"{said}. {title(record)}, {machines}, asked for by {record.requester} ({record.id}).")
+
+
+def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
+    plan = record.plan
+    first = next((n.name for n in plan.nodes if n.role is Role.FIRST_CONTROL_PLANE), "")
+    if plan.kind is PlanKind.REVERT:
+        yield spans(
+            f"Each hand-edited control plane goes back to its declared version, `{plan.target}`, one at a time."
+        )
+        yield spans("No kubelet moves and nothing is drained.")
+    else:
+        before = ", ".join(sorted({v for _, v in record.basis.kubelets})) or "what runs now"
+        path = " \u2192 ".join([clean(before, 80), *(str(h.target) for h in plan.hops)])
+        yield [text_element(path, bold=True), text_element(f": {count(len(plan.hops), 'hop')}, one minor at a time.")]
+        yield spans(f"First: packages held, packages and images fetched everywhere, etcd snapshot on `{clean(first)}`.")
+        yield from (_pool_line(pool) for pool in plan.pools)
+    if record.estimate[1]:
+        low, high = (duration(seconds) for seconds in record.estimate)
+        yield [text_element(f"About {low}." if low == high else f"Between {low} and {high}.")]
+
+
+def _pool_line(pool: PlanPool) -> list[Element]:
+    names = [text_element(listing(tuple(clean(n.name) for n in pool.nodes)), code=True)]
+    if pool.name == CONTROL_PLANE:
+        return [text_element("Control plane, one at a time, then its kubelets: "), *names]
+    limit = f"at most {count(pool.max_unavailable, 'machine')} away at once: "
+    return [text_element(f"Pool {clean(pool.name, 40)}, {limit}"), *names]
+
+
+def node_rows(record: PlanRecord, most: int = _MOST_NODES) -> list[tuple[str, ...]]:
+    """One row per machine; a large plan shows one row per pool and version instead."""
+    kubelets, plan = dict(record.basis.kubelets), record.plan
+    after = "unchanged" if plan.kind is PlanKind.REVERT else str(plan.target)
+    rows = [
+        (node.name, _role(pool, node.role), kubelets.get(node.name, "not read"), after)
+        for pool in plan.pools
+        for node in pool.nodes
+    ]
+    if len(rows) <= most:
+        return list(rows)
+    groups: dict[tuple[str, ...], int] = {}
+    for _, *rest in rows:
+        groups[tuple(rest)] = groups.get(tuple(rest), 0) + 1
+    return [(count(n, "machine"), *rest) for rest, n in groups.items()]
+
+
+def _role(pool: PlanPool, role: Role) -> str:
+    return f"worker, {pool.name}" if role is Role.WORKER else "control plane"
+
+
+def _foot(record: PlanRecord) -> list[Block]:
+    if record.status in _DECIDED:
+        return [section(_decision(record)), actions(button("Full plan", DETAILS, record.token))]
+    stops = blockers(record.findings)
+    buttons = [] if stops else [_approve_button(record)]
+    buttons += [button("Reject…", REJECT, record.token), button("Full plan", DETAILS, record.token)]
+    if stops:
+        note = f"This plan cannot be approved: {count(len(stops), 'blocker')} above. Clear the cause and plan again."
+    else:
+        note = f"Needs one approval by somebody other than {escape(record.requester, 60)}."
+    return [actions(*buttons), context(f"{note} On a terminal: `lockkeeper approve {record.id}`")]
+
+
+def _approve_button(record: PlanRecord) -> Element:
+    plan = record.plan
+    question = (
+        f"{title(record)}: {count(len(plan.nodes), 'machine')}, digest {record.digest[:8]}. "
+        "The work starts at once; it can be paused after any machine."
+    )
+    confirm = confirmation("Approve this plan?", question, "Approve")
+    return button("Approve", APPROVE, record.token, style="primary", confirm=confirm)
+
+
+def _decision(record: PlanRecord) -> str:
+    sign, word = _DECIDED[record.status]
+    by = f" by {escape(record.decided_by, 60)}" if record.decided_by else ""
+    when = f", {local_moment(record.decided_at)}" if record.decided_at else ""
+    reason = f": {escape(record.reason, 500)}" if record.reason else ""
+    return f"{sign} *{word}{by}*{when}{reason}"

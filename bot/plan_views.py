@@ -1,0 +1,87 @@
+"""The two modals of a plan: all of it in monospace, and the question why it is rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.blocks import SECTION, Block, Element, monospace, preformatted
+from bot.plan_card import node_rows
+from bot.report_card import render_findings
+from bot.text import clamp, clean
+from cluster.plan import Hop, PlanRecord
+
+REJECT_VIEW = "plan_reject_reason"
+REASON_BLOCK, REASON_FIELD = "reason", "text"
+_MOST_CHUNKS = 60  # a modal holds 100 blocks
+
+
+def details_view(record: PlanRecord) -> Block:
+    """The whole plan in a modal, which takes no tables: monospace instead."""
+    plan = record.plan
+    hops = [("Hop", "kubeadm", "kubelet", "kubectl"), *(_hop_row(h) for h in plan.hops)]
+    options = plan.options
+    facts = (
+        f"digest {record.digest}\ncluster {clean(plan.cluster)} ({clean(plan.identity.kube_system_uid, 60)})\n"
+        f"drain {options.drain}, time-out {options.drain_timeout} s\n"
+        f"delete emptyDir data: {_yes(yes=options.delete_emptydir)}\n"
+        f"delete unmanaged pods: {_yes(yes=options.delete_unmanaged)}\n"
+        f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
+        f"accepted warnings: {', '.join(plan.accepted) or 'none'}"
+    )
+    nodes = [("Machine", "Role", "Now", "After"), *node_rows(record, most=500)]
+    blocks = [preformatted(facts), preformatted(monospace(hops)), *_chunks(monospace(nodes))]
+    return {
+        "type": "modal",
+        "title": _plain(clamp(f"Plan {record.id}", 24)),
+        "close": _plain("Close"),
+        "blocks": [*blocks[:_MOST_CHUNKS], *render_findings(record.findings, most=30)],
+    }
+
+
+def _chunks(text: str) -> Iterator[Block]:
+    part = ""
+    for row in text.splitlines():
+        if len(part) + len(row) + 1 > SECTION - 20:
+            yield preformatted(part)
+            part = ""
+        part = f"{part}\n{row}" if part else row
+    if part:
+        yield preformatted(part)
+
+
+def _hop_row(hop: Hop) -> tuple[str, ...]:
+    return str(hop.target), str(hop.kubeadm), str(hop.kubelet), str(hop.kubectl)
+
+
+def _yes(*, yes: bool) -> str:
+    return "yes" if yes else "no"
+
+
+def reject_view(token: str) -> Block:
+    """Asks for the reason; the token comes back in `private_metadata`, and is checked like a button's."""
+    return {
+        "type": "modal",
+        "callback_id": REJECT_VIEW,
+        "private_metadata": token,
+        "title": _plain("Reject the plan"),
+        "submit": _plain("Reject"),
+        "close": _plain("Keep it"),
+        "blocks": [
+            {
+                "type": "input",
+                "block_id": REASON_BLOCK,
+                "label": _plain("Why? The thread will say it."),
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": REASON_FIELD,
+                    "multiline": True,
+                    "min_length": 1,
+                    "max_length": 500,
+                },
+            }
+        ],
+    }
+
+
+def _plain(text: str) -> Element:
+    return {"type": "plain_text", "text": text}

@@ -1,0 +1,181 @@
+"""The run as one message that is edited in place: how far it is, what each machine does, what may be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+
+from bot.blocks import (
+    Block,
+    Element,
+    Message,
+    actions,
+    bullets,
+    button,
+    confirmation,
+    context,
+    emoji,
+    header,
+    rich_text,
+    section,
+    spans,
+    stamp,
+    text_element,
+)
+from bot.report_card import render_findings
+from bot.text import clean, code, count, duration, escape, listing, local_clock
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.plan import PlanKind, PlanRecord
+from cluster.procedure import DOING, Step, Verb, itinerary
+from cluster.versions import KubeVersion
+
+PAUSE, RESUME, CANCEL, RETRY = "run_pause", "run_resume", "run_cancel", "run_retry"
+_MOST_LINES = 14  # lines of machines; more of them are folded
+_BAR = 20
+_LAST_OF_A_NODE = {PlanKind.UPGRADE: Verb.UNCORDON, PlanKind.REVERT: Verb.VERIFY_CONTROL_PLANE}
+_SIGNS = {
+    OperationState.SCHEDULED: ("hourglass_flowing_sand", "Starting"),
+    OperationState.RUNNING: ("hourglass_flowing_sand", "Running"),
+    OperationState.PARKED: ("double_vertical_bar", "Parked"),
+    OperationState.BLOCKED: ("x", "Blocked: a person must choose"),
+    OperationState.CANCELLING: ("hourglass_flowing_sand", "Cancelling: the machines in hand are finished first"),
+    OperationState.CANCELLED: ("no_entry_sign", "Cancelled"),
+    OperationState.COMPLETED: ("white_check_mark", "Completed"),
+}
+
+
+def card_key(operation_id: str) -> str:
+    return f"run:{operation_id}"
+
+
+def render_run(record: PlanRecord, operation: Operation, now: datetime) -> Message:
+    """The card of a run in any state."""
+    blocks: list[Block] = [
+        header(f"{title(record)}: {_machines_done(record, operation)}"),
+        section(_state(record, operation, now)),
+        rich_text(bullets(list(_machine_lines(record, operation)))),
+        *render_findings(tuple(r.finding for r in operation.rows if r.finding and r.state is RowState.BLOCKED)),
+    ]
+    if buttons := list(_buttons(operation)):
+        blocks.append(actions(*buttons))
+    by = f"Approved by {escape(operation.approved_by, 60)}"
+    seen = f"ended {local_clock(operation.ended_at)}" if operation.ended_at else f"last update {local_clock(now)}"
+    blocks.append(context(f"{by} \u00b7 plan {code(record.id)} \u00b7 run {code(operation.id)} \u00b7 {seen}"))
+    return Message(summarise(record, operation), stamp(blocks, card_key(operation.id)))
+
+
+def title(record: PlanRecord) -> str:
+    cluster = clean(record.plan.cluster, 60)
+    if record.plan.kind is PlanKind.REVERT:
+        return f"Reverting {cluster} to {record.plan.target}"
+    return f"Upgrading {cluster} to {record.plan.target}"
+
+
+def summarise(record: PlanRecord, operation: Operation) -> str:
+    """One escaped sentence, the state first."""
+    said = f"{_SIGNS[operation.state][1]}. {title(record)}: {_machines_done(record, operation)}."
+    return escape(f"{said} {operation.reason}" if operation.reason else said)
+
+
+def machines_done(record: PlanRecord, operation: Operation) -> tuple[str, ...]:
+    """The machines that have nothing disturbing before them: what is left is housekeeping."""
+    return tuple(r.node for r in operation.rows if _done(record, r))
+
+
+def steps_of(record: PlanRecord, row: NodeRow) -> tuple[Step, ...]:
+    node = record.plan.node(row.node)
+    return itinerary(record.plan, node) if node else ()
+
+
+def _done(record: PlanRecord, row: NodeRow) -> bool:
+    if row.state is RowState.FINISHED:
+        return True
+    if row.state is RowState.SKIPPED:
+        return False
+    steps, last = steps_of(record, row), _LAST_OF_A_NODE[record.plan.kind]
+    return row.position > max((n for n, s in enumerate(steps) if s.verb is last), default=len(steps))
+
+
+def version_reached(record: PlanRecord, row: NodeRow) -> KubeVersion | None:
+    """The target of the last hop that this machine has behind it; None while it has none."""
+    steps, last = steps_of(record, row), _LAST_OF_A_NODE[record.plan.kind]
+    behind = steps if row.state is RowState.FINISHED else steps[: row.position]
+    hops = [s.hop for s in behind if s.verb is last]
+    return record.plan.hops[hops[-1]].target if hops and row.state is not RowState.SKIPPED else None
+
+
+def _machines_done(record: PlanRecord, operation: Operation) -> str:
+    return f"{len(machines_done(record, operation))} of {count(len(operation.rows), 'machine')}"
+
+
+def _share_done(record: PlanRecord, operation: Operation) -> float:
+    """By steps, so that the bar moves while the first machines are in hand."""
+    total = done = 0
+    for row in operation.rows:
+        steps = len(steps_of(record, row))
+        total += steps
+        done += steps if row.state in {RowState.FINISHED, RowState.SKIPPED} else min(row.position, steps)
+    return done / total if total else 1.0
+
+
+def _state(record: PlanRecord, operation: Operation, now: datetime) -> str:
+    sign, word = _SIGNS[operation.state]
+    share = _share_done(record, operation)
+    filled = int(share * _BAR)
+    lines = [f":{sign}: *{word}*", f"{'▓' * filled}{'░' * (_BAR - filled)} {int(share * 100)}%"]
+    if operation.wish is not Wish.NONE and not operation.ended:
+        asked = {Wish.PAUSE: "pause", Wish.CANCEL: "cancel"}[operation.wish]
+        lines[0] += f" \u00b7 {escape(operation.wished_by, 60)} asked to {asked}"
+    if operation.reason:
+        lines[0] += f"\n{escape(operation.reason, 500)}"
+    passed = ((operation.ended_at or now) - operation.created_at).total_seconds()
+    lines[1] += f" \u00b7 {duration(passed)} so far" if not operation.ended_at else f" \u00b7 took {duration(passed)}"
+    return "\n".join(lines)
+
+
+def _machine_lines(record: PlanRecord, operation: Operation) -> Iterator[list[Element]]:
+    """In the plan's order; machines that say the same are folded into one line."""
+    said = ((_say(record, row), row.node) for row in operation.rows)
+    folded = [(what, tuple(n for _, n in group)) for what, group in groupby(said, key=lambda pair: pair[0])]
+    for (sign, bold, words), names in folded[:_MOST_LINES]:
+        name = text_element(listing(tuple(clean(n, 80) for n in names)), bold=bold)
+        yield [emoji(sign), text_element(" "), name, text_element(" "), *spans(words, 300)]
+    if len(folded) > _MOST_LINES:
+        rest = sum(len(names) for _, names in folded[_MOST_LINES:])
+        yield [text_element(f"{count(rest, 'more machine')}", italic=True)]
+
+
+def _say(record: PlanRecord, row: NodeRow) -> tuple[str, bool, str]:
+    """An emoji, whether it is in hand, and the words."""
+    steps = steps_of(record, row)
+    step = steps[row.position] if row.position < len(steps) else None
+    again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+    if row.state is RowState.SKIPPED:
+        return "heavy_minus_sign", False, f"skipped: {row.note}" if row.note else "skipped"
+    if row.state is RowState.BLOCKED and step:
+        return "x", True, f"stopped at {DOING[step.verb]}{again}"
+    if _done(record, row):
+        return "white_check_mark", False, str(record.plan.target)
+    if row.state is RowState.STARTED and step:
+        hop = f" for {record.plan.hops[step.hop].target}" if len(record.plan.hops) > 1 else ""
+        note = f": {row.note}" if row.note else ""
+        return "arrow_forward", True, f"{DOING[step.verb]}{hop}{again}{note}"
+    if step and row.position > 0:
+        return "white_circle", False, f"next: {DOING[step.verb]}"
+    return "white_circle", False, "waits"
+
+
+def _buttons(operation: Operation) -> Iterator[Element]:
+    state, value = operation.state, operation.id
+    stopping = operation.wish is not Wish.NONE and not operation.ended
+    if state in {OperationState.SCHEDULED, OperationState.RUNNING} and not stopping:
+        yield button("Pause", PAUSE, value)
+    if state is OperationState.BLOCKED and any(r.state is RowState.BLOCKED for r in operation.rows):
+        yield button("Retry", RETRY, value, style="primary")
+    elif state in {OperationState.PARKED, OperationState.BLOCKED} or (stopping and operation.wish is Wish.PAUSE):
+        yield button("Resume", RESUME, value, style="primary")
+    if not operation.ended and state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
+        question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
+        confirm = confirmation("Cancel this upgrade?", question, "Cancel it", "Let it run")
+        yield button("Cancel", CANCEL, value, style="danger", confirm=confirm)

@@ -1,0 +1,217 @@
+"""Every card, in every state and with the worst names, is one that Slack takes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.blocks import BUDGET, Message, step_down
+from bot.plan_card import APPROVE, render_plan
+from bot.plan_views import details_view, reject_view
+from bot.report_card import render_report
+from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, render_run
+from bot.run_thread import SIGNS, is_told, old_to_new, render_line, render_result
+from cluster.events import Event, Happened
+from cluster.findings import Severity
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.plan import PlanKind, PlanNode, PlanPool, PlanStatus, Role
+from cluster.procedure import Verb, itinerary
+from lab.slack.lint import lint_blocks
+from tests.bot_fixture import CONTROL_PLANES, NASTY, NOW, WORKERS, finding, operation, plan, record, report
+
+
+def check(message: Message) -> None:
+    """What Slack would refuse, in this form and in every plainer one."""
+    form: Message | None = message
+    steps = 0
+    while form is not None:
+        assert lint_blocks(list(form.blocks), "message") == ()
+        assert form.text.strip()
+        assert len(json.dumps(form.blocks, ensure_ascii=False)) < 60_000
+        assert sum(len(t) for t in texts(form.blocks)) < BUDGET
+        form, steps = step_down(form), steps + 1
+    assert steps <= 4
+
+
+def texts(value: object) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["text"]] if isinstance(value.get("text"), str) else []
+        return own + [t for v in value.values() for t in texts(v)]
+    return [t for v in value for t in texts(v)] if isinstance(value, list | tuple) else []
+
+
+def buttons(message: Message) -> list[str]:
+    return [e["action_id"] for b in message.blocks if b["type"] == "actions" for e in b["elements"]]
+
+
+def nasty_event(kind: Happened, text: str) -> Event:
+    return Event(
+        kind, NOW, "prod", text or "x", "p-1a2b3c4d", "op-1a2b3c4d", text, "0/workers/drain", facts={"a": text}
+    )
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_report_with_any_text_in_it_is_taken(text):
+    """Names of nodes, versions and reasons are whatever a cluster says."""
+    whole = report(text or "prod", (text, *CONTROL_PLANES, *WORKERS))
+    check(render_report(whole, (finding(text=text), finding(Severity.BLOCKER, text))))
+
+
+def test_a_report_of_many_machines_still_fits():
+    """Versions are grouped, so that five thousand nodes make a short table."""
+    message = render_report(
+        report("prod", tuple(f"node-{n}" for n in range(5000))), tuple(finding() for _ in range(99))
+    )
+    check(message)
+    assert "prod: API servers v1.34.7, 5000 kubelets v1.34.7." in message.text
+
+
+@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("status", list(PlanStatus))
+def test_a_plan_card_with_any_text_in_it_is_taken(text, status):
+    """In every state of the plan."""
+    made = record(findings=(finding(text=text),), requester=text, status=status, decided_by=text, reason=text)
+    check(render_plan(made))
+    assert lint_blocks(details_view(made)["blocks"], "modal") == ()
+
+
+def test_a_plan_of_many_machines_still_fits():
+    """Beyond forty machines the card shows groups, and the modal stays within its hundred blocks."""
+    nodes = tuple(PlanNode(f"node-{n}", f"uid-{n}", Role.WORKER) for n in range(3000))
+    big = replace(plan(), pools=(*plan().pools, PlanPool("big", 10, nodes)))
+    made = record(plan=big, findings=tuple(finding() for _ in range(300)))
+    check(render_plan(made))
+    assert lint_blocks(details_view(made)["blocks"], "modal") == ()
+
+
+def test_only_a_proposed_plan_without_blockers_can_be_approved():
+    """A blocked or a decided plan has no Approve button."""
+    assert APPROVE in buttons(render_plan(record()))
+    assert APPROVE in buttons(render_plan(record(findings=(finding(),))))
+    assert APPROVE not in buttons(render_plan(record(findings=(finding(Severity.BLOCKER),))))
+    for status in set(PlanStatus) - {PlanStatus.PROPOSED}:
+        assert APPROVE not in buttons(render_plan(record(status=status, decided_by="grace", decided_at=NOW)))
+
+
+def test_a_revert_plan_says_that_nothing_is_drained():
+    """It is another thing than an upgrade, and its card says so."""
+    message = render_plan(record(plan=plan(PlanKind.REVERT)))
+    check(message)
+    assert "Revert plan" in message.text
+    assert "nothing is drained" in json.dumps(message.blocks)
+
+
+def test_buttons_carry_the_plan_and_its_digest():
+    """What they carry is checked against the record when they come back."""
+    made = record()
+    values = {e["value"] for b in render_plan(made).blocks if b["type"] == "actions" for e in b["elements"]}
+    assert values == {f"{made.id}:{made.digest[:8]}"}
+    assert reject_view(made.token)["private_metadata"] == made.token
+    assert lint_blocks(reject_view(made.token)["blocks"], "modal") == ()
+
+
+def at_verb(verb: Verb, node: str, state: RowState = RowState.STARTED, **changes: object) -> NodeRow:
+    made = plan()
+    steps = itinerary(made, made.node(node))  # type: ignore[arg-type]
+    position = next(n for n, s in enumerate(steps) if s.verb is verb)
+    return replace(NodeRow(node, position=position, state=state), **changes)  # type: ignore[arg-type]
+
+
+def with_rows(made: Operation, *rows: NodeRow) -> Operation:
+    named = {r.node: r for r in rows}
+    return replace(made, rows=tuple(named.get(r.node, r) for r in made.rows))
+
+
+@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("state", list(OperationState))
+def test_a_run_card_with_any_text_in_it_is_taken(text, state):
+    """Notes, reasons and findings are whatever a machine says."""
+    blocked = at_verb(Verb.DRAIN, "w-1", RowState.BLOCKED, finding=finding(text=text), note=text)
+    made = with_rows(operation(state, reason=text, wished_by=text), blocked, at_verb(Verb.DRAIN, "w-2", note=text))
+    check(render_run(record(), made, NOW))
+    check(render_result(nasty_event(Happened.OPERATION_BLOCKED, text), record(), made, mention=("U0ADA",)))
+    check(render_result(nasty_event(Happened.OPERATION_COMPLETED, text), record(), made, delayed=True))
+
+
+BLOCKED_ROW = at_verb(Verb.DRAIN, "w-1", RowState.BLOCKED, finding=finding())
+
+
+@pytest.mark.parametrize(
+    ("made", "offered"),
+    [
+        (operation(OperationState.RUNNING), [PAUSE, CANCEL]),
+        (operation(OperationState.RUNNING, wish=Wish.PAUSE, wished_by="ada"), [RESUME, CANCEL]),
+        (operation(OperationState.RUNNING, wish=Wish.CANCEL, wished_by="ada"), []),
+        (operation(OperationState.PARKED), [RESUME, CANCEL]),
+        (operation(OperationState.BLOCKED), [RESUME, CANCEL]),
+        (with_rows(operation(OperationState.BLOCKED), BLOCKED_ROW), [RETRY, CANCEL]),
+        (operation(OperationState.CANCELLING, wish=Wish.CANCEL), []),
+        (operation(OperationState.CANCELLED), []),
+        (operation(OperationState.COMPLETED), []),
+    ],
+)
+def test_a_run_offers_only_what_its_state_allows(made, offered):
+    """A button that could only be refused is not shown."""
+    assert buttons(render_run(record(), made, NOW)) == offered
+
+
+def test_a_machine_counts_as_done_when_it_takes_pods_again():
+    """Restoring package holds is housekeeping and keeps no machine from being counted."""
+    made = with_rows(operation(), at_verb(Verb.UNHOLD, "w-1", RowState.WAITING), at_verb(Verb.DRAIN, "w-2"))
+    assert "1 of 7 machines" in render_run(record(), made, NOW).text
+
+
+def test_a_finished_run_says_old_and_new():
+    """The last report stands beside the first one; what was not reached keeps its old version."""
+    rows = [NodeRow(n, state=RowState.FINISHED) for n in (*CONTROL_PLANES, *WORKERS[:-1])]
+    made = with_rows(operation(OperationState.CANCELLED), *rows)
+    table = {n: (old, new) for n, old, new in old_to_new(record(), made)}
+    assert table["cp-1"] == ("v1.34.7", "v1.35.4")
+    assert table["w-4"] == ("v1.34.7", "v1.34.7")
+
+
+def test_a_cancelled_run_of_two_hops_says_the_minor_that_was_reached():
+    """Between two hops a machine is at the first one's target, not at the plan's."""
+    made = plan(targets=("1.35.4", "1.36.2"))
+    steps = itinerary(made, made.node("w-1"))  # type: ignore[arg-type]
+    second = next(n for n, s in enumerate(steps) if s.hop == 1)
+    run = with_rows(operation(OperationState.CANCELLED), NodeRow("w-1", position=second))
+    assert ("w-1", "v1.34.7", "v1.35.4") in old_to_new(record(plan=made), run)
+
+
+def test_an_edit_is_skipped_when_nothing_visible_changed():
+    """Equal state gives an equal hash; a moved row gives another one, and other block ids."""
+    first, again = (render_run(record(), operation(), NOW) for _ in range(2))
+    moved = render_run(record(), with_rows(operation(), at_verb(Verb.DRAIN, "w-1")), NOW + timedelta(seconds=1))
+    assert first.hash == again.hash != moved.hash
+    assert {b["block_id"] for b in first.blocks} - {b["block_id"] for b in moved.blocks}
+
+
+@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("kind", list(SIGNS))
+def test_a_thread_line_with_any_text_in_it_is_taken(kind, text):
+    """One line per event that is told."""
+    check(render_line(nasty_event(kind, text), record()))
+
+
+def test_the_thread_is_told_of_nodes_and_not_of_pods():
+    """Of the finished steps only those that people wait for make a line."""
+    steps = {v: is_told(Event(Happened.STEP_FINISHED, NOW, "prod", "x", step=f"0/workers/{v}")) for v in Verb}
+    assert {v for v, told in steps.items() if told} == {
+        Verb.SNAPSHOT_ETCD,
+        Verb.VERIFY_CONTROL_PLANE,
+        Verb.UNCORDON,
+        Verb.REVERT,
+    }
+    assert not is_told(Event(Happened.STEP_STARTED, NOW, "prod", "x"))
+    assert is_told(Event(Happened.STEP_WAITED, NOW, "prod", "x"))
+
+
+def test_a_node_that_takes_pods_again_is_told_with_its_version():
+    """Of a plan with two hops, the version of the hop at hand."""
+    event = Event(Happened.STEP_FINISHED, NOW, "prod", "x", node="w-1", step="1/workers/uncordon")
+    line = render_line(event, record(plan=plan(targets=("1.35.4", "1.36.2"))))
+    assert line.text == "`w-1` runs kubelet v1.36.2 and takes pods again."

@@ -1,0 +1,97 @@
+"""What people type becomes one command, or one sentence that helps."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.commands import (
+    WORDS,
+    Cancel,
+    Help,
+    NotUnderstood,
+    Pause,
+    Plan,
+    Resume,
+    Retry,
+    Status,
+    Versions,
+    parse_command,
+    parse_mention,
+)
+from cluster.versions import KubeVersion, Minor
+from tests.bot_fixture import NASTY
+
+TRANSCRIPT = [
+    ("", Help()),
+    ("  help me please", Help()),
+    ("versions", Versions()),
+    ("VERSIONS prod", Versions("prod")),
+    ("plan v1.35.4", Plan(KubeVersion.parse("v1.35.4"))),
+    ("plan 1.35.4 prod", Plan(KubeVersion.parse("v1.35.4"), "prod")),
+    ("plan v1.35", Plan(Minor(1, 35))),
+    ("status", Status()),
+    ("pause prod", Pause("prod")),
+    ("resume", Resume()),
+    ("cancel", Cancel()),
+    ("retry", Retry()),
+    ("retry w-1 prod", Retry(("w-1", "prod"))),
+]
+
+
+@pytest.mark.parametrize(("typed", "command"), TRANSCRIPT)
+def test_a_typed_line_becomes_one_command(typed, command):
+    """Every word of the help is understood."""
+    assert parse_command(typed) == command
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("version", "did you mean `/k8s versions`?"),
+        ("stauts", "did you mean `/k8s status`?"),
+        ("upgrade-everything-now", "type `/k8s help`"),
+        ("plan", "Name a version"),
+        ("plan banana", "`banana` is not a version"),
+        ("plan v1.35.4 prod now", "a word too many after `prod`: type `/k8s plan <version> [cluster]`"),
+        ("versions prod now", "type `/k8s versions [cluster]`"),
+        ("retry a b c", "type `/k8s retry [node] [cluster]`"),
+    ],
+)
+def test_an_unknown_line_is_answered_with_what_to_type_instead(typed, said):
+    """The nearest command, or the way it is written."""
+    with pytest.raises(NotUnderstood) as refused:
+        parse_command(typed)
+    assert said in str(refused.value)
+
+
+def test_the_sentence_names_the_command_as_this_workspace_calls_it():
+    """The slash command can have another name."""
+    with pytest.raises(NotUnderstood, match="`/lock versions`"):
+        parse_command("version", "/lock")
+
+
+@pytest.mark.parametrize("typed", ["<@U0BOT> versions prod", "<@U0BOT|k8s> /k8s versions prod", "hey? <@U0BOT>"])
+def test_a_mention_is_read_like_the_slash_command(typed):
+    """Slash commands do not work in threads, mentions do."""
+    if "hey" in typed:
+        with pytest.raises(NotUnderstood):
+            parse_mention(typed)
+    else:
+        assert parse_mention(typed) == Versions("prod")
+
+
+@pytest.mark.parametrize("word", [w for w in NASTY if w.strip()])
+def test_an_odd_word_is_repeated_without_its_tricks(word):
+    """Whatever is typed, the answer has no control character, no line break and no runaway length."""
+    with pytest.raises(NotUnderstood) as refused:
+        parse_command(f"plan {word} a b" if word.split() != [word] else word)
+    said = str(refused.value)
+    assert said.isprintable()
+    assert len(said) < 250
+
+
+def test_every_command_of_the_help_is_one_that_is_understood():
+    """The help and the parser cannot drift apart."""
+    from bot.commands import HELP  # noqa: PLC0415 - beside its only use
+
+    assert {usage.split()[0] for usage, _ in HELP} == set(WORDS)
