@@ -1,0 +1,133 @@
+"""
+Where one step happens: everything that it may touch, and the few ways in which it may end.
+
+* StepDone         its result was observed
+* StepBlocked      it cannot go on; a person chooses (an error with a finding)
+* AttemptLost      its remote command vanished: observe, then start a new attempt
+* Yielded          it was asked to stop here; called again with the same attempt it goes on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from cluster.errors import LockkeeperError
+from cluster.facts import MachineFacts
+from cluster.findings import Finding, Severity
+from cluster.plan import Hop, PlanNode, UpgradePlan
+from cluster.procedure import Step
+from cluster.settings import Settings, Waits
+from workers.node_script.attempts import PollAnswer, StartAnswer
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """The step's result was observed; `sentence` is fit for the thread, `facts` are its parts for programs."""
+
+    sentence: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class StepBlocked(LockkeeperError):  # noqa: N818 - reads as a fact, as in cluster/errors.py
+    """The step cannot go on; `finding` says why. `uncordoned`: a failed drain gave the node back."""
+
+    def __init__(self, finding: Finding, *, uncordoned: bool = False) -> None:
+        super().__init__(f"{finding.sentence} {finding.remedy}".strip())
+        self.finding = finding
+        self.uncordoned = uncordoned
+
+
+class AttemptLost(LockkeeperError):  # noqa: N818 - reads as a fact, as in cluster/errors.py
+    """The remote attempt vanished (a reboot, or somebody killed it): only a new attempt may go on."""
+
+
+class Yielded(Exception):  # noqa: N818 - not an error at all
+    """The step stopped where it can be taken up again."""
+
+
+class Api(Protocol):
+    """What a step needs of cluster.kube.Kube."""
+
+    def at(self, endpoint: str) -> Api: ...
+    def get(
+        self, path: str, query: Mapping[str, str] = _NOTHING, *, accept: str | None = None, timeout: float = 10
+    ) -> dict[str, Any]: ...
+    def items(self, path: str, query: Mapping[str, str] = _NOTHING) -> Iterator[dict[str, Any]]: ...
+    def text(self, path: str, *, timeout: float = 5) -> tuple[int, str]: ...
+    def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]: ...
+    def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]: ...
+    def delete(
+        self, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] = _NOTHING
+    ) -> dict[str, Any]: ...
+
+
+class RemoteNode(Protocol):
+    """What a step needs of workers.machine.NodeMachine."""
+
+    name: str
+
+    def observe(self) -> MachineFacts: ...
+    def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer: ...
+    def poll(self, attempt: str, offset: int = 0) -> PollAnswer: ...
+    def logs(self, unit: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that one step of one node may touch; the engine makes one for each call of `perform`."""
+
+    settings: Settings
+    cluster: str
+    plan: UpgradePlan
+    node: PlanNode
+    step: Step
+    operation_id: str
+    attempt_id: str
+    attempt: int
+    fence: int
+    started_at: datetime  # of this attempt, as recorded: a time-out must not begin anew with each driver
+    machine: RemoteNode
+    kube: Callable[[], Api]
+    endpoints: Callable[[], Mapping[str, str]]  # node → host:port of its own API server
+    tell: Callable[[str], None]  # an expected wait or a fact, said once
+    stopping: Callable[[], bool]
+    may_start: Callable[[], bool]  # the lease is still ours; asked right before every side effect
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]  # returns early when stopping
+
+    @property
+    def hop(self) -> Hop:
+        return self.plan.hops[self.step.hop]
+
+    @property
+    def waits(self) -> Waits:
+        return self.settings.waits
+
+    @property
+    def node_path(self) -> str:
+        return f"/api/v1/nodes/{self.node.name}"
+
+    def check_lease(self) -> None:
+        """Ask right before every side effect: without the lease nothing new starts."""
+        if self.stopping() or not self.may_start():
+            raise Yielded
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raises Yielded when the driver is to stop."""
+        if not self.stopping():
+            self.sleep(seconds)
+        if self.stopping():
+            raise Yielded
+
+    def elapsed(self, since: datetime) -> float:
+        return (self.now() - since).total_seconds()
+
+    def blocked(self, code: str, sentence: str, remedy: str, *, uncordoned: bool = False) -> StepBlocked:
+        finding = Finding(code, Severity.BLOCKER, self.node.name, sentence, remedy)
+        return StepBlocked(finding, uncordoned=uncordoned)
