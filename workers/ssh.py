@@ -256,15 +256,20 @@ def _socket(target: SshTarget) -> socket.socket:
 
 def _log_in(transport: paramiko.Transport, target: SshTarget, key: paramiko.PKey) -> None:
     try:
-        if missing := transport.auth_publickey(target.user, key):
-            raise paramiko.AuthenticationException(f"it also wants {', '.join(missing)}")
+        also_wanted = transport.auth_publickey(target.user, key)
     except paramiko.AuthenticationException as error:
-        raise LoginRefused(
-            f"{target.place} does not accept the key {target.key_file} ({key.fingerprint}; {_words(error)}): add "
-            "its public half to the authorized_keys of that user."
-        ) from error
+        raise _refused(target, key, _words(error)) from error
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise MachineUnreachable(f"{target.place} broke off the login ({_words(error)}): look at its sshd.") from error
+    if also_wanted:
+        raise _refused(target, key, f"it also wants {', '.join(also_wanted)}")
+
+
+def _refused(target: SshTarget, key: paramiko.PKey, why: str) -> LoginRefused:
+    return LoginRefused(
+        f"{target.place} does not accept the key {target.key_file} ({key.fingerprint}; {why}): add its public half "
+        "to the authorized_keys of that user."
+    )
 
 
 def _words(error: BaseException) -> str:
