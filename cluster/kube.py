@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import json
 import ssl
@@ -63,11 +64,10 @@ class Kube:
         """The same credentials and CA at one API server; credential plug-ins are not run again."""
         configuration = copy.copy(self._configuration)
         configuration.host = f"https://{endpoint}"
-        refresh: Any = self._configuration.refresh_api_key_hook
-        if refresh is not None:
-            # the client's own hook puts the kubeconfig's address back, too: let it do so on the original, whose
-            # dict of tokens the copy shares
-            configuration.refresh_api_key_hook = lambda _: refresh(self._configuration)
+        # the client's own hook puts the kubeconfig's address back, too: let it do so on the original, whose dict of
+        # tokens the copy shares
+        if (refresh := getattr(self._configuration, "refresh_api_key_hook", None)) is not None:
+            setattr(configuration, "refresh_api_key_hook", lambda _: refresh(self._configuration))  # noqa: B010
         return Kube(self.name, configuration, relax_x509_strict=self._relax)
 
     def close(self) -> None:
@@ -125,20 +125,33 @@ class Kube:
         self, path: str, query: Mapping[str, str] = _NOTHING, *, page: int = PAGE, timeout: float = 30
     ) -> Iterator[dict[str, str]]:
         """Rows as `kubectl get -o wide` shows them, column name → cell, without the objects (32 times less to read)."""
-        seen: set[tuple[str, ...]] = set()
+        for cells, _ in self._rows(path, {**query, "includeObject": "None"}, page=page, timeout=timeout):
+            yield cells
+
+    def rows(
+        self, path: str, query: Mapping[str, str] = _NOTHING, *, page: int = PAGE, timeout: float = 30
+    ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+        """The same rows, each with its object's metadata: one moment, half of what full JSON costs."""
+        return self._rows(path, {**query, "includeObject": "Metadata"}, page=page, timeout=timeout)
+
+    def _rows(
+        self, path: str, query: Mapping[str, str], *, page: int, timeout: float
+    ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+        seen: set[str] = set()
         names: list[str] = []
-        wide = {**query, "includeObject": "None"}
-        for chunk in self._pages(path, wide, accept=_TABLE, page=page, timeout=timeout):
+        for chunk in self._pages(path, query, accept=_TABLE, page=page, timeout=timeout):
             if chunk.get("kind") != "Table":
                 raise ClusterUnreadable(f"The API of `{self.name}` sent no table for {path}: look at its version.")
             # only the first page names the columns
             names = [c["name"] for c in chunk.get("columnDefinitions") or ()] or names
             for row in chunk.get("rows") or ():
-                cells = tuple(str(cell) for cell in row["cells"])
-                if cells in seen:
+                cells = dict(zip(names, (str(cell) for cell in row["cells"]), strict=False))
+                metadata = (row.get("object") or {}).get("metadata") or {}
+                key = str(metadata.get("uid") or cells.get("Name"))
+                if key in seen:
                     continue
-                seen.add(cells)
-                yield dict(zip(names, cells, strict=False))
+                seen.add(key)
+                yield cells, metadata
 
     def post(
         self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING, *, timeout: float = 10
@@ -197,7 +210,7 @@ class Kube:
     ) -> dict[str, Any]:
         reply = self._send(method, path, query, accept=accept, body=body, content_type=content_type, timeout=timeout)
         try:
-            answer = json.loads(reply.data) if reply.data else {}
+            answer = _parse(reply.data) if reply.data else {}
         except ValueError:
             answer = None
         if reply.status not in _OK:
@@ -266,6 +279,17 @@ class Kube:
         if isinstance(error, (urllib3.exceptions.SSLError, ssl.SSLError)):
             return f"{where} failed the certificate check ({text}): check the CA in the kubeconfig."
         return f"{where} broke the connection off ({text}): try again."
+
+
+def _parse(data: bytes) -> Any:
+    """JSON without the collector: it would walk every new dict of a page again and again, at twice the cost."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(data)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _configure(name: str, cluster: Cluster) -> Configuration:

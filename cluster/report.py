@@ -90,6 +90,17 @@ class AddOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """One pod disruption budget as its status shows it."""
+
+    namespace: str
+    name: str
+    allowed: int  # how many of its pods may go now
+    needed: int  # how many must stay healthy
+    expected: int  # how many there are
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterReport:
     """Every version there is in one cluster, read at `read_at` (UTC)."""
 
@@ -102,6 +113,7 @@ class ClusterReport:
     add_ons: tuple[AddOn, ...] = ()
     declared: KubeVersion | Unread = field(default_factory=lambda: Unread("kubeadm-config", "not asked"))
     image_repository: str = ""
+    budgets: tuple[Budget, ...] = ()
     unread: tuple[Unread, ...] = ()
     lease_holder: str = ""  # who holds our Lease object in this cluster ("installation/operation"), "" for nobody
 

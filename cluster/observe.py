@@ -1,0 +1,187 @@
+"""Read every version that one cluster shows over its API; what cannot be read is said, never left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+import yaml
+
+from cluster.errors import ClusterUnreadable, InvalidVersion, KubeDenied
+from cluster.kube import Kube
+from cluster.pods import PODS, SystemPods, read_pods
+from cluster.report import CORDON_OWNER, ApiServer, Budget, ClusterIdentity, ClusterReport, Node, Unread
+from cluster.settings import Cluster
+from cluster.versions import KubeVersion, Minor, ReportedVersion
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/lockkeeper"
+_NAMESPACE = "/api/v1/namespaces/kube-system"
+_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+_PARALLEL = 8
+_ONE_SERVER = 5.0  # seconds: one API server that hangs must not hold the report up
+_NOT_FOUND = 404
+_OK = 200
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Reader:
+    """Runs a reading and turns its failure into a value beside the report."""
+
+    unread: list[Unread] = field(default_factory=list)
+
+    def attempt(self, what: str, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except ClusterUnreadable as error:
+            self.unread.append(Unread(what, str(error)))
+            return otherwise
+
+
+def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = None) -> ClusterReport:
+    """The whole report; raises ClusterUnreadable only where not even the nodes can be listed.
+
+    A process that reads thousands of objects does well to call gc.collect() and gc.freeze() once, after its imports.
+    """
+    with ExitStack() as stack:
+        kube = kube or stack.enter_context(Kube.connect(name, cluster))
+        pool = stack.enter_context(ThreadPoolExecutor(_PARALLEL))
+        reader = _Reader()
+        pods = pool.submit(reader.attempt, "pods of kube-system", lambda: read_pods(kube.items(PODS)), SystemPods())
+        nodes = pool.submit(read_nodes, kube)
+        identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
+        declared = pool.submit(_read_declared, kube)
+        lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: read_lease_holder(kube), "")
+        budgets = pool.submit(reader.attempt, "pod disruption budgets", lambda: read_budgets(kube), ())
+        listed, system = nodes.result(), pods.result()
+        servers = tuple(pool.map(lambda pair: _ask(kube, pair), _addresses(listed, system.endpoints).items()))
+        version, repository = declared.result()
+        said = [reading for reading in (version, *(s.version for s in servers)) if isinstance(reading, Unread)]
+        return ClusterReport(
+            cluster=name,
+            identity=identity.result(),
+            read_at=now,
+            api_servers=servers,
+            static_pods=system.static,
+            nodes=listed,
+            add_ons=system.add_ons,
+            declared=version,
+            image_repository=repository,
+            budgets=budgets.result(),
+            lease_holder=lease.result(),
+            unread=(*reader.unread, *said),
+        )
+
+
+def read_nodes(kube: Kube) -> tuple[Node, ...]:
+    """Every node by Table, control plane first: display columns and metadata are all that a report of 5,000 needs."""
+    nodes = (_node(cells, metadata) for cells, metadata in kube.rows("/api/v1/nodes"))
+    return tuple(sorted(nodes, key=lambda n: (not n.control_plane, n.name)))
+
+
+def read_identity(kube: Kube) -> ClusterIdentity:
+    return ClusterIdentity(kube.name, kube.ca_hash, str(kube.get(_NAMESPACE)["metadata"]["uid"]))
+
+
+def read_lease_holder(kube: Kube) -> str:
+    """Who holds our Lease in this cluster ("installation/operation"); "" for nobody."""
+    try:
+        lease = kube.get(LEASE)
+    except KubeDenied as error:
+        if error.status == _NOT_FOUND:
+            return ""
+        raise
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
+
+
+def read_budgets(kube: Kube) -> tuple[Budget, ...]:
+    """The disruption budgets that guard at least one pod."""
+    found = []
+    for item in kube.items("/apis/policy/v1/poddisruptionbudgets"):
+        status, metadata = item.get("status") or {}, item["metadata"]
+        numbers = (int(status.get(key) or 0) for key in ("disruptionsAllowed", "desiredHealthy", "expectedPods"))
+        budget = Budget(str(metadata["namespace"]), str(metadata["name"]), *numbers)
+        if budget.expected:
+            found.append(budget)
+    return tuple(sorted(found, key=lambda b: (b.namespace, b.name)))
+
+
+def _node(cells: Mapping[str, str], metadata: Mapping[str, Any]) -> Node:
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    status = cells.get("Status", "").split(",")  # "Ready", "NotReady", "Ready,SchedulingDisabled"
+    name = cells["Name"]
+    return Node(
+        name=name,
+        uid=str(metadata.get("uid", "")),
+        control_plane=_CONTROL_PLANE in labels,
+        kubelet=_version(f"kubelet of {name}", cells.get("Version", "")),
+        ready="Ready" in status,
+        cordoned="SchedulingDisabled" in status,
+        cordoned_by=str(annotations.get(CORDON_OWNER, "")),
+        labels=tuple(sorted(labels.items())),
+        address=_shown(cells, "Internal-IP"),
+        os_image=_shown(cells, "OS-Image"),
+        kernel=_shown(cells, "Kernel-Version"),
+        runtime=_shown(cells, "Container-Runtime"),
+    )
+
+
+def _shown(cells: Mapping[str, str], column: str) -> str:
+    cell = cells.get(column, "")
+    return "" if cell in {"<none>", "<unknown>"} else cell
+
+
+def _version(what: str, text: str) -> ReportedVersion | Unread:
+    try:
+        return ReportedVersion.parse(text)
+    except InvalidVersion as error:
+        return Unread(what, str(error))
+
+
+def _addresses(nodes: tuple[Node, ...], endpoints: Mapping[str, str]) -> dict[str, str]:
+    """Every control-plane node has an API server, also while its mirror pod is gone: then without an address."""
+    return {n.name: "" for n in nodes if n.control_plane} | dict(endpoints)
+
+
+def _ask(kube: Kube, node_and_endpoint: tuple[str, str]) -> ApiServer:
+    """One API server at its own endpoint: through the balancer any one of them might answer."""
+    node, endpoint = node_and_endpoint
+    what = f"API server on {node}"
+    if not endpoint:
+        return ApiServer(node, "", Unread(what, f"No mirror pod on {node} names its address: look at its kubelet."))
+    try:
+        with kube.at(endpoint) as server:
+            told = server.get("/version", timeout=_ONE_SERVER)
+            ready, _ = server.text("/readyz", timeout=_ONE_SERVER)
+    except ClusterUnreadable as error:
+        return ApiServer(node, endpoint, Unread(what, str(error)))
+    version = _version(what, str(told.get("gitVersion", "")))
+    return ApiServer(node, endpoint, version, _emulation(version, told), ready == _OK)
+
+
+def _emulation(version: ReportedVersion | Unread, told: Mapping[str, Any]) -> Minor | None:
+    try:
+        emulated = Minor.parse(f"{told['emulationMajor']}.{told['emulationMinor']}")
+    except (KeyError, InvalidVersion):  # older than KEP-4330
+        return None
+    return None if isinstance(version, ReportedVersion) and version.version.minor == emulated else emulated
+
+
+def _read_declared(kube: Kube) -> tuple[KubeVersion | Unread, str]:
+    """The version and the image repository that kubeadm-config declares."""
+    try:
+        data = kube.get(_CONFIG).get("data") or {}
+        declared = yaml.safe_load(data.get("ClusterConfiguration", ""))
+        version = KubeVersion.parse(str(declared["kubernetesVersion"]))
+    except ClusterUnreadable as error:
+        return Unread("kubeadm-config", str(error)), ""
+    except (yaml.YAMLError, KeyError, TypeError, InvalidVersion) as error:
+        reason = " ".join(str(error).split())
+        return Unread("kubeadm-config", f"Its ClusterConfiguration names no version that we read ({reason})."), ""
+    return version, str(declared.get("imageRepository") or "")
