@@ -23,7 +23,7 @@ case "$*" in *Package*) last=; esac
 while read -r state name version; do
   case "$*" in
     *Package*) echo "$state  $name $version" ;;
-    *) [ "$name" != "$last" ] || echo "$state  $version" ;;
+    *) [ "$name" != "$last" ] || echo "$version $state " ;;
   esac
 done <"$B/packages" """,
     "dpkg": """case $1 in --audit) cat "$B/audit" 2>/dev/null; exit 0 ;; --configure) rm -f "$B/audit" ;;

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.workers.node_bench import Bench, make_bench
 
+from tests.workers.node_bench import Bench, make_bench
 from workers.node_script.attempts import AttemptState, parse_jobs
 
 

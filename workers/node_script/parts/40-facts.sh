@@ -27,7 +27,7 @@ flag_of() { # COMPONENT FLAG: its value in the component's manifest
 }
 kubeadm_version() { kubeadm version -o short 2>/dev/null; }
 installed_version() { # PACKAGE: empty unless it is wholly installed
-    dpkg-query -W -f='${db:Status-Abbrev} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^.i *[^ ]* *//p'
+    dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | sed -n 's/^\([^ ]*\) .i *$/\1/p'
 }
 
 observe() {

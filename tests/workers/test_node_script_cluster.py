@@ -1,0 +1,228 @@
+"""kubeadm, kubelet and etcd on the machine: the guards that kubeadm itself does not have."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.workers.node_bench import Bench, make_bench
+
+SKIPPED = 'echo "[upgrade/control-plane] Skipping phase. Not a control plane node."'
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    bench = make_bench(tmp_path / "m")
+    bench.control_plane()
+    return bench
+
+
+def _install(bench: Bench, version: str) -> None:
+    rows = (bench.home / "packages").read_text()
+    (bench.home / "packages").write_text(rows.replace("kubeadm 1.34.7", f"kubeadm {version}"))
+
+
+def _kubeadm_writes(bench: Bench, version: str) -> None:
+    manifest = f"{bench.root}/etc/kubernetes/manifests/kube-apiserver.yaml"
+    bench.program("upgrade", f"sed -i s/v1.34.7/{version}/ {manifest}")
+
+
+@pytest.mark.parametrize(
+    "verb", [("plan", "v1.35.4"), ("apply", "v1.35.4"), ("upgrade-node", "control-plane", "v1.35.4")]
+)
+def test_another_kubeadm_than_the_plans_is_refused(bench: Bench, verb: tuple[str, ...]):
+    """An old kubeadm plans a newer target with exit 0: the script asks for its version first."""
+    end = bench.finish("op-1", *verb)
+    assert end.code == 70
+    assert b"'v1.34.7' and not v1.35.4" in end.chunk
+    assert not [line for line in bench.log if line.startswith("kubeadm upgrade")]
+
+
+@pytest.mark.parametrize("verb", [("apply", "v1.35.4"), ("upgrade-node", "control-plane", "v1.35.4")])
+def test_a_control_plane_with_a_missing_manifest_is_not_taken_for_a_worker(bench: Bench, verb: tuple[str, ...]):
+    """kubeadm would skip it silently with exit 0."""
+    _install(bench, "1.35.4")
+    (bench.root / "etc/kubernetes/manifests/kube-apiserver.yaml").unlink()
+    end = bench.finish("op-1", *verb)
+    assert end.code == 70
+    assert b"run 'repair' first" in end.chunk
+
+
+def test_a_skipped_control_plane_is_an_error(bench: Bench):
+    """kubeadm's own words are read, whatever its exit code."""
+    _install(bench, "1.35.4")
+    bench.program("upgrade", SKIPPED)
+    assert bench.finish("op-1", "upgrade-node", "control-plane", "v1.35.4").code == 70
+
+
+def test_a_worker_may_skip_what_it_does_not_have(tmp_path: Path):
+    """The same words are right on a worker; its version is still checked."""
+    bench = make_bench(tmp_path / "w")
+    _install(bench, "1.35.4")
+    bench.program("upgrade", SKIPPED)
+    assert bench.finish("op-1", "upgrade-node", "worker", "v1.35.4").code == 0
+    assert bench.finish("op-2", "upgrade-node", "worker", "v1.36.0").code == 70
+
+
+def test_a_worker_in_name_only_is_refused(bench: Bench):
+    """A machine with control-plane manifests is never upgraded as a worker."""
+    _install(bench, "1.35.4")
+    assert bench.finish("op-1", "upgrade-node", "worker", "v1.35.4").code == 70
+
+
+def test_upgrade_node_before_apply_is_noticed(bench: Bench):
+    """kubeadm re-applies the old version with exit 0; the manifest shows it."""
+    _install(bench, "1.35.4")
+    bench.program("upgrade", "exit 0")
+    end = bench.finish("op-1", "upgrade-node", "control-plane", "v1.35.4")
+    assert end.code == 70
+    assert b"says v1.34.7 and not v1.35.4" in end.chunk
+
+
+def test_apply_passes_the_patches_of_the_settings(bench: Bench):
+    """Without them every patched manifest would revert; a folder that is missing stops it."""
+    _install(bench, "1.35.4")
+    _kubeadm_writes(bench, "v1.35.4")
+    bench.file("/etc/lockkeeper-node.conf", "PATCHES_DIR=/etc/kubernetes/patches\n")
+    assert bench.finish("op-1", "apply", "v1.35.4").code == 66
+    (bench.root / "etc/kubernetes/patches").mkdir()
+    assert bench.finish("op-2", "apply", "v1.35.4").code == 0
+    assert f"kubeadm upgrade apply -y v1.35.4 --patches {bench.root}/etc/kubernetes/patches" in bench.log
+
+
+def test_the_exit_code_of_kubeadm_is_the_attempts(bench: Bench):
+    """A failed apply is told with kubeadm's own code and words."""
+    _install(bench, "1.35.4")
+    bench.program("upgrade", "echo '[upgrade/apply] FATAL: no'; exit 1")
+    end = bench.finish("op-1", "apply", "v1.35.4")
+    assert (end.code, end.chunk) == (1, b"[upgrade/apply] FATAL: no\n")
+
+
+def test_a_revert_needs_a_kubeadm_of_the_same_minor(bench: Bench):
+    """A newer one would upgrade what should only be put back."""
+    manifest = bench.root / "etc/kubernetes/manifests/kube-apiserver.yaml"
+    manifest.write_text(manifest.read_text().replace("v1.34.7", "v1.35.4"))
+    bench.program("upgrade", f"sed -i s/v1.35.4/v1.34.7/ {manifest}")
+    assert bench.finish("op-1", "revert", "v1.34.7").code == 0
+    _install(bench, "1.35.4")
+    assert bench.finish("op-2", "revert", "v1.34.7").code == 70
+
+
+def test_a_hook_of_the_settings_runs_before_its_verb_and_may_stop_it(bench: Bench):
+    """Hooks are files of root in the folder that root named."""
+    bench.file("/etc/lockkeeper-node.conf", "HOOKS=/etc/lockkeeper/hooks\n")
+    bench.file("/etc/lockkeeper/hooks/before-restart-kubelet", "#!/bin/sh\necho no; exit 5\n").chmod(0o755)
+    end = bench.finish("op-1", "restart-kubelet")
+    assert end.code == 70
+    assert b"no\n" in end.chunk
+    assert not [line for line in bench.log if "restart" in line]
+
+
+def test_a_snapshot_is_taken_on_the_host_verified_and_private(bench: Bench):
+    """Where the etcd container has no etcdctl, the host's is used."""
+    end = bench.finish("op-1", "snapshot-etcd")
+    assert end.code == 0, end.chunk
+    snapshot = bench.root / "var/lib/lockkeeper/snapshots/etcd-op-1.db"
+    assert snapshot.read_text() == "snapshot\n"
+    assert snapshot.parent.stat().st_mode & 0o77 == 0
+    assert [line for line in bench.log if line.startswith("etcdutl snapshot status")]
+
+
+def test_a_snapshot_is_taken_in_the_container_where_it_has_etcdctl(bench: Bench):
+    """The container sees the machine's /var/lib/etcd under the same name."""
+    bench.tool(
+        "crictl",
+        f"""case $1 in ps) echo abc ;; exec) shift 2
+case "$*" in *"snapshot save"*) for last; do :; done; echo inside >"{bench.root}$last" ;; esac ;; esac""",
+    )
+    assert bench.finish("op-1", "snapshot-etcd").code == 0
+    assert (bench.root / "var/lib/lockkeeper/snapshots/etcd-op-1.db").read_text() == "inside\n"
+    assert not [line for line in bench.log if line.startswith("etcdctl")]
+
+
+def test_a_snapshot_that_cannot_be_verified_is_a_failure(bench: Bench):
+    """A backup that nobody can read is none."""
+    bench.tool("etcdutl", "exit 1")
+    bench.tool("etcdctl", 'case "$*" in *status*) exit 1 ;; esac')
+    assert bench.finish("op-1", "snapshot-etcd").code == 70
+
+
+def test_without_etcdctl_the_exit_code_says_so(bench: Bench):
+    """69 is the blocker that a named consent lifts; a machine without etcd has it too."""
+    (bench.home / "tools/etcdctl").unlink()
+    if Path("/usr/bin/etcdctl").exists():
+        pytest.skip("this machine has an etcdctl of its own: remove etcd-client to run this test")
+    assert bench.finish("op-1", "snapshot-etcd").code == 69
+    (bench.root / "etc/kubernetes/manifests/etcd.yaml").unlink()
+    assert b"runs no etcd" in bench.finish("op-2", "snapshot-etcd").chunk
+
+
+def test_a_half_moved_manifest_comes_back_from_the_newest_backup(bench: Bench):
+    """As kubeadm left it between its two moves; the folder never holds a second copy."""
+    manifest = bench.root / "etc/kubernetes/manifests/kube-scheduler.yaml"
+    manifest.unlink()
+    for stamp, text in (("2026-11-22-09-00-52", "old"), ("2026-11-23-09-00-52", "new")):
+        bench.file(f"/etc/kubernetes/tmp/kubeadm-backup-manifests-{stamp}/kube-scheduler.yaml", text)
+    (bench.home / "audit").write_text("half configured\n")
+    assert bench.finish("op-1", "repair").code == 0
+    assert manifest.read_text() == "new"
+    assert len(list(manifest.parent.iterdir())) == 4
+    assert "dpkg --configure -a --force-confdef --force-confold" in bench.log
+    before = len(bench.log)
+    assert bench.finish("op-2", "repair").code == 0
+    assert bench.log[before:] == ["dpkg --audit "] or "dpkg --configure" not in "".join(bench.log[before:])
+
+
+def test_a_manifest_without_any_backup_is_said(bench: Bench):
+    """Nothing is invented."""
+    (bench.root / "etc/kubernetes/manifests/kube-scheduler.yaml").unlink()
+    assert bench.finish("op-1", "repair").code == 66
+
+
+def test_pruning_keeps_the_newest_three_of_each_kind(bench: Bench):
+    """Backups of kubeadm are never removed by kubeadm."""
+    for day in range(1, 7):
+        bench.file(f"/etc/kubernetes/tmp/kubeadm-backup-etcd-2026-11-0{day}-00-00-00/etcd/x")
+    bench.file("/etc/kubernetes/tmp/mine/x")
+    assert bench.finish("op-1", "prune").code == 0
+    left = sorted(p.name for p in (bench.root / "etc/kubernetes/tmp").iterdir())
+    assert left == [f"kubeadm-backup-etcd-2026-11-0{d}-00-00-00" for d in (4, 5, 6)] + ["mine"]
+
+
+def test_images_come_from_the_targets_own_list(tmp_path: Path):
+    """The fetched package of the target is opened, since the installed kubeadm knows other images."""
+    bench = make_bench(tmp_path / "w")
+    bench.tool(
+        "dpkg-deb",
+        """mkdir -p "$3/usr/bin"; cat >"$3/usr/bin/kubeadm" <<'END'
+#!/bin/sh
+printf '%s\\n' r.example/kube-apiserver:v1.35.4 r.example/kube-proxy:v1.35.4 r.example/pause:3.10.1 "# $*"
+END
+chmod 0755 "$3/usr/bin/kubeadm" """,
+    )
+    bench.tool("crictl", "")
+    assert bench.finish("op-1", "pull-images", "v1.35.4").code == 66
+    bench.file("/var/cache/apt/archives/kubeadm_1.35.4-1.1_amd64.deb")
+    assert bench.finish("op-2", "pull-images", "v1.35.4").code == 0
+    assert [line for line in bench.log if line.startswith("crictl")] == [
+        "crictl pull r.example/kube-proxy:v1.35.4",
+        "crictl pull r.example/pause:3.10.1",
+    ]
+    assert list((bench.root / "var/lib/lockkeeper/tmp").iterdir()) == []
+
+
+def test_a_snapshot_already_taken_by_this_attempt_is_kept(bench: Bench):
+    """Taking effect twice gives the same file."""
+    bench.file("/var/lib/lockkeeper/snapshots/etcd-op-1.db", "first")
+    assert bench.finish("op-1", "snapshot-etcd").code == 0
+    assert not [line for line in bench.log if line.startswith("etcdctl")]
+
+
+def test_reading_verbs_hand_on_kubeadms_answer(bench: Bench):
+    """`diff` and `certs` are what kubeadm prints, with its exit code."""
+    bench.tool("kubeadm", 'echo "$*"; exit 3')
+    done: list[subprocess.CompletedProcess[bytes]] = [bench.run("diff"), bench.run("certs")]
+    assert [d.stdout for d in done] == [b"upgrade diff\n", b"certs check-expiration -o json\n"]
+    assert {d.returncode for d in done} == {3}

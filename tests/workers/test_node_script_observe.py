@@ -1,0 +1,125 @@
+"""`observe` tells every fact that a plan needs, and says of each what could not be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from cluster.facts import EtcdTool, MachineFacts, Package, PackageSource
+from cluster.versions import Minor, ReportedVersion
+from tests.workers.node_bench import Bench, make_bench
+from workers.node_script.lines import UnreadableAnswer
+from workers.node_script.survey import parse_facts, parse_offers
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    bench = make_bench(tmp_path / "m")
+    bench.control_plane()
+    bench.file("/proc/sys/kernel/hostname", "cp1\n")
+    bench.file("/proc/sys/kernel/osrelease", "6.1.0-27-amd64\n")
+    bench.file("/proc/swaps", "Filename Type Size\n")
+    bench.file("/etc/os-release", 'PRETTY_NAME="Debian"\nID=debian\nVERSION_ID="12"\n')
+    bench.file("/sys/fs/cgroup/cgroup.controllers", "cpu")
+    bench.file("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS="--pod-infra-container-image=x --a=b"\n')
+    bench.file("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n")
+    (bench.home / "holds").write_text("kubeadm\nkubelet\n")
+    return bench
+
+
+def _facts(bench: Bench) -> MachineFacts:
+    return parse_facts(bench.answer("observe"))
+
+
+def test_a_healthy_control_plane_tells_everything(bench: Bench):
+    """Every fact has its value, and nothing is left unread."""
+    facts = _facts(bench)
+    assert facts.unread == ()
+    assert (facts.hostname, facts.os, facts.kernel, facts.cgroup) == ("cp1", "debian 12", "6.1.0-27-amd64", "v2")
+    assert (facts.control_plane, facts.swap, facts.boot_id, facts.fence) == (True, False, "boot-one", 0)
+    assert facts.package("kubelet") == Package("kubelet", "1.34.7-1.1", "hi")
+    assert facts.held == ("kubeadm", "kubelet")
+    assert facts.kubeadm == facts.kubelet == facts.kubectl == ReportedVersion.parse("v1.34.7")
+    assert facts.kubelet_unit is not None
+    assert (facts.kubelet_unit.active, facts.kubelet_unit.restarts) == (True, 1)
+    assert [m.component for m in facts.manifests] == [
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ]
+    assert facts.manifests[1].tag == "v1.34.7"
+    assert facts.sources == (
+        PackageSource(
+            "/etc/apt/sources.list.d/kubernetes.list",
+            "https://pkgs.example/core:/stable:",
+            Minor(1, 34),
+            "/etc/apt/keyrings/k.gpg",
+        ),
+    )
+    assert facts.kubelet_flags == "--pod-infra-container-image=x --a=b"
+    assert facts.kubelet_extra_args == "--v=2"
+    assert facts.etcdctl is EtcdTool.HOST
+    assert facts.dpkg_problem == ""
+    room = facts.room_of("/var/lib/etcd")
+    assert room is not None
+    assert 0 < room.free_kib <= room.total_kib
+
+
+def test_what_cannot_be_read_is_said_with_its_reason(bench: Bench):
+    """A tool that fails and a file that is gone are no absences."""
+    bench.tool("apt-mark", "echo 'E: locked' >&2; exit 100")
+    bench.tool("kubeadm", "echo broken; exit 1")
+    bench.tool("systemctl", "echo 'Failed to connect to bus' >&2; exit 1")
+    (bench.root / "proc/swaps").unlink()
+    facts = _facts(bench)
+    reasons = {u.what: u.reason for u in facts.unread}
+    assert set(reasons) == {"holds", "kubeadm", "kubelet-unit", "swap"}
+    assert reasons["holds"] == "E: locked"
+    assert (facts.held, facts.kubeadm, facts.kubelet_unit, facts.swap) == (None, None, None, None)
+
+
+def test_residue_and_traps_are_found(bench: Bench):
+    """Stray and missing manifests, pins, interrupted package work, unattended upgrades."""
+    bench.file("/etc/kubernetes/manifests/kube-apiserver.yaml.bak")
+    (bench.root / "etc/kubernetes/manifests/kube-scheduler.yaml").unlink()
+    bench.file("/etc/apt/preferences.d/kubernetes", "Package: kube*\nPin: version 1.34.*\nPin-Priority: 1001\n")
+    bench.file("/etc/apt/apt.conf.d/20auto-upgrades", 'APT::Periodic::Unattended-Upgrade "1";\n')
+    (bench.home / "audit").write_text("The following packages are only half configured:\n kubelet\n")
+    facts = _facts(bench)
+    assert facts.stray_manifests == ("kube-apiserver.yaml.bak",)
+    assert facts.missing_manifests == ("kube-scheduler",)
+    assert facts.pins == ("/etc/apt/preferences.d/kubernetes",)
+    assert facts.unattended_upgrades
+    assert facts.dpkg_problem == "The following packages are only half configured: kubelet"
+
+
+def test_a_worker_has_no_manifests_and_misses_none(tmp_path: Path):
+    """On a worker an absent control plane is no finding."""
+    facts = _facts(make_bench(tmp_path / "w"))
+    assert (facts.control_plane, facts.manifests, facts.missing_manifests) == (False, (), ())
+    assert facts.etcdctl is EtcdTool.NONE
+
+
+def test_facts_survive_their_storage(bench: Bench):
+    """The survey keeps them as JSON."""
+    facts = _facts(bench)
+    adapter = TypeAdapter(MachineFacts)
+    assert adapter.validate_json(adapter.dump_json(facts)) == facts
+
+
+def test_a_cut_answer_is_never_taken_for_a_whole_one(bench: Bench):
+    """Half a list of holds would be a lie."""
+    text = bench.answer("observe")
+    with pytest.raises(UnreadableAnswer, match="is cut"):
+        parse_facts(text[: len(text) // 2])
+    with pytest.raises(UnreadableAnswer, match="is cut"):
+        parse_offers("offer v1.35 kubeadm 1.35.4-1.1\n", (Minor(1, 35),))
+
+
+def test_a_warning_of_sudo_is_no_fact(bench: Bench):
+    """sudo speaks on the same stream before the script does."""
+    text = "sudo: unable to resolve host cp1: Name or service not known\n" + bench.answer("observe")
+    assert parse_facts(text).hostname == "cp1"

@@ -1,0 +1,175 @@
+"""Package work: throw-away lists for looking and fetching, exact versions, holds as they were before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.facts import OfferState
+from cluster.versions import Minor
+from tests.workers.node_bench import SOURCE, Bench, make_bench
+from workers.node_script.survey import parse_offers
+
+LIST = "/etc/apt/sources.list.d/kubernetes.list"
+
+# What apt-get prints, by what is wrong; it exits 0 when it cannot reach a repository.
+UPDATES = [
+    ("W: Failed to fetch http://h/InRelease  Could not connect to h:80\nW: Some index files failed", 0, "unreachable"),
+    ("E: The repository 'http://h/v1.37/deb  Release' does not have a Release file.", 100, "absent"),
+    ("W: GPG error: NO_PUBKEY 80E4\nE: The repository 'http://h  InRelease' is not signed.", 100, "unsigned"),
+    ("W: GPG error: EXPKEYSIG 2346 isv\nE: The repository 'http://h InRelease' is not signed.", 100, "expired-key"),
+    ("E: Could not get lock /x/lock", 100, "unreachable"),
+]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path / "m")
+
+
+def test_offers_name_the_versions_that_all_three_packages_have(bench: Bench):
+    """A version of which the kubelet is not there yet cannot be upgraded to."""
+    rows = [("kubeadm", "1.35.4-1.1"), ("kubelet", "1.35.4-1.1"), ("kubectl", "1.35.4-1.1"), ("kubeadm", "1.35.10-1.1")]
+    rows += [(p, "1.35.10-1.2") for p in ("kubeadm", "kubelet", "kubectl")]
+    lines = [f"   {p} | {v} | https://pkgs.example/core:/stable:/v1.35/deb  Packages" for p, v in rows]
+    (bench.home / "madison").write_text("\n".join(lines))
+    offer, *_ = parse_offers(bench.answer("offers", "v1.35"), (Minor(1, 35),))
+    assert [str(v) for v in offer.versions] == ["1.35.4-1.1", "1.35.10-1.2"]
+    assert str(offer.newest) == "1.35.10-1.2"
+
+
+@pytest.mark.parametrize(("said", "code", "kind"), UPDATES)
+def test_what_is_wrong_with_a_source_is_told_apart(bench: Bench, said: str, code: int, kind: str):
+    """Unreachable, absent, unsigned and expired are four answers, each with apt's own reason."""
+    (bench.home / "update.out").write_text(said)
+    (bench.home / "update.rc").write_text(str(code))
+    (offer,) = parse_offers(bench.answer("offers", "v1.37"), (Minor(1, 37),))
+    assert offer.state is OfferState(kind)
+    assert offer.reason == " ".join(said.splitlines()[0].split())
+
+
+def test_looking_at_offers_touches_no_source_of_the_machine(bench: Bench):
+    """The list is thrown away: afterwards every file of apt is as before and no folder is left."""
+    bench.answer("offers", "v1.35", "v1.36")
+    assert (bench.root / LIST[1:]).read_text() == SOURCE
+    assert list((bench.root / "var/lib/lockkeeper/tmp").iterdir()) == []
+    assert all("Dir::Etc::SourceParts=/dev/null" in line for line in bench.log if line.startswith("apt"))
+
+
+def test_fetching_asks_for_exact_versions_of_what_is_installed(bench: Bench):
+    """kubectl is optional on a node; nothing is installed that was not there."""
+    rows = (bench.home / "packages").read_text().replace("hi kubectl 1.34.7-1.1\n", "")
+    (bench.home / "packages").write_text(rows)
+    assert bench.finish("op-1", "fetch", "1.35.4-1.1").code == 0
+    (fetch,) = [line for line in bench.log if "--download-only" in line]
+    assert fetch.split()[-10:].count("kubeadm=1.35.4-1.1") == 1
+    assert "kubelet=1.35.4-1.1" in fetch
+    assert "kubectl" not in fetch
+    assert "1.34.7-1.1" in (bench.home / "packages").read_text()
+
+
+def test_switching_the_source_changes_the_minor_and_nothing_else(bench: Bench):
+    """Options, comments and other repositories of the same host stay; a copy of the old file is kept."""
+    text = SOURCE + "# deb https://pkgs.example/core:/stable:/v1.30/deb/ /\n"
+    other = "deb https://pkgs.example/addons:/cri-o:/stable:/v1.34/deb/ /\n"
+    bench.file(LIST, text)
+    bench.file("/etc/apt/sources.list.d/crio.list", other)
+    assert bench.finish("op-1", "set-source", "v1.35").code == 0
+    assert (bench.root / LIST[1:]).read_text() == text.replace("v1.34", "v1.35")
+    assert (bench.root / "etc/apt/sources.list.d/crio.list").read_text() == other
+    (kept,) = (bench.root / "var/lib/lockkeeper/sources").glob("*kubernetes.list")
+    assert kept.read_text() == text
+
+
+def test_a_deb822_source_is_switched_too(bench: Bench):
+    """Newer machines have `.sources` files."""
+    (bench.root / LIST[1:]).unlink()
+    text = "Types: deb\nURIs: https://pkgs.k8s.io/core:/stable:/v1.34/deb/\nSuites: /\nSigned-By: /etc/apt/k.gpg\n"
+    path = bench.file("/etc/apt/sources.list.d/kubernetes.sources", text)
+    assert bench.finish("op-1", "set-source", "v1.35").code == 0
+    assert path.read_text() == text.replace("v1.34", "v1.35")
+    bench.run("offers", "v1.36")
+    line = next(line for line in bench.log if line.startswith("apt-get update -o Acquire"))
+    assert "kubernetes.list" in line
+
+
+@pytest.mark.parametrize(("said", "code", "kind"), UPDATES)
+def test_a_source_that_cannot_be_used_is_put_back(bench: Bench, said: str, code: int, kind: str):
+    """Also when apt-get itself exits 0: the machine keeps the source that it had."""
+    (bench.home / "update.out").write_text(said)
+    (bench.home / "update.rc").write_text(str(code))
+    end = bench.finish("op-1", "set-source", "v1.35")
+    assert end.code == 69
+    assert kind.encode() in end.chunk
+    assert (bench.root / LIST[1:]).read_text() == SOURCE
+
+
+def test_a_machine_without_a_source_is_told_what_to_add(bench: Bench):
+    """Nothing is invented for it."""
+    (bench.root / LIST[1:]).unlink()
+    end = bench.finish("op-1", "set-source", "v1.35")
+    assert end.code == 66
+    assert b"add one like 'deb" in end.chunk
+
+
+def test_our_own_mirror_counts_as_a_source(bench: Bench):
+    """PACKAGE_BASE_URL names a base that looks like nothing known, dots and all."""
+    bench.file("/etc/lockkeeper-node.conf", "PACKAGE_BASE_URL=http://mirror.example/k8s\n")
+    path = bench.file(LIST, "deb http://mirror.example/k8s/v1.34/deb/ /\ndeb http://mirrorxexample/k8s/v1.34/deb/ /\n")
+    assert bench.finish("op-1", "set-source", "v1.35").code == 0
+    assert path.read_text().split() == (
+        ["deb", "http://mirror.example/k8s/v1.35/deb/", "/", "deb", "http://mirrorxexample/k8s/v1.34/deb/", "/"]
+    )
+
+
+@pytest.mark.parametrize("before", [(), ("kubeadm", "kubectl", "kubelet"), ("cri-tools", "kubelet")])
+def test_holds_are_afterwards_as_they_were_before(bench: Bench, before: tuple[str, ...]):
+    """Whatever the owner held, also after a second `hold` of a retried operation."""
+    (bench.home / "holds").write_text("".join(f"{p}\n" for p in before))
+    bench.finish("op-1", "hold")
+    bench.finish("op-2", "hold")
+    held = set((bench.home / "holds").read_text().split())
+    assert held >= {"kubeadm", "kubelet", "kubectl"}
+    assert bench.finish("op-3", "unhold").code == 0
+    assert set((bench.home / "holds").read_text().split()) == set(before)
+    assert b"no holds to restore" in bench.finish("op-4", "unhold").chunk
+
+
+def test_a_failed_install_leaves_the_holds(bench: Bench):
+    """The trap restores them on every way out, and the exit code is apt's."""
+    (bench.home / "holds").write_text("kubeadm\nkubelet\n")
+    bench.tool("apt-get", ': >"$B/holds"; exit 100')
+    assert bench.finish("op-1", "install-kubelet", "1.35.4-1.1").code == 100
+    assert set((bench.home / "holds").read_text().split()) == {"kubeadm", "kubelet"}
+
+
+def test_an_installed_version_is_not_installed_again(bench: Bench):
+    """A step that took effect before is quick and changes nothing."""
+    assert bench.finish("op-1", "install-kubeadm", "1.35.4-1.1").code == 0
+    assert bench.finish("op-2", "install-kubeadm", "1.35.4-1.1").code == 0
+    assert bench.finish("op-3", "install-kubelet", "1.34.7-1.1").code == 0
+    installs = [line for line in bench.log if line.startswith("apt-get install")]
+    assert len(installs) == 1
+    assert "kubeadm=1.35.4-1.1" in installs[0]
+
+
+def test_another_kubeadm_on_the_path_is_noticed(bench: Bench):
+    """What counts is what kubeadm says of itself, not what its package says."""
+    bench.tool("kubeadm", "echo v1.33.1")
+    end = bench.finish("op-1", "install-kubeadm", "1.35.4-1.1")
+    assert end.code == 70
+    assert b"'v1.33.1' and not v1.35.4" in end.chunk
+
+
+def test_rolling_a_kubelet_back_uses_a_throw_away_list(bench: Bench):
+    """The machine's source is a minor ahead by then, and stays there."""
+    bench.finish("op-1", "install-kubelet", "1.35.4-1.1")
+    assert bench.finish("op-2", "roll-back-kubelet", "1.34.7-1.1").code == 0
+    assert "kubelet 1.34.7-1.1" in (bench.home / "packages").read_text()
+    back = [line for line in bench.log if "--allow-downgrades" in line]
+    assert len(back) == 1
+    assert "SourceParts=/dev/null" in back[0]
+    assert (
+        bench.log[-2:] == ["systemctl is-active kubelet", "apt-mark hold"] or "systemctl restart kubelet" in bench.log
+    )
