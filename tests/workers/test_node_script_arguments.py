@@ -104,7 +104,7 @@ def test_the_production_script_has_its_constants_fixed():
 def test_a_folder_that_could_end_the_quotes_is_not_rendered():
     """The two constants stand between quotes."""
     with pytest.raises(LockkeeperError, match="root folder"):
-        render(root="/tmp/'; reboot; '")
+        render(root="/srv/'; reboot; '")
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])

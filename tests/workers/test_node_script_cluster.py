@@ -172,7 +172,7 @@ def test_a_half_moved_manifest_comes_back_from_the_newest_backup(bench: Bench):
     assert "dpkg --configure -a --force-confdef --force-confold" in bench.log
     before = len(bench.log)
     assert bench.finish("op-2", "repair").code == 0
-    assert bench.log[before:] == ["dpkg --audit "] or "dpkg --configure" not in "".join(bench.log[before:])
+    assert bench.log[before:] == ["dpkg --audit"]
 
 
 def test_a_manifest_without_any_backup_is_said(bench: Bench):

@@ -63,9 +63,7 @@ def test_fetching_asks_for_exact_versions_of_what_is_installed(bench: Bench):
     (bench.home / "packages").write_text(rows)
     assert bench.finish("op-1", "fetch", "1.35.4-1.1").code == 0
     (fetch,) = [line for line in bench.log if "--download-only" in line]
-    assert fetch.split()[-10:].count("kubeadm=1.35.4-1.1") == 1
-    assert "kubelet=1.35.4-1.1" in fetch
-    assert "kubectl" not in fetch
+    assert [w for w in fetch.split() if "1.35.4" in w] == ["kubeadm=1.35.4-1.1", "kubelet=1.35.4-1.1"]
     assert "1.34.7-1.1" in (bench.home / "packages").read_text()
 
 
@@ -170,6 +168,4 @@ def test_rolling_a_kubelet_back_uses_a_throw_away_list(bench: Bench):
     back = [line for line in bench.log if "--allow-downgrades" in line]
     assert len(back) == 1
     assert "SourceParts=/dev/null" in back[0]
-    assert (
-        bench.log[-2:] == ["systemctl is-active kubelet", "apt-mark hold"] or "systemctl restart kubelet" in bench.log
-    )
+    assert "systemctl restart kubelet" in bench.log
