@@ -1,0 +1,42 @@
+"""What the machines of one cluster said of themselves, and when; a machine that could not be asked is a value too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cluster.facts import MachineFacts, Offer
+from cluster.report import Unread
+from cluster.versions import Minor
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedMachine:
+    """One machine: its facts, or why there are none, and what its package source offers."""
+
+    name: str
+    facts: MachineFacts | Unread
+    offers: tuple[Offer, ...] = ()
+
+    def offer(self, minor: Minor) -> Offer | None:
+        return next((o for o in self.offers if o.minor == minor), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All machines of the inventory, read at `read_at` (UTC)."""
+
+    cluster: str
+    read_at: datetime
+    machines: tuple[SurveyedMachine, ...] = ()
+
+    def machine(self, name: str) -> SurveyedMachine | None:
+        return next((m for m in self.machines if m.name == name), None)
+
+    def facts(self, name: str) -> MachineFacts | None:
+        """The facts of one machine; None where it is not in the inventory or could not be read."""
+        machine = self.machine(name)
+        return machine.facts if machine and isinstance(machine.facts, MachineFacts) else None
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.read_at

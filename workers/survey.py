@@ -1,0 +1,52 @@
+"""Ask every machine of a cluster what it is and what its package source offers, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+
+from cluster.errors import LockkeeperError
+from cluster.facts import Offer, OfferState
+from cluster.report import Unread
+from cluster.settings import Cluster, Machine
+from cluster.survey import Survey, SurveyedMachine
+from cluster.versions import Minor
+from workers.machine import NodeMachine
+from workers.ssh import SshShell, SshTarget
+
+PARALLEL = 8  # sshd's MaxStartups drops more than ten half-open connections, and a survey hurries nobody
+
+Reach = Callable[[str, Machine], AbstractContextManager[NodeMachine]]
+
+
+@contextmanager
+def reach(name: str, machine: Machine) -> Iterator[NodeMachine]:
+    """One machine over SSH, for as long as it takes to ask it."""
+    with SshShell(SshTarget.of(name, machine)) as shell:
+        yield NodeMachine(shell, machine.node_script, name=name)
+
+
+def run_survey(name: str, cluster: Cluster, minors: tuple[Minor, ...], now: datetime, connect: Reach = reach) -> Survey:
+    """Every machine of the inventory; an unknown host key or a dead link is that machine's answer, in its words."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        asked = pool.map(lambda item: _ask(item[0], item[1], minors, connect), cluster.machines.items())
+        return Survey(name, now, tuple(asked))
+
+
+def _ask(name: str, machine: Machine, minors: tuple[Minor, ...], connect: Reach) -> SurveyedMachine:
+    try:
+        with connect(name, machine) as node:
+            node.version()
+            facts = node.observe()
+            return SurveyedMachine(name, facts, _offers(node, minors))
+    except LockkeeperError as error:
+        return SurveyedMachine(name, Unread(f"machine {name}", str(error)))
+
+
+def _offers(node: NodeMachine, minors: tuple[Minor, ...]) -> tuple[Offer, ...]:
+    try:
+        return node.offers(minors)
+    except LockkeeperError as error:
+        return tuple(Offer(minor, OfferState.UNREACHABLE, reason=str(error)) for minor in minors)
