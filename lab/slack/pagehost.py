@@ -15,7 +15,7 @@ from lab.slack.screen import draw_screen
 from lab.slack.workspace import Change, Json, Workspace
 
 PAGE = Path(__file__).with_name("page")
-_TYPES = {"index.html": "text/html", "style.css": "text/css", "script.js": "text/javascript"}
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 # Nothing from elsewhere, and nothing inline: a text from a cluster that got through as HTML would still do nothing.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
 _HEARTBEAT = 15.0  # keeps proxies and browsers from thinking that the stream is dead
@@ -48,7 +48,7 @@ class PageHost:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self._file),
-            web.get("/{name:style.css|script.js}", self._file),
+            web.get(r"/{name:[a-z]+\.(?:css|js)}", self._file),
             web.get("/archives/{channel}/{message}", self._archive),
             web.get("/lab/state", self._state),
             web.get("/lab/events", self._events),
@@ -71,10 +71,12 @@ class PageHost:
             stream.put_nowait(None)
 
     async def _file(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("name", "index.html")
+        path = PAGE / request.match_info.get("name", "index.html")
+        if not path.is_file():
+            raise web.HTTPNotFound
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
-        text = (PAGE / name).read_text(encoding="utf-8")
-        return web.Response(text=text, content_type=_TYPES[name], headers=headers)
+        text = path.read_text(encoding="utf-8")
+        return web.Response(text=text, content_type=_TYPES[path.suffix], headers=headers)
 
     async def _archive(self, request: web.Request) -> web.Response:
         """A permalink leads to the page, with the message marked."""

@@ -206,6 +206,10 @@ class LabSlack:
         """Ask the bot to reconnect, as Slack does every few hours."""
         self._run(self.sockets.refresh())
 
+    def cut_sockets(self) -> None:
+        """Drop every socket without a word, as a network does."""
+        self._loop.call_soon_threadsafe(self.sockets.cut)
+
     def _controls(self) -> list[Control]:
         return [
             Control(
