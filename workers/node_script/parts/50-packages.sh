@@ -40,7 +40,8 @@ private_apt() { # FOLDER TOOL ARGS…
         -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
 }
 private_list() { # FOLDER MINOR
-    mkdir -p "$1/lists/partial" && chmod 0755 "$1" "$1/lists" &&
+    mkdir -p "$1/lists/partial" && chmod 0755 "$1" "$1/lists" || return
+    chown _apt "$1/lists/partial" 2>/dev/null   # the user that apt downloads as; without it, it goes on as root
         say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list" && chmod 0644 "$1/kubernetes.list"
 }
 throw_away_folder() {
@@ -55,7 +56,7 @@ update_problem() { # EXIT-CODE LOG
     elif grep -q 'does not have a Release file' "$2"; then kind=absent
     elif grep -q 'Failed to fetch' "$2" || [ "$1" -ne 0 ]; then kind=unreachable
     else return 0; fi
-    reason=$(grep -E '^(W|E):' "$2" | head -n 1 | one_line)
+    reason=$(grep -E '^(W|E):' "$2" | grep -v unsandboxed | head -n 1 | one_line)
     say "$kind ${reason:-apt-get update ended with $1}"
 }
 update_private() { # FOLDER MINOR: prints the problem, if any
