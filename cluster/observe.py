@@ -23,7 +23,7 @@ _NAMESPACE = "/api/v1/namespaces/kube-system"
 _CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _PARALLEL = 8
-_ONE_SERVER = 5.0  # seconds: one API server that hangs must not hold the report up
+_ONE_READ = 5.0  # seconds: one API server that hangs must not hold the report up
 _NOT_FOUND = 404
 _OK = 200
 
@@ -57,7 +57,7 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
         nodes = pool.submit(read_nodes, kube)
         identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
         declared = pool.submit(_read_declared, kube)
-        lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: read_lease_holder(kube), "")
+        lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: _lease_holder(kube), "")
         budgets = pool.submit(reader.attempt, "pod disruption budgets", lambda: read_budgets(kube), ())
         listed, system = nodes.result(), pods.result()
         servers = tuple(pool.map(lambda pair: _ask(kube, pair), _addresses(listed, system.endpoints).items()))
@@ -89,10 +89,15 @@ def read_identity(kube: Kube) -> ClusterIdentity:
     return ClusterIdentity(kube.name, kube.ca_hash, str(kube.get(_NAMESPACE)["metadata"]["uid"]))
 
 
-def read_lease_holder(kube: Kube) -> str:
-    """Who holds our Lease in this cluster ("installation/operation"); "" for nobody."""
+def read_lease_holder(name: str, cluster: Cluster) -> str:
+    """Who holds our Lease in this cluster ("installation/operation"), "" for nobody; raises ClusterUnreadable."""
+    with Kube.connect(name, cluster) as kube:
+        return _lease_holder(kube)
+
+
+def _lease_holder(kube: Kube) -> str:
     try:
-        lease = kube.get(LEASE)
+        lease = kube.get(LEASE, timeout=_ONE_READ)
     except KubeDenied as error:
         if error.status == _NOT_FOUND:
             return ""
@@ -157,8 +162,8 @@ def _ask(kube: Kube, node_and_endpoint: tuple[str, str]) -> ApiServer:
         return ApiServer(node, "", Unread(what, f"No mirror pod on {node} names its address: look at its kubelet."))
     try:
         with kube.at(endpoint) as server:
-            told = server.get("/version", timeout=_ONE_SERVER)
-            ready, _ = server.text("/readyz", timeout=_ONE_SERVER)
+            told = server.get("/version", timeout=_ONE_READ)
+            ready, _ = server.text("/readyz", timeout=_ONE_READ)
     except ClusterUnreadable as error:
         return ApiServer(node, endpoint, Unread(what, str(error)))
     version = _version(what, str(told.get("gitVersion", "")))
