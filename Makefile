@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock image clean
+.PHONY: help demo install test check format lock newest clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,4 +42,14 @@ lock: install    ## resolve the dependencies anew, with hashes and without URLs
 	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --extra demo --group dev pyproject.toml -o requirements-dev.txt
 
 clean:           ## remove what make made
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-newest build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Shims that only say "not installed" are no interpreters: each candidate is asked.
+NEWEST = $(shell for v in 15 14 13 12; do for p in python3.$$v $$HOME/.pyenv/versions/3.$$v.*/bin/python; do \
+	"$$p" -c '' 2>/dev/null && { echo "$$p"; exit; }; done; done)
+
+newest:          ## the tests that are not stories, on the newest interpreter found
+	@if [ -z "$(NEWEST)" ]; then echo "no python newer than $(PYTHON) was found: nothing to do"; else \
+	  echo "testing on $$($(NEWEST) --version)"; \
+	  $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install && \
+	  .venv-newest/bin/python -m pytest -q -m "not story" -n 2; fi
