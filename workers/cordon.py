@@ -1,0 +1,128 @@
+"""Cordon and uncordon, with the owner written on the node: what somebody else cordoned stays theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster.errors import InvalidVersion, KubeDenied
+from cluster.plan import DrainMode
+from cluster.report import CORDON_OWNER
+from cluster.versions import ReportedVersion
+from workers.patience import CONFLICT, NOT_FOUND, ask_api
+from workers.site import Site, StepDone
+
+Raw = dict[str, Any]
+_TRIES = 10  # a node's object also changes by its kubelet's status; each conflict is read again
+
+
+def observe_cordon(site: Site) -> StepDone | None:
+    """Done where nothing is to be drained, and where the node is cordoned, by whomever."""
+    node = read_node(site)
+    if stays_at_work(site, node):
+        return StepDone(f"{site.node.name} is not cordoned: a patch restarts the kubelet in place.")
+    if not is_cordoned(node):
+        return None
+    owner = owner_of(node)
+    if owner == site.operation_id:
+        return StepDone(f"{site.node.name} is cordoned.", {"cordoned": "ours"})
+    by = f"by {owner}" if owner else "by somebody else"
+    return StepDone(
+        f"{site.node.name} was cordoned {by} before; it will stay cordoned afterwards.", {"cordoned": "theirs"}
+    )
+
+
+def cordon(site: Site) -> None:
+    """Take the node from the scheduler, and write down for whom, in one patch."""
+    _change(site, unless=is_cordoned, owner=site.operation_id, unschedulable=True)
+
+
+def observe_uncordon(site: Site) -> StepDone | None:
+    """Done where the cordon is not ours."""
+    node = read_node(site)
+    if owner_of(node) == site.operation_id:
+        return None
+    if is_cordoned(node):
+        return StepDone(f"{site.node.name} stays cordoned, as it was found.", {"cordoned": "theirs"})
+    return StepDone(f"{site.node.name} is not cordoned.", {"cordoned": "no"})
+
+
+def uncordon(site: Site) -> bool:
+    """Give the node back if its cordon is ours; whether it was."""
+
+    def not_ours(node: Raw) -> bool:
+        return owner_of(node) != site.operation_id
+
+    return _change(site, unless=not_ours, owner=None, unschedulable=None)
+
+
+def read_node(site: Site) -> Raw:
+    """The node as it is; raises StepBlocked where it is gone or is another one of the same name."""
+    try:
+        node = ask_api(site, lambda: site.kube().get(site.node_path))
+    except KubeDenied as error:
+        if error.status != NOT_FOUND:
+            raise
+        raise site.blocked(
+            "node-gone",
+            f"The node {site.node.name} is no longer in the cluster.",
+            "Look at what became of it, then `retry` or `cancel`.",
+        ) from error
+    if node["metadata"].get("uid") != site.node.uid:
+        raise site.blocked(
+            "node-replaced",
+            f"The node {site.node.name} is another one than at planning: it was deleted and joined again.",
+            "`cancel` this run and make a new plan.",
+        )
+    return node
+
+
+def stays_at_work(site: Site, node: Raw) -> bool:
+    """Whether this hop restarts its kubelet in place: a mere patch, and the plan drains for minors only."""
+    if site.plan.options.drain is not DrainMode.MINOR_ONLY:
+        return False
+    try:
+        kubelet = ReportedVersion.parse(node["status"]["nodeInfo"]["kubeletVersion"])
+    except (InvalidVersion, KeyError):
+        return False
+    return kubelet.version.minor == site.hop.target.minor
+
+
+def is_cordoned(node: Raw) -> bool:
+    return bool((node.get("spec") or {}).get("unschedulable"))
+
+
+def owner_of(node: Raw) -> str:
+    """The operation that our annotation names; "" for none."""
+    return str((node["metadata"].get("annotations") or {}).get(CORDON_OWNER, ""))
+
+
+def _change(site: Site, *, unless: Any, owner: str | None, unschedulable: bool | None) -> bool:
+    for _ in range(_TRIES):
+        node = read_node(site)
+        if unless(node):
+            return False
+        # The version makes it one step with what was read: nobody's cordon in between is taken for ours.
+        body = {
+            "metadata": {
+                "resourceVersion": node["metadata"]["resourceVersion"],
+                "annotations": {CORDON_OWNER: owner},
+            },
+            "spec": {"unschedulable": unschedulable},
+        }
+        try:
+            ask_api(site, lambda body=body: _patch(site, body))  # type: ignore[misc]
+        except KubeDenied as error:
+            if error.status != CONFLICT:
+                raise
+        else:
+            return True
+    raise site.blocked(
+        "node-contended",
+        f"The node {site.node.name} changed between reading and writing {_TRIES} times.",
+        "Find out what keeps writing it, then `retry`.",
+    )
+
+
+def _patch(site: Site, body: Raw) -> Raw:
+    site.check_lease()
+    return site.kube().patch(site.node_path, body)

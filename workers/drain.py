@@ -1,0 +1,230 @@
+"""Drain: kubectl's choice of pods, evictions only, an end to the waiting, and the node given back on failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from cluster.errors import ClusterUnreadable, KubeDenied
+from workers.cordon import cordon, is_cordoned, read_node, stays_at_work, uncordon
+from workers.drain_rules import Fate, PodFate, judge_pods, refusals
+from workers.eviction import EvictionAnswer, Said, budgets_of, evict
+from workers.patience import FORBIDDEN, NOT_FOUND, api_refused, ask_api
+from workers.site import Site, StepBlocked, StepDone
+
+Raw = dict[str, Any]
+AT_ONCE = 8  # evictions asked for side by side
+_NAMED = 5  # pods that a sentence names
+
+
+@dataclass
+class Round:
+    """What is known between two looks at the node: when each pod is asked for again, and what was said of it."""
+
+    due: dict[str, datetime] = field(default_factory=dict)
+    said: dict[str, EvictionAnswer] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    evicted: set[str] = field(default_factory=set)
+
+
+def observe_drain(site: Site) -> StepDone | None:
+    if stays_at_work(site, read_node(site)):
+        return StepDone(f"{site.node.name} is not drained: a patch restarts the kubelet in place.")
+    return None
+
+
+def drain(site: Site) -> None:
+    """Empty the node; on failure give it back, as long as its kubelet is untouched, and raise StepBlocked."""
+    if not is_cordoned(read_node(site)):  # given back by a failure whose record was lost, or by a person
+        cordon(site)
+    try:
+        _ask_consent(site, _fates(site))
+        _empty(site)
+        _await_volumes(site)
+    except (StepBlocked, KubeDenied) as error:
+        blocked = error if isinstance(error, StepBlocked) else api_refused(site, error)
+        # Nothing of the node was changed yet: it goes on working while people look at it.
+        given_back = uncordon(site)
+        raise StepBlocked(blocked.finding, uncordoned=given_back) from error
+
+
+def verify_drain(site: Site) -> StepDone:
+    staying = [f for f in _fates(site) if f.fate is Fate.STAYS]
+    return StepDone(f"{site.node.name} is drained; {len(staying)} pods stay, of DaemonSets or static.")
+
+
+def _empty(site: Site) -> None:
+    round_ = Round()
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
+        while going := [f for f in _fates(site) if f.fate in {Fate.LEAVES, Fate.LEAVING}]:
+            due = [f for f in going if f.fate is Fate.LEAVES and site.now() >= round_.due.get(f.uid, site.now())]
+            if due:
+                site.check_lease()
+            for pod, answer in zip(due, pool.map(lambda f: evict(site.kube(), f), due), strict=True):
+                _note(site, round_, pod, answer)
+            if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
+                raise _timed_out(site, round_, going)
+            site.wait(min(site.waits.poll, site.waits.eviction_retry))
+
+
+def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> None:
+    round_.said[pod.uid] = answer
+    if answer.said is Said.NEVER:
+        raise site.blocked(
+            "drain-blocked",
+            f"{pod.pod} cannot be evicted from {site.node.name}: {answer.why}{_two_budgets(site, pod, answer)}.",
+            "Correct that, or move the pod by hand, then `retry`.",
+        )
+    if answer.said is Said.BUDGET and pod.uid not in round_.told:
+        round_.told.add(pod.uid)
+        site.tell(f"{pod.pod} waits for its PodDisruptionBudget {_budget(site, pod, answer)}: {answer.why}.")
+    if answer.said is Said.ACCEPTED:
+        round_.evicted.add(pod.uid)
+    pause = site.waits.eviction_retry if answer.again_after is None else answer.again_after
+    round_.due[pod.uid] = site.now() + timedelta(seconds=pause)
+
+
+def _timed_out(site: Site, round_: Round, going: Iterable[PodFate]) -> StepBlocked:
+    going = sorted(going, key=lambda f: round_.said.get(f.uid, _UNASKED).said is not Said.BUDGET)
+    reasons = [_reason(site, f, round_.said.get(f.uid, _UNASKED)) for f in going[:_NAMED]]
+    more = f", and {len(going) - _NAMED} more" if len(going) > _NAMED else ""
+    refused = any(round_.said.get(f.uid, _UNASKED).said is Said.BUDGET for f in going)
+    remedy = "Let the budget allow a disruption (one more replica, or another budget)" if refused else "See why"
+    return site.blocked(
+        "drain-blocked",
+        f"{site.node.name} could not be drained within {site.plan.options.drain_timeout} s: "
+        f"{'; '.join(reasons)}{more}.",
+        f"{remedy}, then `retry`.",
+    )
+
+
+_UNASKED = EvictionAnswer(Said.ACCEPTED)
+
+
+def _reason(site: Site, pod: PodFate, answer: EvictionAnswer) -> str:
+    match answer.said:
+        case Said.BUDGET:
+            return f"{pod.pod} is held by the PodDisruptionBudget {_budget(site, pod, answer)} ({answer.why})"
+        case Said.LATER:
+            return f"{pod.pod} could not be evicted ({answer.why})"
+        case _:
+            return f"{pod.pod} was evicted and has not ended"
+
+
+def _budget(site: Site, pod: PodFate, answer: EvictionAnswer) -> str:
+    if answer.budget:
+        return f"{pod.namespace}/{answer.budget}"
+    return ", ".join(f"{pod.namespace}/{name}" for name in _budgets(site, pod)) or f"in {pod.namespace}"
+
+
+def _two_budgets(site: Site, pod: PodFate, answer: EvictionAnswer) -> str:
+    names = _budgets(site, pod) if "PodDisruptionBudget" in answer.why else ()
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _budgets(site: Site, pod: PodFate) -> tuple[str, ...]:
+    kube, space = site.kube(), pod.namespace
+    try:
+        raw = kube.get(f"/api/v1/namespaces/{space}/pods/{pod.name}")
+        found = tuple(kube.items(f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets"))
+    except ClusterUnreadable:  # only a name is lost, the server's own words are told anyway
+        return ()
+    return budgets_of(raw, ({**b, "metadata": {"namespace": space, **b["metadata"]}} for b in found))
+
+
+def _ask_consent(site: Site, fates: list[PodFate]) -> None:
+    if not (refused := refusals(fates)):
+        return
+    named = "; ".join(f"{f.pod} ({f.why})" for f in refused[:_NAMED])
+    more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    options = " and ".join(sorted({f.fate.value.removeprefix("needs ") for f in refused}))
+    raise site.blocked(
+        "drain-needs-consent",
+        f"Draining {site.node.name} would lose pods that nobody consented to lose: {named}{more}.",
+        f"Move them, then `retry`; or `cancel` and make a plan with {options}.",
+    )
+
+
+def _fates(site: Site) -> list[PodFate]:
+    pods = ask_api(site, lambda: tuple(pods_on(site)))
+    known: dict[tuple[str, str], bool] = {}
+
+    def exists(namespace: str, name: str) -> bool:
+        if (namespace, name) not in known:
+            known[namespace, name] = _daemon_set_exists(site, namespace, name)
+        return known[namespace, name]
+
+    return judge_pods(pods, options=site.plan.options, daemon_set_exists=exists)
+
+
+def pods_on(site: Site) -> Iterable[Raw]:
+    """Every pod that is bound to the step's node."""
+    return site.kube().items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={site.node.name}"})
+
+
+def _daemon_set_exists(site: Site, namespace: str, name: str) -> bool:
+    try:
+        ask_api(site, lambda: site.kube().get(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}"))
+    except KubeDenied as error:
+        if error.status != NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+def _await_volumes(site: Site) -> None:
+    """Wait until the node's volumes are detached; those of pods that stay are not waited for."""
+    told = False
+    while volumes := _attached(site):
+        if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
+            raise site.blocked(
+                "drain-blocked",
+                f"The volumes {', '.join(volumes[:_NAMED])} are still attached to {site.node.name} after "
+                f"{site.plan.options.drain_timeout} s.",
+                "Look at the storage driver, then `retry`.",
+            )
+        if not told:
+            told = True
+            site.tell(f"The pods of {site.node.name} are gone; {len(volumes)} volumes are still being detached.")
+        site.wait(site.waits.poll)
+
+
+def _attached(site: Site) -> list[str]:
+    def read() -> list[Raw]:
+        return list(site.kube().items("/apis/storage.k8s.io/v1/volumeattachments"))
+
+    try:
+        attachments = ask_api(site, read)
+    except KubeDenied as error:
+        if error.status not in {NOT_FOUND, FORBIDDEN}:
+            raise
+        return []  # a cluster without volumes to attach, or one that does not show them to us
+    here = [a for a in attachments if a["spec"].get("nodeName") == site.node.name and _is_attached(a)]
+    if not here:
+        return []
+    kept = _kept_volumes(site)
+    names = (str((a["spec"].get("source") or {}).get("persistentVolumeName") or "") for a in here)
+    return sorted(name for name in names if name not in kept)
+
+
+def _is_attached(attachment: Raw) -> bool:
+    return bool((attachment.get("status") or {}).get("attached"))
+
+
+def _kept_volumes(site: Site) -> set[str]:
+    """Volumes of the pods that stay on the node."""
+    claims = {
+        (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
+        for pod in ask_api(site, lambda: tuple(pods_on(site)))
+        for volume in (pod.get("spec") or {}).get("volumes") or []
+        if "persistentVolumeClaim" in volume
+    }
+    kept = set()
+    for space, name in claims:
+        path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
+        claim = ask_api(site, lambda path=path: site.kube().get(path))  # type: ignore[misc]
+        kept.add(str((claim.get("spec") or {}).get("volumeName") or ""))
+    return kept

@@ -1,0 +1,105 @@
+"""Which pods leave a node at a drain: kubectl's filters in kubectl's order, each pod with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cluster.plan import Options
+
+Raw = dict[str, Any]
+OWNER_LABEL = "lockkeeper.dev/operation"  # on every pod that we make ourselves
+_MIRROR = "kubernetes.io/config.mirror"
+_FINISHED = ("Succeeded", "Failed")
+
+
+class Fate(StrEnum):
+    """What a drain does with a pod."""
+
+    STAYS = "stays"
+    LEAVES = "leaves"  # it is evicted
+    LEAVING = "leaving"  # it is being deleted already: only waited for
+    NEEDS_EMPTYDIR = "needs delete_emptydir"  # a person has to consent first
+    NEEDS_UNMANAGED = "needs delete_unmanaged"
+
+
+@dataclass(frozen=True, slots=True)
+class PodFate:
+    """One pod of the node and what becomes of it."""
+
+    namespace: str
+    name: str
+    uid: str
+    fate: Fate
+    why: str = ""
+
+    @property
+    def pod(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def judge_pods(
+    pods: Iterable[Raw], *, options: Options, daemon_set_exists: Callable[[str, str], bool]
+) -> list[PodFate]:
+    """The fate of each pod of one node; `daemon_set_exists` is asked with namespace and name."""
+    return [_judge(pod, options, daemon_set_exists) for pod in pods]
+
+
+def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> PodFate:
+    fate, why = _fate(pod, options, daemon_set_exists)
+    meta = pod["metadata"]
+    if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
+        fate, why = Fate.LEAVING, "being deleted"
+    return PodFate(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), fate, why)
+
+
+def _fate(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> tuple[Fate, str]:
+    # The first filter that keeps a pod ends the matter, as in kubectl (filters.go).
+    finished = is_finished(pod)
+    if not finished and (of_daemon_set := _daemon_set(pod, options, daemon_set_exists)):
+        return of_daemon_set
+    if _MIRROR in (pod["metadata"].get("annotations") or {}):
+        return Fate.STAYS, "static pod"
+    if finished or OWNER_LABEL in (pod["metadata"].get("labels") or {}):
+        return Fate.LEAVES, ""
+    if has_local_storage(pod) and not options.delete_emptydir:
+        return Fate.NEEDS_EMPTYDIR, "emptyDir data would be lost"
+    if controller_of(pod) is None and not options.delete_unmanaged:
+        return Fate.NEEDS_UNMANAGED, "no controller would bring it back"
+    return Fate.LEAVES, ""
+
+
+def _daemon_set(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> tuple[Fate, str] | None:
+    owner = controller_of(pod)
+    if owner is None or owner.get("kind") != "DaemonSet" or not str(owner.get("apiVersion", "")).startswith("apps/"):
+        return None
+    if daemon_set_exists(pod["metadata"].get("namespace", ""), owner.get("name", "")):
+        return Fate.STAYS, "of a DaemonSet"
+    return None if options.delete_unmanaged else (Fate.NEEDS_UNMANAGED, f"its DaemonSet {owner.get('name')} is gone")
+
+
+def controller_of(pod: Raw) -> Raw | None:
+    """The owner that would bring the pod back; any kind of it counts."""
+    owners: list[Raw] = pod["metadata"].get("ownerReferences") or []
+    return next((o for o in owners if o.get("controller")), None)
+
+
+def is_finished(pod: Raw) -> bool:
+    return (pod.get("status") or {}).get("phase") in _FINISHED
+
+
+def has_local_storage(pod: Raw) -> bool:
+    """emptyDir of any medium; hostPath survives the pod and does not count."""
+    return any("emptyDir" in volume for volume in (pod.get("spec") or {}).get("volumes") or [])
+
+
+def is_ready(pod: Raw) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def refusals(fates: Iterable[PodFate]) -> list[PodFate]:
+    """Pods that nobody consented to lose."""
+    return [f for f in fates if f.fate in {Fate.NEEDS_EMPTYDIR, Fate.NEEDS_UNMANAGED}]

@@ -1,0 +1,124 @@
+"""One eviction: how it is asked for, and what each answer of the API server means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cluster.errors import ClusterUnreadable, KubeDenied
+from workers.drain_rules import PodFate
+from workers.patience import passing
+from workers.site import Api
+
+Raw = dict[str, Any]
+_BUDGET = re.compile(r"The disruption budget (\S+) ")
+
+
+class Said(StrEnum):
+    """What the server said to an eviction."""
+
+    ACCEPTED = "accepted"
+    GONE = "gone"
+    REPLACED = "replaced"  # a pod of that name, but another one: look again
+    BUDGET = "budget"  # a PodDisruptionBudget allows no disruption now
+    LATER = "later"  # the server is busy, failing or not ready to answer
+    NEVER = "never"  # asking again cannot help
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionAnswer:
+    """`again_after` is None where the server named no time; `budget` is the PDB's name where it is told."""
+
+    said: Said
+    why: str = ""
+    budget: str = ""
+    again_after: float | None = None
+
+
+def evict(kube: Api, pod: PodFate) -> EvictionAnswer:
+    """Ask once for one pod, and only for that one: a same-named successor elsewhere is not touched."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": pod.namespace},
+        "deleteOptions": {"preconditions": {"uid": pod.uid}},
+    }
+    try:
+        kube.post(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/eviction", body)
+    except KubeDenied as error:
+        return read_refusal(error)
+    except ClusterUnreadable as error:  # it may have been accepted: the pod itself will tell
+        return EvictionAnswer(Said.LATER, str(error))
+    return EvictionAnswer(Said.ACCEPTED)
+
+
+def read_refusal(error: KubeDenied) -> EvictionAnswer:
+    """The meaning of an error answer."""
+    message = str(error.body.get("message") or error)
+    causes = _causes(error.body)
+    if "more than one PodDisruptionBudget" in message:  # a 500 that stays one
+        return EvictionAnswer(Said.NEVER, "more than one PodDisruptionBudget selects it, which evictions do not allow")
+    match error.status:
+        case 404:
+            return EvictionAnswer(Said.GONE)
+        case 409:
+            return EvictionAnswer(Said.REPLACED, message)
+        case 429:
+            return _too_many(error, message, causes)
+        case 403:
+            namespace_ends = any(c.get("reason") == "NamespaceTerminating" for c in causes)
+            behind = "disruptions allowed is negative" in message  # the budget's controller lags, and catches up
+            return EvictionAnswer(Said.LATER if namespace_ends or behind else Said.NEVER, message)
+        case _:
+            said = Said.LATER if passing(error) else Said.NEVER
+            return EvictionAnswer(said, message, again_after=error.retry_after)
+
+
+def _too_many(error: KubeDenied, message: str, causes: list[Raw]) -> EvictionAnswer:
+    # Of a budget there is usually no Retry-After; without that cause the whole server is busy.
+    cause = next((c for c in causes if c.get("reason") == "DisruptionBudget"), None)
+    if cause is None:
+        return EvictionAnswer(Said.LATER, message, again_after=error.retry_after)
+    why = str(cause.get("message") or message)
+    named = _BUDGET.search(why)
+    return EvictionAnswer(Said.BUDGET, why, named[1] if named else "", error.retry_after)
+
+
+def budgets_of(pod: Raw, budgets: Iterable[Raw]) -> tuple[str, ...]:
+    """The names of the PodDisruptionBudgets of its namespace that select the pod."""
+    meta = pod["metadata"]
+    labels = meta.get("labels") or {}
+    return tuple(
+        b["metadata"]["name"]
+        for b in budgets
+        if b["metadata"].get("namespace") == meta.get("namespace") and selects(b["spec"].get("selector"), labels)
+    )
+
+
+def selects(selector: Raw | None, labels: dict[str, str]) -> bool:
+    """A label selector of policy/v1: an empty one selects everything, none selects nothing."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(rule, labels) for rule in selector.get("matchExpressions") or [])
+
+
+def _holds(rule: Raw, labels: dict[str, str]) -> bool:
+    key, values = rule["key"], rule.get("values") or []
+    match rule["operator"]:
+        case "In":
+            return key in labels and labels[key] in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:  # DoesNotExist
+            return key not in labels
+
+
+def _causes(body: dict[str, Any]) -> list[Raw]:
+    return list((body.get("details") or {}).get("causes") or [])

@@ -1,0 +1,57 @@
+"""Calls to a cluster's API that outlast its absence: told once, asked again, and given up at a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from cluster.errors import ClusterUnreadable, KubeDenied
+from workers.site import Site, StepBlocked
+
+_T = TypeVar("_T")
+TOO_MANY_REQUESTS = 429
+SERVER_ERRORS = 500
+NOT_FOUND = 404
+FORBIDDEN = 403
+CONFLICT = 409
+
+
+def ask_api(site: Site, call: Callable[[], _T]) -> _T:
+    """The call's answer; a refusal (KubeDenied, 4xx) is the caller's, an absence is waited for up to its deadline."""
+    since = None
+    while True:
+        try:
+            return call()
+        except ClusterUnreadable as error:
+            if not passing(error):
+                raise
+            if since is None:
+                since = site.now()
+                site.tell(f"The API of {site.cluster} cannot be read just now ({error}); it is asked again.")
+            elif site.elapsed(since) > site.waits.control_plane:
+                raise site.blocked(
+                    "api-unreadable",
+                    f"The API of {site.cluster} could not be read for {site.waits.control_plane:.0f} s: {error}",
+                    "Bring it back, then `retry`.",
+                ) from error
+            site.wait(pause_after(error, site.waits.poll))
+
+
+def passing(error: ClusterUnreadable) -> bool:
+    """Whether asking again may help: no answer at all, an overloaded server, or a failing one."""
+    if not isinstance(error, KubeDenied):
+        return True
+    return error.status == TOO_MANY_REQUESTS or error.status >= SERVER_ERRORS
+
+
+def pause_after(error: ClusterUnreadable, usual: float) -> float:
+    """The server's own wish counts, where it named one."""
+    named = error.retry_after if isinstance(error, KubeDenied) else None
+    return usual if named is None else max(usual, named)
+
+
+def api_refused(site: Site, error: KubeDenied) -> StepBlocked:
+    """What a refusal that no step expects becomes."""
+    return site.blocked(
+        "api-refused", str(error), "Give lockkeeper that right, or correct the request's object, then `retry`."
+    )
