@@ -11,6 +11,8 @@ One machine over SSH: a pinned host key, our own key and nothing else; every wai
 from __future__ import annotations
 
 import contextlib
+import logging
+import random
 import shlex
 import socket
 import time
@@ -26,9 +28,12 @@ from cluster.settings import Machine
 
 CONNECT_TIMEOUT = 10.0  # for TCP, banner, key exchange and login, each
 DEAD_PEER = 15  # seconds; a keepalive of SSH alone was seen to miss a frozen peer for minutes
-BANNER_TRIES = 5  # sshd drops connections before its banner when many log in at once (MaxStartups)
+BANNER_TRIES = 6  # sshd drops connections before its banner when many log in at once (MaxStartups)
 OUTPUT_LIMIT = 64 * 1024 * 1024  # no answer of the node script comes near; a broken machine must not fill our memory
 _CHUNK = 64 * 1024
+
+# paramiko logs the traceback of every failure that is raised here as a sentence.
+logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
 
 _WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
@@ -132,7 +137,7 @@ class SshShell:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 return self._transport.open_session(timeout=patience)
         self.close()
-        self._transport = _connect(self._target)
+        self._transport = _connect(self._target, patience)
         try:
             return self._transport.open_session(timeout=patience)
         except (OSError, EOFError, paramiko.SSHException) as error:
@@ -172,12 +177,12 @@ def _chunks(channel: paramiko.Channel, deadline: float) -> Iterator[bytes]:
         yield chunk
 
 
-def _connect(target: SshTarget) -> paramiko.Transport:
+def _connect(target: SshTarget, patience: float) -> paramiko.Transport:
     """A logged-in transport to exactly the machine that is pinned."""
     key = _own_key(target)
     seen: list[str] = []
     for kinds in _HOST_KEY_KINDS:
-        transport = _handshake(target, kinds)
+        transport = _handshake(target, kinds, patience)
         if transport is None:
             continue  # the server has no host key of this kind
         try:
@@ -213,34 +218,41 @@ def _own_key(target: SshTarget) -> paramiko.PKey:
         ) from error
 
 
-def _handshake(target: SshTarget, kinds: tuple[str, ...]) -> paramiko.Transport | None:
+def _handshake(target: SshTarget, kinds: tuple[str, ...], patience: float) -> paramiko.Transport | None:
     """A transport after key exchange, not logged in; None when the server has no host key of these kinds."""
-    for attempt in range(BANNER_TRIES):
-        transport = paramiko.Transport(_socket(target), disabled_algorithms=_WEAK)
-        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = CONNECT_TIMEOUT
+    for attempt in range(1, BANNER_TRIES + 1):
+        transport = paramiko.Transport(_socket(target, patience), disabled_algorithms=_WEAK)
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = patience
         transport.set_keepalive(DEAD_PEER // 3)
         transport.get_security_options().key_types = kinds
         try:
-            transport.start_client(timeout=CONNECT_TIMEOUT)
+            transport.start_client(timeout=patience)
+        except paramiko.ssh_exception.IncompatiblePeer as error:
+            transport.close()
+            if "host key" in str(error):
+                return None
+            raise MachineUnreachable(f"{target.place} offers only algorithms that we refuse ({error}).") from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             transport.close()
-            if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-                if "host key" in str(error):
-                    return None
-                raise MachineUnreachable(f"{target.place} offers only algorithms that we refuse ({error}).") from error
-            if attempt == BANNER_TRIES - 1:
+            if attempt == BANNER_TRIES:
                 raise MachineUnreachable(
                     f"{target.place} ended the SSH handshake {BANNER_TRIES} times ({_words(error)}): look at its sshd."
                 ) from error
-            time.sleep(0.2 * 2**attempt)
+            # Apart from each other, or those that were dropped together come back together.
+            time.sleep(attempt * (0.1 + 0.4 * random.random()))  # noqa: S311 - no secret depends on it
         else:
-            return transport
+            if transport.initial_kex_done:
+                return transport
+            transport.close()  # start_client only returns when its time is over
+            raise MachineUnreachable(
+                f"{target.place} took the connection and said nothing for {patience:.0f} s: look at the machine."
+            )
     return None
 
 
-def _socket(target: SshTarget) -> socket.socket:
+def _socket(target: SshTarget, patience: float) -> socket.socket:
     try:
-        sock = socket.create_connection((target.address, target.port), timeout=CONNECT_TIMEOUT)
+        sock = socket.create_connection((target.address, target.port), timeout=patience)
     except OSError as error:
         raise MachineUnreachable(
             f"{target.place} cannot be reached ({_words(error)}): is the machine up, and is its address right?"
