@@ -1,0 +1,43 @@
+"""The events: one stream for each plan and operation, and one feed of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster.events import Event
+from cluster.store.ledger import TIMEOUT, Ledger, key, record_events
+from cluster.store.records import EVENT
+
+_LONGEST_BLOCK = int(TIMEOUT * 1000 * 0.75)  # milliseconds; below the socket's own time-out
+
+Entries = tuple[tuple[str, Event], ...]
+
+
+class History(Ledger):
+    """Nothing here is ever trimmed: the streams are the audit."""
+
+    def append(self, event: Event, token: str) -> None:
+        """Record a fact that moves no state; once per token."""
+        self.commit(token=token, checks=[], effects=record_events(event))
+
+    def events(self, subject_id: str, after: str = "0", count: int | None = None) -> Entries:
+        """Those of one plan or operation that came after the stream id `after`, oldest first."""
+        return _entries(self.ask(lambda r: r.xrange(key("events", subject_id), f"({after}", "+", count)))
+
+    def feed(self, after: str = "0", count: int = 100, block_ms: int = 0) -> Entries:
+        """Events of everything after `after`; waits up to `block_ms` (at most 1.5 s) for a first one."""
+        block = min(block_ms, _LONGEST_BLOCK) or None
+        found = self.ask(lambda r: r.xread({key("feed"): after}, count=count, block=block))
+        if not found:
+            return ()
+        streams = found.values() if isinstance(found, dict) else [entries for _, entries in found]
+        return tuple(entry for entries in streams for entry in _entries(entries))
+
+    def feed_end(self) -> str:
+        """The id of the newest event; "0" when there is none."""
+        newest = self.ask(lambda r: r.xrevrange(key("feed"), count=1))
+        return str(newest[0][0]) if newest else "0"
+
+
+def _entries(raw: Any) -> Entries:
+    return tuple((str(stream_id), EVENT.validate_json(fields["event"])) for stream_id, fields in raw)

@@ -1,0 +1,211 @@
+"""
+One conditional write to Redis: checks, effects and a token in a single Lua call.
+
+Everything that changes a record goes through `commit`: either every check holds and every effect happens, or nothing
+does. A token makes a repeated call harmless, so that a lost answer may simply be asked for again; the client itself
+never retries, since it would write twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis import exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from cluster.errors import StoreUnavailable
+from cluster.events import Event
+from cluster.store.records import EVENT
+
+PREFIX = "lockkeeper:"
+TIMEOUT = 2.0  # seconds; a driver must notice a silent Redis well within its lease
+_TOKEN_SECONDS = 2 * 86_400  # a repeated call comes within seconds; the rest is margin
+
+_COMMIT = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'again', ''} end
+local asked = cjson.decode(ARGV[1])
+for _, check in ipairs(asked.checks) do
+  local actual
+  if check.field == '' then actual = redis.call('GET', check.key)
+  else actual = redis.call('HGET', check.key, check.field) end
+  if (actual or '') ~= check.expected then return {'refused', check.name, actual or ''} end
+end
+for _, effect in ipairs(asked.effects) do redis.call(unpack(effect)) end
+redis.call('SET', KEYS[1], '1', 'EX', ARGV[2])
+return {'done', ''}
+"""
+
+Effect = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What must hold: a text key, or with `field` a hash's field, has this value; "" means absent."""
+
+    name: str
+    key: str
+    expected: str
+    field: str = ""
+
+
+class Outcome(StrEnum):
+    """What became of a commit; `again` is a token that was seen before: nothing changed now."""
+
+    DONE = "done"
+    AGAIN = "again"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The answer; a refused one names the check that did not hold and what was there instead."""
+
+    outcome: Outcome
+    failed: str = ""
+    actual: str = ""
+
+    @property
+    def refused(self) -> bool:
+        return self.outcome is Outcome.REFUSED
+
+
+def key(*parts: str) -> str:
+    return PREFIX + ":".join(parts)
+
+
+def new_token() -> str:
+    return secrets.token_hex(12)
+
+
+@dataclass
+class Ledger:
+    """A connection of its own, and the one way to write through it; threads may share it."""
+
+    client: Redis
+    where: str = "Redis"
+    _scripts: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @classmethod
+    def connect(cls, url: str) -> Self:
+        """Connects lazily; the address is named in errors without its password."""
+        client = Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        parts = urlsplit(url)
+        place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        return cls(client, f"Redis at {place}")
+
+    def close(self) -> None:
+        self.client.close()
+
+    def ask(self, call: Callable[[Redis], Any]) -> Any:
+        """Read, or write what may be written twice; a dropped connection is replaced once."""
+        try:
+            try:
+                return call(self.client)
+            except redis_errors.TimeoutError:
+                raise
+            except redis_errors.ConnectionError:
+                return call(self.client)
+        except redis_errors.RedisError as error:
+            raise _unavailable(self.where, error) from error
+
+    def text(self, place: str) -> str | None:
+        found: str | None = self.ask(lambda r: r.get(place))
+        return found
+
+    def field(self, place: str, name: str) -> str | None:
+        found: str | None = self.ask(lambda r: r.hget(place, name))
+        return found
+
+    def fields(self, place: str) -> dict[str, str]:
+        found: dict[str, str] = self.ask(lambda r: r.hgetall(place))
+        return found
+
+    def members(self, place: str) -> tuple[str, ...]:
+        """Of a set, sorted."""
+        return tuple(sorted(self.ask(lambda r: r.smembers(place))))
+
+    def latest_first(self, place: str) -> tuple[str, ...]:
+        """Of a sorted set, from its end."""
+        return tuple(self.ask(lambda r: r.zrevrange(place, 0, -1)))
+
+    def run(self, script: str, keys: list[str], args: list[str]) -> Any:
+        """Run a Lua script that is idempotent in its arguments."""
+        if script not in self._scripts:
+            self._scripts[script] = self.client.register_script(script)
+        return self.ask(lambda _: self._scripts[script](keys=keys, args=args))
+
+    def commit(self, *, token: str, checks: list[Check], effects: list[Effect]) -> Commit:
+        """All effects if all checks hold, once per token."""
+        asked = {
+            "checks": [{"name": c.name, "key": c.key, "field": c.field, "expected": c.expected} for c in checks],
+            "effects": effects,
+        }
+        keys = [key("token", token), *dict.fromkeys([c.key for c in checks] + [e[1] for e in effects])]
+        answer = self.run(_COMMIT, keys, [json.dumps(asked), str(_TOKEN_SECONDS)])
+        return Commit(Outcome(answer[0]), *answer[1:])
+
+
+def record_events(*events: Event) -> list[Effect]:
+    """The effects that append events to the streams of their plan and operation, and to the feed of all."""
+    effects: list[Effect] = []
+    for event in events:
+        text = EVENT.dump_json(event).decode()
+        subjects = [s for s in (event.plan_id, event.operation_id) if s]
+        streams = [*(key("events", s) for s in subjects), key("feed")]
+        effects += [("XADD", stream, "*", "event", text) for stream in streams]
+    return effects
+
+
+def _unavailable(where: str, error: redis_errors.RedisError) -> Exception:
+    """The sentence for what went wrong; a mistake in a script of ours stays what it is."""
+    text = str(error)
+    for kinds, answers, sentence in _SENTENCES:
+        if isinstance(error, kinds) or text.startswith(answers):
+            return StoreUnavailable(sentence.format(where=where, text=text[:80]))
+    return error
+
+
+# what the client raises, how the server's answer begins, what that means; the first that fits
+_SENTENCES: tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], ...] = (
+    (
+        (redis_errors.AuthenticationError, redis_errors.AuthorizationError),
+        ("NOAUTH", "WRONGPASS"),
+        "{where} refuses our password: correct the user and password in REDIS_URL.",
+    ),
+    (
+        (redis_errors.NoPermissionError,),
+        ("NOPERM",),
+        "{where} forbids us a command ({text}): give our user the rights on `" + PREFIX + "*`.",
+    ),
+    (
+        (redis_errors.ReadOnlyError,),
+        ("READONLY",),
+        "{where} is a read-only replica: let REDIS_URL name the primary.",
+    ),
+    (
+        (redis_errors.OutOfMemoryError,),
+        ("OOM", "MISCONF"),
+        "{where} refuses to write ({text}): give it memory, and a disk that it can write to.",
+    ),
+    ((redis_errors.TimeoutError,), (), f"{{where}} does not answer within {TIMEOUT:g} s: look whether it hangs."),
+    (
+        (redis_errors.ConnectionError,),
+        ("LOADING",),
+        "{where} cannot be reached ({text}): start it, or correct REDIS_URL.",
+    ),
+)

@@ -1,0 +1,185 @@
+"""Operations and their rows; every move names what it was made from, and is refused when that has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+
+from cluster.errors import Fenced, Refused, StaleMove, UnknownThing
+from cluster.events import Event
+from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
+from cluster.steering import resumed, retried, wished
+from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, record_events
+from cluster.store.records import OPERATION, ROW
+
+_RACES = 50  # a driver makes a few moves a second; losing against it this often means something else is wrong
+
+
+class Moved(StrEnum):
+    """What became of a move; `again`: it had been made before."""
+
+    DONE = "done"
+    AGAIN = "again"
+
+
+class Operations(Ledger):
+    """One hash per operation: its head, one field per row, and the fence of its last driver."""
+
+    def operation(self, operation_id: str) -> Operation:
+        fields = self.fields(key("operation", operation_id))
+        if not fields:
+            raise UnknownThing(f"There is no operation `{operation_id[:40]}`: look with `status`.")
+        rows = tuple(ROW.validate_json(fields[f"row:{n}"]) for n in json.loads(fields["nodes"]))
+        head = OPERATION.validate_json(fields["head"])
+        return replace(head, rows=rows, fence=int(fields["fence"]))
+
+    def operations(self, cluster: str | None = None) -> tuple[Operation, ...]:
+        """Newest first."""
+        ids = self.latest_first(key("operations"))
+        found = (self.operation(i) for i in ids)
+        return tuple(o for o in found if cluster is None or o.cluster == cluster)
+
+    def active(self) -> tuple[str, ...]:
+        """Operations that have not ended."""
+        return self.members(key("active"))
+
+    def lock_holder(self, cluster: str) -> str | None:
+        """The operation that holds the cluster's lock."""
+        return self.text(key("lock", cluster))
+
+    def move(
+        self, before: Operation, after: Operation, *, fence: int | None, events: tuple[Event, ...], token: str
+    ) -> Moved:
+        """
+        Change what differs between `before` and `after`, if nobody has changed it since, and record the events.
+
+        A driver gives its fence and must hold the cluster's lock; people's moves have none. Raises Fenced, StaleMove.
+        """
+        if before.state is not after.state:
+            check_operation_move(before.state, after.state)
+        place = key("operation", after.id)
+        checks = [Check("lock", key("lock", after.cluster), after.id)]
+        if fence is not None:
+            checks.append(Check("fence", place, str(fence), "fence"))
+        changes = _changes(before, after)
+        checks += self._unchanged(before, tuple(changes))
+        effects: list[Effect] = [("HSET", place, name, new) for name, new in changes.items()]
+        if after.ended and not before.ended:
+            effects += _freeing(after.cluster, after.id)
+        effects += record_events(*events)
+        return _judge(self.commit(token=token, checks=checks, effects=effects), after, driven=fence is not None)
+
+    def _unchanged(self, before: Operation, names: tuple[str, ...]) -> list[Check]:
+        """Checks that these fields still say what `before` says; their text is compared, whichever release wrote it."""
+        if not names:
+            return []
+        place = key("operation", before.id)
+        stored = self.fields(place)
+        for name in names:
+            if name not in stored or _parse(name, stored[name]) != _part(before, name):
+                raise StaleMove(f"The operation {before.id} moved on meanwhile: look at it again with `status`.")
+        return [Check("record", place, stored[name], name) for name in names]
+
+    def wish(self, operation_id: str, wish: Wish, person: str, event: Event) -> Operation:
+        """Ask to pause or cancel; the driver does it after the nodes in hand. Refused where it makes no sense."""
+        return self._steer(operation_id, replace(event, person=person), lambda o: wished(o, wish, person))
+
+    def resume(self, operation_id: str, person: str, event: Event) -> Operation:
+        """Go on: a pause is over, every blocked row begins a new attempt."""
+        return self._steer(operation_id, replace(event, person=person), resumed)
+
+    def retry(self, operation_id: str, node: str | None, person: str, event: Event) -> Operation:
+        """A new attempt of the blocked step of one node, or of every blocked one."""
+        return self._steer(operation_id, replace(event, person=person), lambda o: retried(o, node))
+
+    def release(self, cluster: str, operation_id: str, person: str, event: Event) -> None:
+        """End an operation by hand and free its cluster; its driver, if there is one, is fenced off."""
+        fence = self.ask(lambda r: r.incr(key("fence", cluster)))
+        try:
+            operation = self.operation(operation_id)
+        except UnknownThing:
+            self._free(cluster, operation_id, (), event)
+            return
+        ended = replace(
+            operation,
+            state=OperationState.CANCELLED,
+            wish=Wish.NONE,
+            reason=f"its lock was released by {person}",
+            ended_at=event.at,
+        )
+        place = key("operation", operation_id)
+        more = (("HSET", place, "head", _head(ended)), ("HSET", place, "fence", str(fence)))
+        self._free(cluster, operation_id, more, event)
+
+    def _free(self, cluster: str, operation_id: str, more: tuple[Effect, ...], event: Event) -> None:
+        effects = [*more, *_freeing(cluster, operation_id), *record_events(event)]
+        checks = [Check("lock", key("lock", cluster), operation_id)]
+        done = self.commit(token=new_token(), checks=checks, effects=effects)
+        if done.refused:
+            raise StaleMove(f"The lock of {cluster} is not held by {operation_id} any more: look with `status`.")
+
+    def _steer(self, operation_id: str, event: Event, change: Callable[[Operation], Operation]) -> Operation:
+        """A person's move, made again on the newest record while a driver changes it at the same time."""
+        token = new_token()
+        for _ in range(_RACES):
+            before = self.operation(operation_id)
+            after = change(before)
+            try:
+                self.move(before, after, fence=None, events=(event,), token=token)
+            except StaleMove:
+                continue
+            return after
+        raise StaleMove(f"The operation {operation_id} changes faster than it can be steered: try again.")
+
+
+def create_operation(operation: Operation) -> list[Effect]:
+    """The effects that begin an operation."""
+    place = key("operation", operation.id)
+    rows = [("HSET", place, f"row:{r.node}", ROW.dump_json(r).decode()) for r in operation.rows]
+    return [
+        ("HSET", place, "head", _head(operation)),
+        ("HSET", place, "cluster", operation.cluster),
+        ("HSET", place, "fence", "0"),
+        ("HSET", place, "nodes", json.dumps([r.node for r in operation.rows])),
+        *rows,
+        ("SADD", key("active"), operation.id),
+        ("ZADD", key("operations"), str(operation.created_at.timestamp()), operation.id),
+    ]
+
+
+def _head(operation: Operation) -> str:
+    return OPERATION.dump_json(replace(operation, rows=(), fence=0)).decode()
+
+
+def _part(operation: Operation, name: str) -> Operation | NodeRow:
+    if name == "head":
+        return replace(operation, rows=(), fence=0)
+    return operation.row(name.removeprefix("row:"))
+
+
+def _parse(name: str, text: str) -> Operation | NodeRow:
+    return OPERATION.validate_json(text) if name == "head" else ROW.validate_json(text)
+
+
+def _changes(before: Operation, after: Operation) -> dict[str, str]:
+    """Field → new text, of what differs."""
+    changes = {f"row:{r.node}": ROW.dump_json(r).decode() for r in after.rows if r != before.row(r.node)}
+    if _part(before, "head") != _part(after, "head"):
+        changes["head"] = _head(after)
+    return changes
+
+
+def _judge(done: Commit, operation: Operation, *, driven: bool) -> Moved:
+    if not done.refused:
+        return Moved(done.outcome)
+    if done.failed == "fence" or (driven and done.failed == "lock"):
+        raise Fenced(f"Another driver has {operation.id} now (fence {done.actual or 'none'}): this one stops.")
+    if done.failed == "lock":
+        raise Refused(f"The operation {operation.id} has ended: there is nothing to steer.")
+    raise StaleMove(f"The operation {operation.id} moved on meanwhile: look at it again with `status`.")
+
+
+def _freeing(cluster: str, operation_id: str) -> list[Effect]:
+    return [("DEL", key("lock", cluster)), ("SREM", key("active"), operation_id)]

@@ -1,0 +1,109 @@
+"""What is still to be said in Slack, and where the cards are; one bot at a time sends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import count
+
+from cluster.outbox import OutboxItem, OutboxKind, Posted
+from cluster.store.ledger import Check, Effect, Ledger, key, new_token
+from cluster.store.records import OUTBOX_ITEM
+
+_SENDER = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_DROP = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+_ITEMS, _CURSOR, _ORDER = key("outbox", "items"), key("outbox", "cursor"), key("outbox", "order")
+# only the newest of a card's edits is kept: its place is its card's, so an older one is overwritten
+
+
+class Outbox(Ledger):
+    """Items in the order in which they came; the cursor says how much of the feed has become items."""
+
+    def outbox_take_lease(self, owner: str, ttl_ms: int) -> bool:
+        """Become the one sender, or stay it."""
+        return bool(self.run(_SENDER, [key("outbox", "sender")], [owner, str(ttl_ms)]))
+
+    def outbox_drop_lease(self, owner: str) -> None:
+        self.run(_DROP, [key("outbox", "sender")], [owner])
+
+    def outbox_cursor(self) -> str:
+        return self.text(_CURSOR) or "0"
+
+    def outbox_ingest(self, cursor_from: str, cursor_to: str, items: tuple[OutboxItem, ...]) -> bool:
+        """Queue what the events up to `cursor_to` call for; False when another bot has done so already."""
+        first = self.ask(lambda r: r.zrevrange(_ORDER, 0, 0, withscores=True))
+        places = count(int(first[0][1]) + 1 if first else 1)
+        effects: list[Effect] = [("SET", _CURSOR, cursor_to)]
+        for item in items:
+            effects.append(("HSET", _ITEMS, _slot(item), OUTBOX_ITEM.dump_json(item).decode()))
+            effects.append(("ZADD", _ORDER, "NX", str(next(places)), _slot(item)))
+        expected = "" if cursor_from == "0" else cursor_from
+        checks = [Check("cursor", _CURSOR, expected)]
+        return not self.commit(token=f"ingest/{cursor_from}/{new_token()}", checks=checks, effects=effects).refused
+
+    def outbox_pending(self) -> tuple[OutboxItem, ...]:
+        """Everything unsent, oldest first."""
+        texts = self.fields(_ITEMS)
+        slots = reversed(self.latest_first(_ORDER))
+        return tuple(OUTBOX_ITEM.validate_json(texts[slot]) for slot in slots if slot in texts)
+
+    def outbox_sent(self, item_id: str, ts: str, channel: str) -> None:
+        """It is in Slack: remember where its card is, and forget the item unless a newer edit took its place."""
+        found = self._find(item_id)
+        if found is None:
+            return
+        item, text = found
+        effects = _removal(item)
+        if item.kind is OutboxKind.POST and item.card_key:
+            place = key("message", item.card_key)
+            effects += [("HSET", place, "channel", channel), ("HSET", place, "ts", ts)]
+        self._replace(item, text, effects)
+
+    def outbox_defer(self, item_id: str, not_before: datetime, error: str) -> None:
+        """Slack did not take it: try again later."""
+        if (found := self._find(item_id)) is not None:
+            item, text = found
+            later = replace(item, not_before=not_before, error=error, tries=item.tries + 1)
+            self._replace(item, text, [("HSET", _ITEMS, _slot(item), OUTBOX_ITEM.dump_json(later).decode())])
+
+    def outbox_drop(self, item_id: str, error: str) -> None:
+        """Slack will never take it, or nobody needs it any more."""
+        if (found := self._find(item_id)) is not None:
+            item, text = found
+            gone = replace(item, error=error)
+            kept = ("LPUSH", key("outbox", "dropped"), OUTBOX_ITEM.dump_json(gone).decode())
+            trimmed = ("LTRIM", key("outbox", "dropped"), "0", "99")
+            self._replace(item, text, [*_removal(item), kept, trimmed])
+
+    def message(self, card_key: str) -> Posted | None:
+        found = self.fields(key("message", card_key))
+        return Posted(found["channel"], found["ts"], found.get("revision", "")) if found.get("ts") else None
+
+    def note_revision(self, card_key: str, revision_hash: str) -> None:
+        self.ask(lambda r: r.hset(key("message", card_key), "revision", revision_hash))
+
+    def _find(self, item_id: str) -> tuple[OutboxItem, str] | None:
+        for text in self.fields(_ITEMS).values():
+            if (item := OUTBOX_ITEM.validate_json(text)).id == item_id:
+                return item, text
+        return None
+
+    def _replace(self, item: OutboxItem, text: str, effects: list[Effect]) -> None:
+        checks = [Check("item", _ITEMS, text, _slot(item))]
+        self.commit(token=new_token(), checks=checks, effects=effects)  # refused: a newer edit or another sender
+
+
+def _slot(item: OutboxItem) -> str:
+    return f"edit:{item.card_key}" if item.kind is OutboxKind.EDIT else item.id
+
+
+def _removal(item: OutboxItem) -> list[Effect]:
+    return [("HDEL", _ITEMS, _slot(item)), ("ZREM", _ORDER, _slot(item))]

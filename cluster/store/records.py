@@ -1,0 +1,23 @@
+"""The nouns as JSON: one adapter each, made once."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter
+
+from cluster.approval import Approval
+from cluster.events import Event
+from cluster.operation import NodeRow, Operation
+from cluster.outbox import OutboxItem
+from cluster.plan import PlanRecord
+from cluster.requests import Answer, PlanRequest
+from cluster.survey import Survey
+
+EVENT = TypeAdapter(Event)
+APPROVAL = TypeAdapter(Approval)
+OPERATION = TypeAdapter(Operation)
+ROW = TypeAdapter(NodeRow)
+PLAN = TypeAdapter(PlanRecord)
+REQUEST = TypeAdapter(PlanRequest)
+ANSWER = TypeAdapter(Answer)
+OUTBOX_ITEM = TypeAdapter(OutboxItem)
+SURVEY = TypeAdapter(Survey)

@@ -1,0 +1,72 @@
+"""Requests to workers and their answers, and the last survey of each cluster."""
+
+from __future__ import annotations
+
+from cluster.errors import UnknownThing
+from cluster.events import Event
+from cluster.findings import Findings
+from cluster.requests import Answer, PlanRequest
+from cluster.store.ledger import Check, Effect, Ledger, key, record_events
+from cluster.store.records import ANSWER, REQUEST, SURVEY
+from cluster.survey import Survey
+
+_DAY = 86_400  # seconds that an answered request is kept
+
+
+class Requests(Ledger):
+    """What was asked for; a request stays open until it is answered."""
+
+    def put_request(self, request: PlanRequest, event: Event) -> None:
+        place = key("request", request.id)
+        effects: list[Effect] = [
+            ("HSET", place, "request", REQUEST.dump_json(request).decode()),
+            ("SADD", key("requests", "open"), request.id),
+            *record_events(event),
+        ]
+        self.commit(token=f"put/{request.id}", checks=[], effects=effects)
+
+    def request(self, request_id: str) -> PlanRequest:
+        text = self.field(key("request", request_id), "request")
+        if text is None:
+            raise UnknownThing(f"There is no request {request_id}: ask again.")
+        return REQUEST.validate_json(text)
+
+    def open_requests(self) -> tuple[PlanRequest, ...]:
+        """Unanswered ones, oldest first."""
+        ids = self.members(key("requests", "open"))
+        return tuple(sorted((self.request(i) for i in ids), key=lambda q: q.at))
+
+    def answer_request(
+        self,
+        request_id: str,
+        *,
+        plan_ids: tuple[str, ...] = (),
+        refusal: str = "",
+        findings: Findings = (),
+        event: Event | None = None,
+    ) -> Answer:
+        """Answer once; a second answer changes nothing. Returns the one that counts."""
+        answer = Answer(request_id, plan_ids, refusal, findings)
+        place = key("request", request_id)
+        effects: list[Effect] = [
+            ("HSET", place, "answer", ANSWER.dump_json(answer).decode()),
+            ("SREM", key("requests", "open"), request_id),
+            ("EXPIRE", place, str(7 * _DAY)),
+            *record_events(*([event] if event else [])),
+        ]
+        checks = [Check("unanswered", place, "", "answer")]
+        self.commit(token=f"answer/{request_id}", checks=checks, effects=effects)
+        return self.answer(request_id) or answer
+
+    def answer(self, request_id: str) -> Answer | None:
+        text = self.field(key("request", request_id), "answer")
+        return None if text is None else ANSWER.validate_json(text)
+
+    def save_survey(self, survey: Survey) -> None:
+        text = SURVEY.dump_json(survey).decode()
+        self.ask(lambda r: r.set(key("survey", survey.cluster), text))
+
+    def survey(self, cluster: str) -> Survey | None:
+        """The last survey, whatever its age."""
+        text = self.text(key("survey", cluster))
+        return None if text is None else SURVEY.validate_json(text)
