@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import functools
-import socket
 import threading
 import time
 from collections import deque
@@ -11,8 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aiohttp import web
-
+from lab.slack.doors import Doors
 from lab.slack.faults import Faults, Outage
 from lab.slack.gestures import Gestures, ImpossibleError
 from lab.slack.matching import Match, asks_again, newest
@@ -25,15 +23,11 @@ from lab.slack.workspace import Change, Json, Message, View, Workspace
 
 T = TypeVar("T")
 
-_HOST = "127.0.0.1"
 _JOURNAL = 20_000  # changes kept; a long demo makes some thousands
 
 
 class LabSlack:
-    """A Slack to start, speak in, break and look at; every method may be called from any thread but its own.
-
-    The API has a port of its own, so that an outage can really refuse connections while the page stays.
-    """
+    """A Slack to start, speak in, break and look at; every method may be called from any thread but its own."""
 
     bot_token = BOT_TOKEN
     app_token = APP_TOKEN
@@ -50,24 +44,26 @@ class LabSlack:
         self.sockets = Sockets(self.faults, ack_deadline, event_retries)
         self.gestures = Gestures(self.workspace, self.sockets, clock)
         self.page = PageHost(self.workspace, self.gestures, controls=self._controls())
-        self._api = WebApi(self.workspace, self.sockets, self.faults, clock)
+        api = WebApi(self.workspace, self.sockets, self.faults, clock)
+        self._doors = Doors(self.workspace, self.page, api, self.sockets, self.faults)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lab-slack", daemon=True)
         self._journal: deque[Change] = deque(maxlen=_JOURNAL)
         self._changed = threading.Condition()
-        self._api_site: web.SockSite | None = None
-        self._api_port = 0
-        self._runners: list[web.AppRunner] = []
         self.workspace.listeners += [self._record, self.page.notice]
 
     def start(self, port: int = 0) -> Self:
         """Serve the page on this port (0: any free one) and the API beside it."""
         self._thread.start()
-        self._run(self._open(port))
+        try:
+            self._run(self._doors.open(port))
+        except OSError:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
-        self._run(self._close())
+        self._run(self._doors.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -79,32 +75,6 @@ class LabSlack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    async def _open(self, port: int) -> None:
-        page, api = web.Application(), web.Application()
-        page.add_routes(self.page.routes())
-        api.add_routes(self._api.routes())
-        for app in (page, api):
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-            await runner.setup()
-            self._runners.append(runner)
-        listener = _listen(port)
-        self.workspace.home = f"http://{_HOST}:{listener.getsockname()[1]}/"
-        await web.SockSite(self._runners[0], listener).start()
-        await self._open_api()
-
-    async def _open_api(self) -> None:
-        listener = _listen(self._api_port)
-        self._api_port = listener.getsockname()[1]
-        self.workspace.api = f"http://{_HOST}:{self._api_port}/"
-        self._api_site = web.SockSite(self._runners[1], listener)
-        await self._api_site.start()
-
-    async def _close(self) -> None:
-        self.page.end_streams()
-        await self.sockets.close()
-        for runner in self._runners:
-            await runner.cleanup()
 
     @property
     def api_url(self) -> str:
@@ -118,6 +88,11 @@ class LabSlack:
     @property
     def directory(self) -> Directory:
         return self.workspace.directory
+
+    def watch(self, title: str, machines: Callable[[], list[Json]], controls: Sequence[Control] = ()) -> None:
+        """Show these machines beside the channels, asked for every second, with more switches below them."""
+        self.page.title, self.page.machines = title, machines
+        self.page.controls = (*self.page.controls, *controls)
 
     def say(self, user: str, channel: str, text: str, thread: str = "") -> str:
         """Type a slash command, a mention (``@lockkeeper versions``) or words; the error that the person sees."""
@@ -184,7 +159,7 @@ class LabSlack:
 
     def outage(self, down: bool = True, kind: Outage = Outage.REFUSED) -> None:  # noqa: FBT001, FBT002 - a switch
         """Take Slack away, sockets included, and bring it back."""
-        self._run(self._set_outage(kind if down else Outage.NONE))
+        self._run(self._doors.set_outage(kind if down else Outage.NONE))
 
     def slow(self, seconds: float) -> None:
         """Every answer of the API comes so much later."""
@@ -226,16 +201,6 @@ class LabSlack:
             ),
         ]
 
-    async def _set_outage(self, outage: Outage) -> None:
-        was, self.faults.outage = self.faults.outage, outage
-        if outage is not Outage.NONE:
-            self.sockets.cut()
-        if outage is Outage.REFUSED and self._api_site is not None:
-            await self._api_site.stop()
-            self._api_site = None
-        if was is Outage.REFUSED and outage is not Outage.REFUSED:
-            await self._open_api()
-
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
@@ -267,10 +232,3 @@ class LabSlack:
             if name in {"", view.id, view.body["callback_id"], view.body["external_id"]}:
                 return view
         raise ImpossibleError(f"{user} has no open modal{f' {name}' if name else ''}.")
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((_HOST, port))
-    return listener

@@ -57,13 +57,18 @@ def connect(slack: LabSlack, client: WebClient) -> Iterator[Connect]:
         handler.client.auto_reconnect_enabled = False
     slack.cut_sockets()  # else each client waits out a read of three seconds
     for handler in handlers:
-        handler.close()
+        handler.close()  # type: ignore[no-untyped-call]  # bolt
 
 
 def _join(slack: LabSlack, handler: SocketModeHandler) -> None:
     before = slack.sockets.count
-    handler.connect()
+    handler.connect()  # type: ignore[no-untyped-call]  # bolt
     slack.wait_for(lambda it: it.sockets.count > before)
+
+
+def _wait_for_two(slack: LabSlack, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    slack.wait_for(lambda _: len(look()) == 2)
+    return look()
 
 
 BUTTON = {
@@ -113,7 +118,7 @@ def test_a_slash_command_is_answered_by_its_ack_and_by_its_response_url(slack: L
 
     _join(slack, handler)
     assert slack.say("U0ADA", "C0OPS", "/k8s versions @grace") == ""
-    texts = slack.wait_for(lambda it: len(it.ephemerals("U0ADA")) == 2 and it.ephemerals("U0ADA"))
+    texts = _wait_for_two(slack, lambda: slack.ephemerals("U0ADA"))
     assert {one["text"] for one in texts} == {"got versions <@U0GRACE|grace>", "and more"}
     assert slack.ephemerals("U0GRACE") == []
     assert slack.messages("C0OPS") == []
@@ -155,7 +160,7 @@ def test_slash_commands_do_not_work_in_threads_and_mentions_do(
     assert slack.say("U0ADA", "C0OPS", "/k8s status", thread=root) == "not_supported_in_threads"
     assert "@lockkeeper" in slack.ephemerals("U0ADA")[-1]["text"]
     slack.say("U0ADA", "C0OPS", "@lockkeeper status", thread=root)
-    replies = slack.wait_for(lambda it: len(it.thread("C0OPS", root)) == 2 and it.thread("C0OPS", root))
+    replies = _wait_for_two(slack, lambda: slack.thread("C0OPS", root))
     assert replies[1]["text"] == "heard <@U0LOCK> status"
 
 
@@ -213,7 +218,7 @@ def test_a_modal_goes_round(slack: LabSlack, connect: Connect, client: WebClient
 
 def test_an_app_may_push_update_and_clear_modals(slack: LabSlack, connect: Connect, client: WebClient) -> None:
     app, handler = connect()
-    answers = [
+    answers: list[dict[str, Any]] = [
         {"response_action": "push", "view": {**MODAL, "callback_id": "second"}},
         {"response_action": "update", "view": {**MODAL, "callback_id": "third"}},
         {"response_action": "clear"},
@@ -329,7 +334,12 @@ def test_an_unanswered_event_is_sent_again_and_a_command_is_not(slack: LabSlack,
     app, handler = connect()
     heard: list[str] = []
     app.event("app_mention")(lambda event: heard.append(event["text"]))
-    app.command("/k8s")(lambda ack: (heard.append("command"), ack()))
+
+    @app.command("/k8s")
+    def listen(ack: Any) -> None:
+        ack()
+        heard.append("command")
+
     _join(slack, handler)
     slack.wait_for(lambda _: heard)
     time.sleep(0.3)
@@ -340,7 +350,12 @@ def test_an_unanswered_event_is_sent_again_and_a_command_is_not(slack: LabSlack,
 def test_with_duplicates_a_click_arrives_twice(slack: LabSlack, connect: Connect, client: WebClient) -> None:
     app, handler = connect()
     heard: list[str] = []
-    app.action("approve")(lambda ack, body: (heard.append(body["actions"][0]["action_ts"]), ack()))
+
+    @app.action("approve")
+    def listen(ack: Any, body: dict[str, Any]) -> None:
+        ack()
+        heard.append(body["actions"][0]["action_ts"])
+
     _join(slack, handler)
     slack.duplicates()
     client.chat_postMessage(channel="C0OPS", text="Plan", blocks=[BUTTON])

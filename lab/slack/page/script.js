@@ -37,12 +37,13 @@ function draw() {
   if (screen.me !== here.me) return;
   if (!screen.channels.some((one) => one.id === here.channel)) here.channel = screen.channels[0]?.id ?? "";
   drawPeople();
+  const ends = { main: isAtEnd(find("messages")), thread: isAtEnd(find("replies")) }; // before the thread takes its room
   const inRoom = screen.messages.filter((one) => one.channel === here.channel);
   const isRoot = (one) => !one.thread_ts || one.thread_ts === one.ts || one.subtype === "thread_broadcast";
-  drawList(find("messages"), inRoom.filter(isRoot), "main");
+  drawList(find("messages"), inRoom.filter(isRoot), "main", ends.main);
   const replies = inRoom.filter((one) => here.thread && (one.thread_ts === here.thread || one.ts === here.thread));
   find("thread").hidden = !here.thread;
-  drawList(find("replies"), replies, "thread");
+  drawList(find("replies"), replies, "thread", ends.thread);
   drawChannels(inRoom);
   showView(screen.view, screen, {
     submit: (view, values) => send("/lab/submit", { view: view.id, values }),
@@ -78,9 +79,10 @@ function enter(channel, thread = "") {
   draw();
 }
 
+const isAtEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+
 // Only what changed is redrawn, so that a click never meets a button that was just replaced.
-function drawList(list, messages, place) {
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+function drawList(list, messages, place, atEnd) {
   const old = new Map([...list.children].map((node) => [node.dataset.key, node]));
   const wanted = messages.map((message) => {
     const key = `${here.me} ${message.channel} ${message.ts}`;
