@@ -130,12 +130,25 @@ def _folded(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"+{len(rows) - TABLE_ROWS + 2} more", *("…" for _ in head[1:])]
 
 
-def monospace(rows: Sequence[Sequence[str]]) -> str:
+def monospace(rows: Sequence[Sequence[str]], width: int = MONOSPACE_WIDTH) -> str:
     """The same table as text; the widest column gives way until a line fits."""
-    grid = [[clean(c) for c in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*grid, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > MONOSPACE_WIDTH and max(widths) > 6:  # noqa: PLR2004 - still legible
+    grid, widths = _measured(rows)
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 6:  # noqa: PLR2004 - still legible
         widths[widths.index(max(widths))] -= 1
+    return _aligned(grid, widths)
+
+
+def monospace_columns(rows: Sequence[Sequence[str]]) -> str:
+    """For a terminal, which wraps or scrolls on its own: every column as wide as it needs."""
+    return _aligned(*_measured(rows, 400))
+
+
+def _measured(rows: Sequence[Sequence[str]], limit: int = 120) -> tuple[list[list[str]], list[int]]:
+    grid = [[clean(c, limit) for c in row] for row in rows]
+    return grid, [max(map(_width, column)) for column in zip(*grid, strict=True)]
+
+
+def _aligned(grid: list[list[str]], widths: list[int]) -> str:
     return "\n".join("  ".join(_pad(c, w) for c, w in zip(row, widths, strict=True)).rstrip() for row in grid)
 
 

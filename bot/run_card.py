@@ -37,7 +37,7 @@ _LAST_OF_A_NODE = {PlanKind.UPGRADE: Verb.UNCORDON, PlanKind.REVERT: Verb.VERIFY
 _SIGNS = {
     OperationState.SCHEDULED: ("hourglass_flowing_sand", "Starting"),
     OperationState.RUNNING: ("hourglass_flowing_sand", "Running"),
-    OperationState.PARKED: ("double_vertical_bar", "Parked"),
+    OperationState.PARKED: ("double_vertical_bar", "Paused"),
     OperationState.BLOCKED: ("x", "Blocked: a person must choose"),
     OperationState.CANCELLING: ("hourglass_flowing_sand", "Cancelling: the machines in hand are finished first"),
     OperationState.CANCELLED: ("no_entry_sign", "Cancelled"),
@@ -144,6 +144,11 @@ def _machine_lines(record: PlanRecord, operation: Operation) -> Iterator[list[El
     if len(folded) > _MOST_LINES:
         rest = sum(len(names) for _, names in folded[_MOST_LINES:])
         yield [text_element(f"{count(rest, 'more machine')}", italic=True)]
+
+
+def machine_words(record: PlanRecord, row: NodeRow) -> str:
+    """What this machine does or waits for, in words."""
+    return _say(record, row)[2]
 
 
 def _say(record: PlanRecord, row: NodeRow) -> tuple[str, bool, str]:

@@ -1,0 +1,142 @@
+"""The click on Approve or Reject: checked in order, signed, and decided by one conditional write."""
+
+from __future__ import annotations
+
+from bot.asked import Asked
+from bot.blocks import Message
+from bot.plan_views import details_view, reject_view
+from bot.station import Station, new_id, said
+from bot.text import local_moment
+from cluster.approval import Statement
+from cluster.errors import ClusterUnreadable, Refused, StaleMove
+from cluster.events import Event, Happened
+from cluster.findings import blockers
+from cluster.operation import schedule
+from cluster.plan import PlanRecord, PlanStatus
+from cluster.signing import sign_as_bot
+from cluster.store import Decision
+from policies.approvals import SlackUser, may_decide
+
+SEPARATOR = "|"  # between a token and a channel in a modal's private metadata
+
+
+def approve(station: Station, asked: Asked, token: str) -> Message:
+    """Every check in order, then one write; each refusal is one sentence to the person who clicked."""
+    user = station.check_home(asked)
+    record = _record(station, token)
+    evidence = _check_right(station, asked, user, record, token)
+    _check_lease(station, record)
+    return _decide(station, record, station.settings.person_of_slack(asked.user) or "", evidence)
+
+
+def _record(station: Station, token: str) -> PlanRecord:
+    """The record that the button names; what the button claims of it is checked later."""
+    plan_id, separator, digest8 = token.partition(":")
+    if not separator or not digest8:
+        raise Refused("This button is not one of lockkeeper's: make the plan again.")
+    record = station.store.plan(plan_id)
+    if record.status is not PlanStatus.PROPOSED:
+        by = f" by {record.decided_by}" if record.decided_by else ""
+        when = f" at {record.decided_at:%H:%M} UTC" if record.decided_at else ""
+        raise StaleMove(f"Already {record.status}{by}{when}: nothing was changed.")
+    return record
+
+
+def _check_right(station: Station, asked: Asked, user: SlackUser, record: PlanRecord, token: str) -> str:
+    """Who, where and which plan, as the policy says; answers with how the right was seen. Fails closed."""
+    person = station.settings.person_of_slack(asked.user)
+    if person is None:
+        raise Refused("You may not approve: your Slack account belongs to nobody in `people` of lockkeeper.yaml.")
+    if person == record.requester:
+        raise Refused("You may not approve your own plan: let a second person approve it.")
+    listed = person in station.settings.approvals.approvers
+    groups = {} if listed else station.people.groups(station.settings.approvals.user_groups)
+    findings = may_decide(
+        record,
+        person=person,
+        slack_user=user,
+        channel=asked.channel,
+        digest8=token.partition(":")[2],
+        groups=groups,
+        settings=station.settings,
+        now=station.clock(),
+    )
+    if stops := blockers(findings):
+        raise Refused(f"{stops[0].sentence} {stops[0].remedy}".strip(), stops)
+    if listed:
+        return "approver list"
+    group = next((g for g, members in groups.items() if asked.user in members), "")
+    return f"user group {group} at {station.clock():%H:%M} UTC"
+
+
+def _check_lease(station: Station, record: PlanRecord) -> None:
+    """Another installation shows itself by its Lease; an unreadable cluster refuses nothing, the worker looks again."""
+    try:
+        holder = station.lease_holder(record.plan.cluster)
+    except ClusterUnreadable:
+        return
+    if holder and holder.partition("/")[0] != station.settings.installation:
+        raise Refused(
+            f"The cluster `{record.plan.cluster}` is being upgraded by another installation, `{holder[:80]}`: "
+            "wait until it has ended, or release its lock there."
+        )
+
+
+def _decide(station: Station, record: PlanRecord, person: str, evidence: str) -> Message:
+    if station.signing_key is None:
+        raise Refused("This bot has no `approvals.signing_key`: approve with `lockkeeper approve` on a terminal.")
+    now, operation_id = station.clock(), new_id("op")
+    statement = Statement(
+        plan_id=record.id,
+        digest=record.digest,
+        cluster=record.plan.cluster,
+        decision="approve",
+        person=person,
+        requester=record.requester,
+        at=now,
+        expires_at=record.expires_at,
+        evidence=evidence,
+        operation_id=operation_id,
+    )
+    operation = schedule(record, operation_id=operation_id, approved_by=person, now=now)
+    sentence = f"{person} approved the plan; run `{operation_id}` starts."
+    event = Event(Happened.PLAN_APPROVED, now, operation.cluster, sentence, record.id, operation_id, person=person)
+    approval = sign_as_bot(statement, station.signing_key)
+    outcome = station.store.approve(record, approval, operation, event, now)
+    if outcome.decision is not Decision.APPROVED:
+        raise StaleMove(outcome.sentence)
+    station.wakeups.wake(operation_id)
+    return Message(f"Approved by you, {local_moment(now)}. The run appears as its own message here.")
+
+
+def reject(station: Station, asked: Asked, token: str, reason: str) -> Message:
+    """Anybody of `people` may reject, the requester too: it only ever stops something."""
+    person = station.person(asked)
+    record = _record(station, token)
+    if asked.channel != record.channel:
+        raise Refused(f"The plan {record.id} is decided in the channel of its card only: click there.")
+    sentence = f"{person} rejected the plan: {reason}"
+    now = station.clock()
+    event = Event(Happened.PLAN_REJECTED, now, record.plan.cluster, sentence, record.id, person=person)
+    outcome = station.store.reject(record.id, record.digest, person, reason, now, event)
+    if outcome.decision is not Decision.REJECTED:
+        raise StaleMove(outcome.sentence)
+    return said(f"Rejected: {record.id}.")
+
+
+def ask_for_reason(station: Station, asked: Asked, token: str) -> None:
+    """Open the modal that asks why; it remembers the plan and the channel of the click."""
+    view = reject_view(f"{token}{SEPARATOR}{asked.channel}")
+    station.delivery.open_view(asked.trigger_id, view)
+
+
+def split_metadata(text: str) -> tuple[str, str]:
+    token, _, channel = text.partition(SEPARATOR)
+    return token, channel
+
+
+def show_details(station: Station, asked: Asked, token: str) -> None:
+    """Open the whole plan; a trigger lives three seconds, so nothing but Redis is asked before."""
+    station.check_home(asked)
+    view = details_view(station.store.plan(token.partition(":")[0]))
+    station.delivery.open_view(asked.trigger_id, view)

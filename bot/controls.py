@@ -1,0 +1,93 @@
+"""Pause, resume, cancel, retry: what a person asks of a running operation, typed or clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from bot.asked import Asked
+from bot.blocks import Message
+from bot.station import Station, said
+from bot.text import clean
+from cluster.errors import Refused, UnknownThing
+from cluster.events import Happened
+from cluster.operation import Operation, Wish
+
+
+class Control(StrEnum):
+    """The verbs that steer a run."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+_ASKED: Mapping[Control, Happened] = {
+    Control.PAUSE: Happened.PAUSE_ASKED,
+    Control.RESUME: Happened.RESUME_ASKED,
+    Control.CANCEL: Happened.CANCEL_ASKED,
+    Control.RETRY: Happened.RETRY_ASKED,
+}
+_SAID: Mapping[Control, str] = {
+    Control.PAUSE: "{person} asked to pause; the machines in hand are finished first.",
+    Control.RESUME: "{person} asked to go on.",
+    Control.CANCEL: "{person} asked to cancel; the machines in hand are finished first.",
+    Control.RETRY: "{person} asked for a new attempt on {which}.",
+}
+
+
+def steer_cluster(station: Station, asked: Asked, control: Control, cluster: str | None) -> Message:
+    """A typed command: it means the operation that holds the cluster's lock."""
+    return _steer(station, asked, control, running_operation(station, cluster), None)
+
+
+def retry_words(station: Station, asked: Asked, words: tuple[str, ...]) -> Message:
+    """`retry [node] [cluster]`: the last word is a cluster if one has that name."""
+    cluster = words[-1] if words and words[-1] in station.settings.clusters else None
+    nodes = words[:-1] if cluster else words
+    if len(nodes) > 1:
+        station.settings.cluster(nodes[-1])  # raises: there is no such cluster
+    operation = running_operation(station, cluster)
+    return _steer(station, asked, Control.RETRY, operation, nodes[0] if nodes else None)
+
+
+def steer_operation(station: Station, asked: Asked, control: Control, operation_id: str) -> Message:
+    """A clicked button: it means the operation of its card, in the channel of its cluster only."""
+    operation = station.store.operation(operation_id)
+    if asked.channel != station.settings.channel(operation.cluster):
+        raise Refused(f"The run {operation.id} is steered in the channel of its cluster only: click there.")
+    return _steer(station, asked, control, operation, None)
+
+
+def running_operation(station: Station, cluster: str | None) -> Operation:
+    """The operation that holds the lock of the named cluster, or of the only one that has any."""
+    active = [station.store.operation(i) for i in station.store.active()]
+    if cluster is None and len({o.cluster for o in active}) == 1:
+        return active[0]
+    name, _ = station.settings.cluster(cluster)
+    found = next((o for o in active if o.cluster == name), None)
+    if found is None:
+        raise Refused(f"Nothing runs on `{name}`: there is nothing to steer.")
+    return found
+
+
+def _steer(station: Station, asked: Asked, control: Control, operation: Operation, node: str | None) -> Message:
+    person = station.person(asked)
+    if operation.ended:
+        raise Refused(f"The run {operation.id} has ended ({operation.state}): there is nothing to steer.")
+    if node is not None and node not in {r.node for r in operation.rows}:
+        raise UnknownThing(f"There is no machine `{clean(node, 60)}` in the run {operation.id}: name one of its card.")
+    sentence = _SAID[control].format(person=person, which=node or "every blocked machine")
+    event = station.event(_ASKED[control], operation, sentence, person)
+    match control:
+        case Control.PAUSE:
+            station.store.wish(operation.id, Wish.PAUSE, person, event)
+        case Control.CANCEL:
+            station.store.wish(operation.id, Wish.CANCEL, person, event)
+        case Control.RESUME:
+            station.store.resume(operation.id, person, event)
+        case Control.RETRY:
+            station.store.retry(operation.id, node, person, event)
+    station.wakeups.wake(operation.id)
+    return said(f"{sentence} The card of the run shows it.")

@@ -1,0 +1,162 @@
+"""From events to messages: what each event posts or edits, kept in the durable outbox before anything is sent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bot.delivery import TIMEOUT
+from bot.outbox import REFUSAL, Sender
+from bot.plan_card import card_key as plan_key
+from bot.run_card import card_key as run_key
+from bot.run_thread import ANNOUNCED, is_told, result_key
+from cluster.errors import StoreUnavailable
+from cluster.events import Event, Happened
+from cluster.outbox import OutboxItem, OutboxKind
+from cluster.store import Store
+
+LEASE = (TIMEOUT + 7) * 1000  # milliseconds; longer than the longest call to Slack
+HEARTBEAT = 30.0  # seconds; the card of a run says when it was last looked at
+_BATCH = 200
+_LISTEN = 200  # milliseconds that one look for events may wait
+_PAUSE = 1.0  # seconds before the next try without the lease or without Redis
+_LOG = logging.getLogger(__name__)
+
+_LASTING = timedelta(hours=24)  # a card or a result is worth telling late
+_TOLD = timedelta(hours=1)
+_PASSING = timedelta(minutes=2)  # what a step waits for is stale soon
+_DECISIONS = frozenset({Happened.PLAN_APPROVED, Happened.PLAN_REJECTED, Happened.PLAN_EXPIRED, Happened.PLAN_VOIDED})
+
+
+def refusal_key(request_id: str) -> str:
+    return f"{REFUSAL}:{request_id}"
+
+
+def items_for(event_id: str, event: Event, channel: str) -> tuple[OutboxItem, ...]:
+    """Everything that this event sends, in order; nothing for an event that people need not see."""
+    return tuple(_items(event_id, event, channel))
+
+
+def _items(event_id: str, event: Event, channel: str) -> Iterator[OutboxItem]:
+    plan, run = plan_key(event.plan_id), run_key(event.operation_id)
+    if event.kind is Happened.PLAN_PROPOSED:
+        yield _post(plan, event, channel)
+    elif event.kind is Happened.REQUEST_REFUSED and event.facts.get("request"):
+        yield _post(refusal_key(event.facts["request"]), event, channel)
+    elif event.kind in _DECISIONS:
+        yield edit_of(plan, channel, event.at)
+        yield _line(event_id, event, channel, plan)
+        if event.operation_id:
+            yield _post(run, event, channel)
+    elif event.operation_id:
+        yield edit_of(run, channel, event.at)
+        if is_told(event):
+            yield _line(event_id, event, channel, run)
+        if event.kind in ANNOUNCED:
+            yield _post(result_key(event.operation_id), event, channel, item_id=f"result:{event_id}")
+
+
+def _post(key: str, event: Event, channel: str, item_id: str = "") -> OutboxItem:
+    """A message of its own; one item per card, however many events ask for it."""
+    return OutboxItem(
+        id=item_id or f"post:{key}",
+        kind=OutboxKind.POST,
+        channel=channel,
+        card_key=key,
+        thread_of="",
+        event=event,
+        not_before=event.at,
+        expires_at=event.at + _LASTING,
+    )
+
+
+def edit_of(key: str, channel: str, at: datetime) -> OutboxItem:
+    """Only says that the card is out of date; what it shows is read when it is sent."""
+    return OutboxItem(
+        id=f"edit:{key}",
+        kind=OutboxKind.EDIT,
+        channel=channel,
+        card_key=key,
+        thread_of="",
+        event=None,
+        not_before=at,
+        expires_at=at + _LASTING,
+    )
+
+
+def _line(event_id: str, event: Event, channel: str, key: str) -> OutboxItem:
+    life = _PASSING if event.kind is Happened.STEP_WAITED else _TOLD
+    return OutboxItem(
+        id=f"line:{event_id}",
+        kind=OutboxKind.POST,
+        channel=channel,
+        card_key="",
+        thread_of=key,
+        event=event,
+        not_before=event.at,
+        expires_at=event.at + life,
+    )
+
+
+@dataclass
+class Notifier:
+    """The one sender's loop: take the lease, turn events into items, send what is due."""
+
+    store: Store
+    sender: Sender
+    owner: str
+    channel_of: Callable[[str], str | None]
+    clock: Callable[[], datetime]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _beat: float = field(default=0.0)
+
+    def run(self) -> None:
+        """Until stopped. Whatever happens to Redis or Slack, the next turn tries again."""
+        while not self.stopping.is_set():
+            try:
+                idle = not self.store.outbox_take_lease(self.owner, LEASE)
+                if not idle:
+                    self.turn()
+            except StoreUnavailable as error:
+                _LOG.warning("%s", error)
+                idle = True
+            except Exception:  # noqa: BLE001 - the edge of this thread: without it every upgrade would be silent
+                _LOG.exception("The notifier stumbled; it goes on.")
+                idle = True
+            if idle:
+                self.stopping.wait(_PAUSE)
+        self.leave()
+
+    def turn(self) -> None:
+        """One look at the events and one round of sending; both in this thread, so no edit mark is lost between."""
+        cursor = self.store.outbox_cursor()
+        found = self.store.feed(cursor, _BATCH, _LISTEN)
+        if found:
+            items = tuple(i for event_id, event in found for i in self._items(event_id, event))
+            self.store.outbox_ingest(cursor, found[-1][0], items)
+        elif time.monotonic() - self._beat > HEARTBEAT:
+            self._beat = time.monotonic()
+            if beats := tuple(self._beats()):
+                self.store.outbox_ingest(cursor, cursor, beats)
+        self.sender.send_due(self.clock())
+
+    def leave(self) -> None:
+        """Let another bot send at once."""
+        try:
+            self.store.outbox_drop_lease(self.owner)
+        except StoreUnavailable as error:
+            _LOG.warning("%s", error)
+
+    def _items(self, event_id: str, event: Event) -> tuple[OutboxItem, ...]:
+        channel = self.channel_of(event.cluster)
+        return items_for(event_id, event, channel) if channel else ()
+
+    def _beats(self) -> Iterator[OutboxItem]:
+        for operation_id in self.store.active():
+            operation = self.store.operation(operation_id)
+            if channel := self.channel_of(operation.cluster):
+                yield edit_of(run_key(operation_id), channel, self.clock())

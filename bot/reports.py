@@ -1,0 +1,67 @@
+"""`versions`, `status` and `help`: what is read and shown, to the person who asked alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies.skew import check_skew
+
+from bot.asked import Asked
+from bot.blocks import Block, Message, bullets, context, header, line, rich_text, section, spans, text_element
+from bot.commands import HELP
+from bot.plan_card import card_key as plan_key
+from bot.plan_card import summarise as summarise_plan
+from bot.report_card import render_report
+from bot.run_card import card_key as run_key
+from bot.run_card import summarise as summarise_run
+from bot.station import Station
+from bot.text import clamp, escape
+from cluster.plan import PlanStatus
+
+_MOST = 10  # plans and runs that a status lists
+
+
+def report_versions(station: Station, asked: Asked, cluster: str | None, *, share: bool = True) -> Message:
+    """Read the cluster now; `share` adds the button that shows it to the channel."""
+    station.check_home(asked)
+    name, _ = station.settings.cluster(cluster)
+    report = station.observe(name)
+    return render_report(report, check_skew(report), share=share)
+
+
+def report_status(station: Station, asked: Asked, cluster: str | None) -> Message:
+    """Plans that wait and runs in hand; the last run where there is none."""
+    station.check_home(asked)
+    names = [station.settings.cluster(cluster)[0]] if cluster else list(station.settings.clusters)
+    lines = [text for name in names for text in _status_of(station, name)]
+    if not lines:
+        lines = [f"Nothing is proposed and nothing has run. Begin with `{station.command} plan v1.35`."]
+    text = "\n".join(lines[:_MOST])
+    return Message(clamp(lines[0], 600), (section(text),))
+
+
+def _status_of(station: Station, cluster: str) -> Iterator[str]:
+    for record in station.store.plans(cluster):
+        if record.status is PlanStatus.PROPOSED and record.expires_at > station.clock():
+            yield f"\u2022 {summarise_plan(record)}{_link(station, plan_key(record.id))}"
+    operations = station.store.operations(cluster)
+    running = [o for o in operations if not o.ended] or list(operations[:1])
+    for operation in running:
+        summary = summarise_run(station.store.plan(operation.plan_id), operation)
+        yield f"\u2022 {summary}{_link(station, run_key(operation.id))}"
+
+
+def _link(station: Station, key: str) -> str:
+    posted = station.store.message(key)
+    link = station.delivery.link(posted.channel, posted.ts) if posted else ""
+    return f" <{link}|Open>" if link else ""
+
+
+def show_help(station: Station, problem: str = "") -> Message:
+    """Six lines that can be copied; with what was not understood on top."""
+    command = station.command
+    rows = [[text_element(f"{command} {usage}", code=True), text_element(f"  {what}")] for usage, what in HELP]
+    blocks: list[Block] = [rich_text(line(*spans(problem)))] if problem else [header("lockkeeper")]
+    blocks += [rich_text(bullets(rows)), context("In a thread, where slash commands do not work, mention me instead.")]
+    first = problem or f"lockkeeper says what runs where, and upgrades clusters: {command} versions, {command} plan …"
+    return Message(escape(first, 600), tuple(blocks))

@@ -1,0 +1,170 @@
+"""The bot's process: Slack in Socket Mode or over HTTP, the notifier beside it, and a clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from socketserver import ThreadingMixIn
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from slack_bolt import App
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_bolt.adapter.wsgi import SlackRequestHandler
+from slack_sdk.errors import SlackClientError
+
+from bot.app import build_app
+from bot.delivery import Delivery, connect
+from bot.notifier import Notifier
+from bot.outbox import Sender
+from bot.people import People
+from bot.station import Station
+from cluster import observe
+from cluster.errors import InvalidConfig
+from cluster.queues import Wakeups
+from cluster.settings import Settings, Slack
+from cluster.signing import load_signing_key
+from cluster.store import Store
+
+PING = 5  # seconds between pings; four silent ones mean a dead connection, which is then replaced
+_STALE = 60.0  # seconds without a pong
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds between two tries to reach Slack at start
+_WORKERS = 8
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bot:
+    """A whole bot, built and not yet started."""
+
+    settings: Settings
+    slack: Slack
+    app: App
+    notifier: Notifier
+    work: ThreadPoolExecutor
+
+
+def build_bot(settings: Settings, store: Store, wakeups: Wakeups, *, clock: Callable[[], datetime]) -> Bot:
+    """Put the parts together; reads secrets, and calls neither Slack nor a cluster."""
+    if settings.slack is None:
+        raise InvalidConfig("The configuration has no `slack` part: add it, or use the command line without Slack.")
+    slack = settings.slack
+    key = settings.approvals.signing_key
+    client = connect(slack.bot_token.read(), slack.api_url)
+    delivery = Delivery(client)
+    station = Station(
+        settings=settings,
+        store=store,
+        wakeups=wakeups,
+        delivery=delivery,
+        people=People(client, slack.team_id, clock),
+        clock=clock,
+        observe=lambda name: observe.observe(name, settings.clusters[name], now=clock()),
+        lease_holder=lambda name: observe.read_lease_holder(name, settings.clusters[name]),
+        signing_key=load_signing_key(key.read()) if key else None,
+    )
+    secret = slack.signing_secret.read() if slack.mode == "http" and slack.signing_secret else None
+    work = ThreadPoolExecutor(_WORKERS, "slack-work")
+    owner = f"{socket.gethostname()}/{os.getpid()}"
+    notifier = Notifier(store, Sender(settings, store, delivery), owner, settings.channel, clock)
+    return Bot(settings, slack, build_app(station, client=client, signing_secret=secret, work=work), notifier, work)
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    logging.getLogger("slack_bolt").setLevel(logging.WARNING)  # at INFO it writes whole payloads, secrets included
+    url = settings.redis.url.read()
+    bot = build_bot(settings, Store.connect(url), Wakeups.connect(url), clock=lambda: datetime.now(UTC))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(bot, stop)
+
+
+def run(bot: Bot, stop: threading.Event) -> None:
+    """Serve until `stop` is set, then finish what is in hand."""
+    sender = threading.Thread(target=bot.notifier.run, name="notifier", daemon=True)
+    sender.start()
+    try:
+        if bot.slack.mode == "socket":
+            _run_socket(bot, stop)
+        else:
+            _run_http(bot, stop)
+    finally:
+        bot.notifier.stopping.set()
+        bot.work.shutdown(wait=True, cancel_futures=True)
+        sender.join(10)
+
+
+def _run_socket(bot: Bot, stop: threading.Event) -> None:
+    token = bot.slack.app_token.read() if bot.slack.app_token else ""
+    handler = SocketModeHandler(bot.app, token, ping_interval=PING)
+    if proxy_bypass(urlsplit(bot.slack.api_url).hostname or ""):
+        handler.client.proxy = None  # the client takes the proxy of the environment and forgets NO_PROXY
+    wait = _FIRST_WAIT
+    while not stop.is_set():
+        try:
+            handler.connect()  # type: ignore[no-untyped-call]
+            break
+        except (OSError, SlackClientError) as error:
+            _LOG.warning("Slack cannot be reached (%s): trying again in %g s.", type(error).__name__, wait)
+            stop.wait(wait)
+            wait = min(_LONGEST_WAIT, wait * 2)
+    _LOG.info("Connected to Slack.")
+    stop.wait()
+    handler.close()  # type: ignore[no-untyped-call]
+
+
+def socket_health(handler: SocketModeHandler) -> dict[str, Any]:
+    """Whether the connection lives: connected, and answered a ping lately. Quiet workspaces are healthy too."""
+    session = handler.client.current_session
+    last = session.last_ping_pong_time if session is not None else None
+    age = time.time() - last if last else None
+    connected = bool(handler.client.is_connected())
+    return {"ok": connected and (age is None or age < _STALE), "connected": connected, "last_pong_seconds_ago": age}
+
+
+class _ThreadingServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    """Requests are Slack's; their lines would only hide ours in the log."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of the base
+        """Nothing."""
+
+
+def web_application(app: App) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """Slack's requests at /slack/events, and /healthz for whoever keeps the process alive."""
+    slack = SlackRequestHandler(app)
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == "/healthz":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps({"ok": True}).encode()]
+        answered: Iterable[bytes] = slack(environ, start_response)
+        return answered
+
+    return answer
+
+
+def _run_http(bot: Bot, stop: threading.Event) -> None:
+    # every interface: Slack's requests come from outside the pod, and each one is signed
+    with make_server("", bot.slack.http_port, web_application(bot.app), _ThreadingServer, _Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
+        thread.start()
+        stop.wait()
+        server.shutdown()
+        thread.join(5)

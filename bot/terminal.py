@@ -1,0 +1,138 @@
+"""The same facts as on the cards, for the command line: plain text for people, JSON with a schema for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bot.blocks import monospace_columns
+from bot.plan_card import node_rows
+from bot.plan_card import title as plan_title
+from bot.report_card import report_rows
+from bot.run_card import machine_words, machines_done
+from bot.run_card import title as run_title
+from bot.text import NOTHING, clean, clock, count, duration, moment
+from cluster.events import Event
+from cluster.findings import Finding, blockers, worst_first
+from cluster.operation import Operation
+from cluster.plan import PlanRecord
+from cluster.report import ClusterReport, Unread
+from cluster.survey import Survey
+
+SCHEMA = 1  # grows when a field changes its meaning
+_REPORT = TypeAdapter(ClusterReport)
+_SURVEY = TypeAdapter(Survey)
+_PLAN = TypeAdapter(PlanRecord)
+_OPERATION = TypeAdapter(Operation)
+_EVENT = TypeAdapter(Event)
+_FINDING = TypeAdapter(Finding)
+
+
+def as_json(kind: str, **parts: Any) -> str:
+    """One object: `schema`, `kind`, and the parts; keys in a fixed order."""
+    return json.dumps({"schema": SCHEMA, "kind": kind, **parts}, indent=2, ensure_ascii=False)
+
+
+def report_json(report: ClusterReport, survey: Survey | None = None) -> str:
+    return as_json(
+        "report",
+        report=_REPORT.dump_python(report, mode="json"),
+        survey=_SURVEY.dump_python(survey, mode="json") if survey else None,
+    )
+
+
+def plan_json(record: PlanRecord) -> str:
+    return as_json("plan", plan=_PLAN.dump_python(record, mode="json"))
+
+
+def operation_json(operation: Operation) -> str:
+    return as_json("operation", operation=_OPERATION.dump_python(operation, mode="json"))
+
+
+def events_json(events: Iterable[Event]) -> str:
+    return as_json("events", events=[_EVENT.dump_python(e, mode="json") for e in events])
+
+
+def findings_json(findings: Iterable[Finding]) -> str:
+    return as_json("findings", findings=[_FINDING.dump_python(f, mode="json") for f in findings])
+
+
+def render_report(report: ClusterReport, survey: Survey | None = None) -> str:
+    """Every version with where it runs; what could not be read is said."""
+    rows = [("WHAT", "VERSION", "WHERE"), *((r.what, r.version, r.place) for r in report_rows(report))]
+    lines = [f"{clean(report.cluster)}, read {moment(report.read_at)}", "", monospace_columns(rows)]
+    lines += [f"not read: {clean(u.what)}: {clean(u.reason, 300)}" for u in report.unread]
+    if survey is not None:
+        lines += ["", f"Machines, surveyed {moment(survey.read_at)}:", monospace_columns(_survey_rows(survey))]
+    return "\n".join(lines)
+
+
+def _survey_rows(survey: Survey) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("MACHINE", "KUBEADM", "KUBELET", "KUBECTL", "OFFERED")]
+    for machine in survey.machines:
+        if isinstance(machine.facts, Unread):
+            rows.append((machine.name, f"not read: {machine.facts.reason}", "", "", ""))
+            continue
+        facts = machine.facts
+        newest = [str(o.newest) for o in machine.offers if o.newest is not None]
+        said = (facts.kubeadm, facts.kubelet, facts.kubectl)
+        rows.append((machine.name, *(str(v) if v else NOTHING for v in said), ", ".join(newest) or NOTHING))
+    return rows
+
+
+def render_plan(record: PlanRecord) -> str:
+    """The plan with its findings, and how to decide on it."""
+    lines = [
+        plan_title(record),
+        f"{record.id}, {record.status}, asked for by {clean(record.requester)}, expires {moment(record.expires_at)}",
+        f"digest {record.digest}",
+        f"hops: {', '.join(f'{h.target} (packages {h.kubeadm})' for h in record.plan.hops)}",
+    ]
+    if record.estimate[1]:
+        lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}")
+    lines += ["", monospace_columns([("MACHINE", "ROLE", "KUBELET NOW", "AFTER"), *node_rows(record, most=100_000)])]
+    if record.findings:
+        lines += ["", render_findings(record.findings)]
+    if record.decided_by or record.reason:
+        lines += ["", f"{record.status}: {clean(record.decided_by)} {clean(record.reason, 500)}"]
+    elif blockers(record.findings):
+        lines += ["", "This plan cannot be approved: clear the blockers and plan again."]
+    else:
+        lines += ["", f"Somebody other than {clean(record.requester)} approves it with: lockkeeper approve {record.id}"]
+    return "\n".join(lines)
+
+
+def render_operation(operation: Operation, record: PlanRecord) -> str:
+    """Where a run stands, one line per machine."""
+    done = len(machines_done(record, operation))
+    head = f"{operation.id}: {run_title(record)}, {operation.state}, {done} of {count(len(operation.rows), 'machine')}"
+    lines = [head, f"approved by {clean(operation.approved_by)}, started {moment(operation.created_at)}"]
+    if operation.wish:
+        lines.append(f"{clean(operation.wished_by)} asked to {operation.wish}")
+    if operation.reason:
+        lines.append(clean(operation.reason, 1000))
+    rows = [("MACHINE", "STATE", "DOING"), *((r.node, r.state.value, machine_words(record, r)) for r in operation.rows)]
+    lines += ["", monospace_columns(rows)]
+    found = tuple(r.finding for r in operation.rows if r.finding)
+    return "\n".join([*lines, "", render_findings(found)] if found else lines)
+
+
+def render_events(events: Iterable[Event]) -> str:
+    """Oldest first."""
+    rows = [(clock(e.at), e.node or NOTHING, clean(e.sentence, 400)) for e in events]
+    return monospace_columns(rows) if rows else "Nothing has happened yet."
+
+
+def render_findings(findings: Sequence[Finding]) -> str:
+    """Worst first, each with its code and what to do about it."""
+    return "\n".join(_finding_lines(findings)) if findings else "No findings."
+
+
+def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    for f in worst_first(findings):
+        yield f"{f.severity.upper()} {clean(f.code)}: {clean(f.sentence, 700)}"
+        if f.remedy:
+            yield f"    {clean(f.remedy, 700)}"
