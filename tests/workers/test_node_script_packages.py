@@ -134,6 +134,15 @@ def test_holds_are_afterwards_as_they_were_before(bench: Bench, before: tuple[st
     assert b"no holds to restore" in bench.finish("op-4", "unhold").chunk
 
 
+def test_what_is_not_installed_is_neither_held_nor_released(bench: Bench):
+    """kubectl is optional on a node, and apt-mark fails on a package that it does not know."""
+    rows = (bench.home / "packages").read_text().replace("hi kubectl 1.34.7-1.1\n", "")
+    (bench.home / "packages").write_text(rows)
+    assert bench.finish("op-1", "hold").code == 0
+    assert bench.finish("op-2", "unhold").code == 0
+    assert not [line for line in bench.log if line.startswith("apt-mark") and "kubectl" in line]
+
+
 def test_a_failed_install_leaves_the_holds(bench: Bench):
     """The trap restores them on every way out, and the exit code is apt's."""
     (bench.home / "holds").write_text("kubeadm\nkubelet\n")

@@ -97,6 +97,9 @@ keep_holds() { # whatever happens below, what is held now is held afterwards
     trap 'exit 143' TERM INT   # so that the line above also counts at shutdown
 }
 
+present() { # kubectl is optional on a node
+    for package in $PACKAGES; do [ -z "$(installed_version "$package")" ] || printf '%s ' "$package"; done
+}
 hold() {
     prepare_state
     # The first record of an operation counts: a second attempt would take our own holds for the owner's.
@@ -104,12 +107,12 @@ hold() {
         before=$(apt-mark showhold) || refuse 71 "'apt-mark showhold' failed: see its output above."
         write_file "$STATE/holds" "$before" || refuse 71 "$STATE/holds cannot be written: check the disk."
     fi
-    # shellcheck disable=SC2086 # three words
-    apt-mark hold $PACKAGES
+    # shellcheck disable=SC2046 # words made here
+    apt-mark hold $(present)
 }
 unhold() {
     [ -e "$STATE/holds" ] || { say "There are no holds to restore."; return 0; }
-    for package in $PACKAGES; do
+    for package in $(present); do
         if grep -qx "$package" "$STATE/holds"; then apt-mark hold "$package"; else apt-mark unhold "$package"; fi ||
             refuse 71 "The hold of $package could not be restored: see the output above."
     done
@@ -121,9 +124,9 @@ fetch() { # PACKAGE-VERSION
     trap 'rm -rf "$folder"' EXIT
     problem=$(update_private "$folder" "$(minor_of "$1")")
     [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
-    # shellcheck disable=SC2046 # words made here
+    # shellcheck disable=SC2046,SC2086 # words made here
     private_apt "$folder" apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
-        -o DPkg::Lock::Timeout=300 $(wanted_with "$1" kubeadm kubelet kubectl)
+        -o DPkg::Lock::Timeout=300 $(wanted_with "$1" $PACKAGES)
 }
 
 set_source() { # MINOR
