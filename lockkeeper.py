@@ -243,8 +243,9 @@ def serve(config: ConfigPath = None) -> None:
 @app.command()
 def worker(config: ConfigPath = None) -> None:
     """Run one worker: it surveys machines, drafts plans and carries operations out."""
-    from cluster.settings import load_settings
     from workers.process import work
+
+    from cluster.settings import load_settings
 
     _log()
     raise typer.Exit(work(load_settings(config)))
@@ -253,11 +254,12 @@ def worker(config: ConfigPath = None) -> None:
 @app.command()
 def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
     """Check the configuration, Redis, every cluster and every machine; change nothing."""
+    from workers.jobs import connect_machine
+
     from bot import terminal
     from bot.desk import store_findings
     from cluster.findings import blockers
     from workers.doctor import examine
-    from workers.jobs import connect_machine
 
     desk = _desk(config)
     found = (
@@ -291,7 +293,7 @@ def node_script(
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0917 - options of a command line, all by name
     scenario: Annotated[
         str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver.")
     ] = "healthy",

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cluster import observe, queues
+from cluster import observe
 from cluster.approval import Approval, Statement
 from cluster.errors import ClusterUnreadable, Refused, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity, blockers
 from cluster.operation import Operation, Wish, schedule
 from cluster.plan import PlanRecord
+from cluster.queues import Wakeups
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
@@ -33,7 +34,7 @@ class Desk:
 
     settings: Settings
     store: Store
-    wakeups: queues.Wakeups
+    wakeups: Wakeups
 
     @property
     def person(self) -> str:

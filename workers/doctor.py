@@ -20,7 +20,7 @@ def examine(settings: Settings, *, connect: Callable[[str, Machine], NodeMachine
     found = [finding for name in settings.clusters for finding in _examine_cluster(settings, name, now)]
     machines = [(name, machine) for c in settings.clusters.values() for name, machine in c.machines.items()]
     with ThreadPoolExecutor(PARALLEL) as pool:
-        found.extend(pool.map(lambda pair: _examine_machine(*pair, connect), machines))
+        found.extend(pool.map(lambda pair: _examine_machine(pair[0], pair[1], connect), machines))
     return tuple(found)
 
 
