@@ -1,0 +1,145 @@
+"""Where an upgrade goes: the target resolved to one release, and one hop per minor on the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cluster.errors import Refused
+from cluster.facts import Offer, OfferState
+from cluster.findings import Finding, Findings, Severity
+from cluster.plan import Hop
+from cluster.report import Unread
+from cluster.survey import Survey
+from cluster.versions import KubeVersion, Minor, PackageVersion, Target
+
+FARTHEST = 8  # minors that a survey asks the package sources for; nobody goes farther in one plan
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What every machine that could be asked offers of one minor."""
+
+    versions: tuple[PackageVersion, ...]  # at all of them, to the revision; oldest first
+    differing: tuple[KubeVersion, ...]  # releases that all of them have, but with different revisions
+
+
+def minors_to_survey(current: Minor, target: Target) -> tuple[Minor, ...]:
+    """The lines whose offers decide: the current one, and each up to the target's; raises Refused."""
+    last = target if isinstance(target, Minor) else target.minor
+    if last < current:
+        raise Refused(
+            f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only."
+        )
+    steps = (last.major - current.major) * 1000 + last.minor - current.minor
+    if steps > FARTHEST:
+        raise Refused(f"{target} is {steps} minors ahead of {current}: name one that is at most {FARTHEST} ahead.")
+    return tuple(current.after(i) for i in range(steps + 1))
+
+
+def offered(survey: Survey, minor: Minor) -> Offered:
+    """The intersection over all machines that answered; those that did not are findings elsewhere."""
+    lists = [o.versions for _, o in _offers(survey, minor) if o.state is OfferState.OFFERED]
+    if not lists:
+        return Offered((), ())
+    versions = tuple(v for v in lists[0] if all(v in other for other in lists[1:]))
+    releases = {v.version for v in lists[0]}.intersection(*({v.version for v in other} for other in lists[1:]))
+    return Offered(versions, tuple(sorted(releases - {v.version for v in versions})))
+
+
+def resolve(target: Target, current: KubeVersion, survey: Survey) -> KubeVersion:
+    """`v1.35` is its newest release that every machine offers; raises Refused for whatever cannot be a target."""
+    if isinstance(target, KubeVersion):
+        _forward(target, current)
+        _demand_offered(target.minor, survey, target)
+        return target
+    _demand_offered(target, survey, None)
+    choice = offered(survey, target)
+    return _forward(max({v.version for v in choice.versions} | set(choice.differing)), current)
+
+
+def chain(target: KubeVersion, current: KubeVersion, survey: Survey) -> tuple[tuple[Hop, ...], Findings]:
+    """One hop per minor from `current`, each to the newest release between; raises Refused where one is missing."""
+    hops: list[Hop] = []
+    findings: list[Finding] = []
+    for minor in _way(current.minor, target.minor):
+        release = target if minor == target.minor else resolve(minor, current, survey)
+        hop, found = _hop(release, survey)
+        hops.append(hop)
+        findings.extend(found)
+    return tuple(hops), tuple(findings)
+
+
+def _way(current: Minor, target: Minor) -> tuple[Minor, ...]:
+    """The minors to go through; the current one alone when only the patch changes."""
+    if current == target:
+        return (target,)
+    return tuple(current.after(i + 1) for i in range(target.minor - current.minor))
+
+
+def _hop(release: KubeVersion, survey: Survey) -> tuple[Hop, Findings]:
+    choice = offered(survey, release.minor)
+    exact = [v for v in choice.versions if v.version == release]
+    if exact:
+        return Hop(release, exact[-1], exact[-1], exact[-1]), ()
+    seen = {
+        name: next(v for v in reversed(o.versions) if v.version == release)
+        for name, o in _offers(survey, release.minor)
+        if any(v.version == release for v in o.versions)
+    }
+    shown = ", ".join(f"{package} on {name}" for name, package in sorted(seen.items())[:6])
+    finding = Finding(
+        "package-differs",
+        Severity.BLOCKER,
+        str(release),
+        f"The packages of {release} are not the same everywhere: {shown}.",
+        "Point every machine at the same package source, and refresh its mirror.",
+    )
+    package = max(seen.values())
+    return Hop(release, package, package, package), (finding,)
+
+
+def _forward(target: KubeVersion, current: KubeVersion) -> KubeVersion:
+    if target < current:
+        raise Refused(
+            f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only."
+        )
+    return target
+
+
+def _demand_offered(minor: Minor, survey: Survey, release: KubeVersion | None) -> None:
+    """Every machine that answers must offer it; raises Refused that names the first one that does not."""
+    answers = tuple(_offers(survey, minor))
+    what = release or minor
+    if not answers:
+        reason = next((m.facts.reason for m in survey.machines if isinstance(m.facts, Unread)), "no machine is known")
+        raise Refused(f"What is offered of {what} cannot be read: {reason}")
+    for name, offer in answers:
+        lacks = not offer.versions if release is None else all(v.version != release for v in offer.versions)
+        if offer.state is not OfferState.UNREACHABLE and lacks:
+            newest = f"its newest of {minor} is {offer.newest.version}" if offer.newest else _why(offer)
+            raise Refused(
+                f"{what} is not offered by the package source of {name} ({newest}): name one that is, or mend that "
+                "source."
+            )
+    if all(offer.state is OfferState.UNREACHABLE for _, offer in answers):
+        raise Refused(f"No machine can reach its package source for {minor} ({answers[0][1].reason}): mend the source.")
+    if release is None:
+        choice = offered(survey, minor)
+        if not choice.versions and not choice.differing:
+            raise Refused(f"No release of {minor} is offered by all machines: bring their package sources in line.")
+
+
+def _why(offer: Offer) -> str:
+    words = {
+        OfferState.ABSENT: f"it has no {offer.minor}",
+        OfferState.UNSIGNED: f"its {offer.minor} is not signed",
+        OfferState.EXPIRED_KEY: f"the key of its {offer.minor} has expired",
+    }
+    return words.get(offer.state, f"it has no release of {offer.minor}")
+
+
+def _offers(survey: Survey, minor: Minor) -> Iterator[tuple[str, Offer]]:
+    for machine in survey.machines:
+        if (offer := machine.offer(minor)) is not None:
+            yield machine.name, offer

@@ -1,0 +1,138 @@
+"""What an upgrade would stumble over, as the whole cluster shows it before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cluster.findings import Finding, Findings, Severity
+from cluster.report import ClusterReport, Unread
+from cluster.settings import Cluster
+from cluster.survey import Survey
+from cluster.versions import KubeVersion, Minor
+from policies.drift import check_drift
+from policies.machines import check_machine
+from policies.skew import check_skew
+
+CONSENTABLE = frozenset({"no-etcdctl", "two-member-etcd"})  # blockers that a person may take upon themselves by name
+_NO_TOLERANCE = 2  # members of an etcd that stops when one of them does
+
+
+def check_preflight(
+    report: ClusterReport,
+    survey: Survey,
+    cluster: Cluster,
+    *,
+    target: KubeVersion | None,
+    minors: tuple[Minor, ...] = (),
+    accepted: tuple[str, ...] = (),
+) -> Findings:
+    """Every finding that matters before an upgrade to `target` through `minors`; `accepted` are codes consented to."""
+    found = (
+        *check_skew(report, survey),
+        *check_drift(report, target),
+        *_readings(report),
+        *_nodes(report),
+        *_etcd(report),
+        *_inventory(report, survey, cluster),
+        *_machines(report, survey, minors),
+        *_budgets(report),
+    )
+    return tuple(_consent(f) if f.code in CONSENTABLE and f.code in accepted else f for f in found)
+
+
+def _consent(finding: Finding) -> Finding:
+    return replace(finding, severity=Severity.WARNING, remedy="Accepted by the person who asked for the plan.")
+
+
+def _readings(report: ClusterReport) -> Iterator[Finding]:
+    for server in report.api_servers:
+        if isinstance(server.version, Unread):
+            sentence = f"The API server on {server.node} cannot be read: {server.version.reason}"
+            yield _stop("api-server-unread", server.node, sentence, "Bring it back, and plan again.")
+        elif not server.ready:
+            sentence = f"The API server on {server.node} says that it is not ready."
+            yield _stop(
+                "api-server-not-ready", server.node, sentence, f"Look at https://{server.endpoint}/readyz?verbose"
+            )
+    told = {s.version for s in report.api_servers if isinstance(s.version, Unread)}
+    for unread in report.unread:
+        if unread in told or unread is report.declared:  # has its own finding
+            continue
+        sentence = f"{unread.what[:1].upper()}{unread.what[1:]} could not be read: {unread.reason}"
+        yield _stop("partly-unread", report.cluster, sentence, "Check the rights of lockkeeper's account there.")
+    for node in report.nodes:
+        if isinstance(node.kubelet, Unread):
+            yield _stop("kubelet-unread", node.name, node.kubelet.reason, f"Look at the kubelet of {node.name}.")
+
+
+def _nodes(report: ClusterReport) -> Iterator[Finding]:
+    for node in report.nodes:
+        if not node.ready:
+            sentence = f"{node.name} is not Ready; a drain there would wait for ever."
+            yield _stop("node-not-ready", node.name, sentence, f"Look with: kubectl describe node {node.name}")
+        if node.cordoned and not node.cordoned_by:
+            sentence = f"{node.name} was cordoned by somebody else; it is upgraded, and stays cordoned."
+            remedy = f"Uncordon it afterwards with: kubectl uncordon {node.name}"
+            yield Finding("foreign-cordon", Severity.WARNING, node.name, sentence, remedy)
+    if len(report.control_plane) == 1:
+        sentence = "There is one API server: it is away for a minute or two while it is replaced."
+        yield Finding("api-away", Severity.NOTE, report.cluster, sentence, "Applications go on running meanwhile.")
+
+
+def _etcd(report: ClusterReport) -> Iterator[Finding]:
+    members = [p.node for p in report.static_pods if p.component == "etcd"]
+    if len(members) == _NO_TOLERANCE:
+        sentence = f"etcd has two members ({', '.join(members)}): it stops whenever one of them does."
+        remedy = "Add a third control plane, or take that upon you by accepting `two-member-etcd`."
+        yield _stop("two-member-etcd", report.cluster, sentence, remedy)
+
+
+def _inventory(report: ClusterReport, survey: Survey, cluster: Cluster) -> Iterator[Finding]:
+    for node in report.nodes:
+        if node.name not in cluster.machines:
+            sentence = f"{node.name} has no machine in the inventory: it could not be upgraded."
+            remedy = f"Add clusters.{report.cluster}.machines.{node.name} to lockkeeper.yaml."
+            yield _stop("machine-missing", node.name, sentence, remedy)
+            continue
+        machine = survey.machine(node.name)
+        if machine is None or isinstance(machine.facts, Unread):
+            reason = machine.facts.reason if machine and isinstance(machine.facts, Unread) else "it was not asked"
+            sentence = f"The machine of {node.name} cannot be read: {reason}"
+            yield _stop(
+                "machine-unreadable", node.name, sentence, "Mend that, check with `lockkeeper doctor`, plan again."
+            )
+    known = {n.name for n in report.nodes}
+    for name in cluster.machines:
+        if name not in known:
+            sentence = f"The machine {name} of the inventory is no node of this cluster; it is not touched."
+            yield Finding("machine-without-node", Severity.NOTE, name, sentence, "Take it out of lockkeeper.yaml.")
+
+
+def _machines(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+    stacked = {p.node for p in report.static_pods if p.component == "etcd"}
+    first = report.control_plane[0].name if report.control_plane else ""
+    for node in report.nodes:
+        machine, facts = survey.machine(node.name), survey.facts(node.name)
+        if machine is not None and facts is not None:
+            offers = tuple(o for o in machine.offers if o.minor in minors)
+            yield from check_machine(node, facts, offers, snapshot=node.name == first and first in stacked)
+
+
+def _budgets(report: ClusterReport) -> Iterator[Finding]:
+    for budget in report.budgets:
+        if budget.allowed > 0:
+            continue
+        place = f"{budget.namespace}/{budget.name}"
+        always = budget.needed >= budget.expected
+        sentence = f"The disruption budget {place} demands {budget.needed} of {budget.expected} pods: " + (
+            "none of them may ever be evicted." if always else "none of them may be evicted now."
+        )
+        remedy = "A drain of their nodes waits, and gives the node back at its time-out: " + (
+            "scale up, or relax the budget." if always else "bring its pods back to health."
+        )
+        yield Finding("budget-allows-none", Severity.WARNING, place, sentence, remedy)
+
+
+def _stop(code: str, subject: str, sentence: str, remedy: str) -> Finding:
+    return Finding(code, Severity.BLOCKER, subject, sentence, remedy)
