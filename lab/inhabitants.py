@@ -1,0 +1,130 @@
+"""What lives in a lab cluster when it begins: kubeadm's declarations, add-ons, and somebody's applications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from lab.objects import ObjectStore
+from lab.scenarios import App, Scenario
+from lab.staticpods import REGISTRY, image, template
+
+CLUSTER_NAME = "lab"
+APP_IMAGE = "registry.lab/app:1"
+_CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule", "operator": "Exists"}
+_COREFILE = """.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf
+    cache 30
+    loop
+    reload
+    loadbalance
+}
+"""
+
+
+def settle(store: ObjectStore, scenario: Scenario, endpoint: str) -> None:
+    """Put everything but nodes and static pods."""
+    for obj in (*declarations(scenario, endpoint), *addons(scenario), *applications(scenario)):
+        store.put(obj)
+
+
+def declarations(scenario: Scenario, endpoint: str) -> Iterator[dict[str, Any]]:
+    """What kubeadm remembers of a cluster."""
+    body = {
+        "apiServer": {},
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "caCertificateValidityPeriod": "87600h0m0s",
+        "certificateValidityPeriod": "8760h0m0s",
+        "certificatesDir": "/etc/kubernetes/pki",
+        "clusterName": CLUSTER_NAME,
+        "controlPlaneEndpoint": endpoint,
+        "controllerManager": {"extraArgs": [{"name": "allocate-node-cidrs", "value": "false"}]},
+        "dns": {},
+        "encryptionAlgorithm": "RSA-2048",
+        "etcd": {"local": {"dataDir": "/var/lib/etcd"}},
+        "imageRepository": REGISTRY,
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": scenario.version,
+        "networking": {"dnsDomain": "cluster.local", "podSubnet": "10.244.0.0/16", "serviceSubnet": "10.96.0.0/12"},
+        "proxy": {},
+        "scheduler": {},
+    }
+    yield _settings("kubeadm-config", {"ClusterConfiguration": yaml.safe_dump(body)})
+    kubelet = template("kubelet-config.yaml").replace(
+        "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock", 'containerRuntimeEndpoint: ""'
+    )
+    yield _settings("kubelet-config", {"kubelet": kubelet})
+    yield _settings("coredns", {"Corefile": _COREFILE})
+    yield _settings("kube-proxy", {"config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"})
+
+
+def _settings(name: str, data: dict[str, str]) -> dict[str, Any]:
+    return {"kind": "ConfigMap", "metadata": {"name": name, "namespace": "kube-system"}, "data": data}
+
+
+def _workload(kind: str, name: str, namespace: str, labels: dict[str, str], spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            **more,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": dict(labels)}, "spec": spec},
+        },
+    }
+
+
+def addons(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """CoreDNS and kube-proxy as kubeadm installs them."""
+    dns = {
+        "containers": [{"name": "coredns", "image": image("coredns", scenario.version)}],
+        "priorityClassName": "system-cluster-critical",
+        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}, _CONTROL_PLANE],
+    }
+    yield _workload("Deployment", "coredns", "kube-system", {"k8s-app": "kube-dns"}, dns, replicas=2)
+    proxy = {
+        "containers": [{"name": "kube-proxy", "image": image("kube-proxy", scenario.version)}],
+        "hostNetwork": True,
+        "priorityClassName": "system-node-critical",
+        "tolerations": [{"operator": "Exists"}],
+    }
+    yield _workload("DaemonSet", "kube-proxy", "kube-system", {"k8s-app": "kube-proxy"}, proxy)
+
+
+def applications(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """Deployments with their budgets, and an agent on every node."""
+    for namespace in sorted({app.namespace for app in scenario.apps}):
+        labels = {"kubernetes.io/metadata.name": namespace}
+        yield {"kind": "Namespace", "metadata": {"name": namespace, "labels": labels}, "status": {"phase": "Active"}}
+    for app in scenario.apps:
+        yield _deployment(app)
+        if app.min_available is not None:
+            yield {
+                "kind": "PodDisruptionBudget",
+                "metadata": {"name": app.name, "namespace": app.namespace},
+                "spec": {"minAvailable": app.min_available, "selector": {"matchLabels": {"app": app.name}}},
+                "status": {},
+            }
+    agent = {"containers": [{"name": "agent", "image": APP_IMAGE}], "tolerations": [_CONTROL_PLANE]}
+    yield _workload("DaemonSet", "agent", "demo", {"app": "agent"}, agent)
+
+
+def _deployment(app: App) -> dict[str, Any]:
+    spec: dict[str, Any] = {"containers": [{"name": "app", "image": APP_IMAGE}]}
+    if app.emptydir:
+        spec["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        spec["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
+    return _workload("Deployment", app.name, app.namespace, {"app": app.name}, spec, replicas=app.replicas)

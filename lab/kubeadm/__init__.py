@@ -1,0 +1,1 @@
+"""kubeadm of the lab: its words, its checks, its order of things and its oddities, as recorded."""

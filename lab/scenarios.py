@@ -1,0 +1,71 @@
+"""The lab's clusters by name: how many machines, which versions, what runs on them, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+START = "v1.34.7"
+# What the package source offers of each minor.
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "v1.34": ("1.34.6", "1.34.7"),
+    "v1.35": ("1.35.0", "1.35.1", "1.35.2", "1.35.3", "1.35.4"),
+}
+OFFERED_NEXT: Mapping[str, tuple[str, ...]] = {**OFFERED, "v1.36": ("1.36.0", "1.36.1", "1.36.2")}
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A Deployment of the lab with its disruption budget."""
+
+    name: str
+    replicas: int
+    min_available: int | None = None  # None: no budget
+    namespace: str = "demo"
+    emptydir: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a lab begins with."""
+
+    name: str
+    title: str
+    control_planes: int
+    workers: int
+    version: str = START
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(OFFERED_NEXT))
+    apps: tuple[App, ...] = (App("web", 4, 2), App("shop", 3, 1), App("scratch", 2, emptydir=True))
+    edited_apiserver: str = ""  # the version that somebody wrote into the first API server's manifest
+    blocked_app: str = ""  # this app's budget allows no disruption, and it runs on the first worker
+
+    @property
+    def control_plane_names(self) -> tuple[str, ...]:
+        return tuple(f"cp{n}" for n in range(1, self.control_planes + 1))
+
+    @property
+    def worker_names(self) -> tuple[str, ...]:
+        return tuple(f"w{n}" for n in range(1, self.workers + 1))
+
+
+_ALL = (
+    Scenario("healthy", "three control planes and four workers, all well", 3, 4),
+    Scenario("small", "one control plane and two workers: the API is away while it is upgraded", 1, 2),
+    Scenario("two-minors", "the target is two minors ahead", 1, 3),
+    Scenario(
+        "pdb-blocked",
+        "a disruption budget that allows no eviction from one worker",
+        1,
+        3,
+        apps=(App("web", 3, 1), App("ledger", 1, 1)),
+        blocked_app="ledger",
+    ),
+    Scenario(
+        "hand-edited-apiserver",
+        "somebody changed the API server's version in its manifest",
+        1,
+        2,
+        edited_apiserver="v1.35.4",
+    ),
+)
+SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -1,0 +1,192 @@
+"""kubeadm's command line, kubelet --version and kubectl version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lab.kubeadm.apply import Options, apply, node
+from lab.kubeadm.plan import plan, show_diff
+from lab.kubeadm.session import Session, failure
+from lab.staticpods import REGISTRY, images
+from lab.toolbox import Invocation, ToolError
+from lab.tools.pulling import pull
+
+_VALUED = {
+    "--kubeconfig", "--patches", "--ignore-preflight-errors", "--kubernetes-version", "--image-repository", "--cri-socket",
+    "--config", "--feature-gates", "--v", "-v", "-o", "--output", "--cert-dir", "--skip-phases",
+}  # fmt: skip
+_SWITCHES = {"-y", "--yes", "--dry-run", "--etcd-upgrade", "--certificate-renewal", "--allow-experimental-upgrades", "--print-config"}
+_LEAVES = {
+    "admin.conf": "ca", "apiserver": "ca", "apiserver-etcd-client": "etcd-ca", "apiserver-kubelet-client": "ca",
+    "controller-manager.conf": "ca", "etcd-healthcheck-client": "etcd-ca", "etcd-peer": "etcd-ca", "etcd-server": "etcd-ca",
+    "front-proxy-client": "front-proxy-ca", "scheduler.conf": "ca", "super-admin.conf": "ca",
+}  # fmt: skip
+YEAR = timedelta(days=365)
+
+
+def _build(version: str) -> dict[str, str]:
+    major, minor, _ = version.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": version,
+        "gitCommit": "1" * 40,
+        "gitTreeState": "clean",
+        "buildDate": "2026-08-01T00:00:00Z",
+        "goVersion": "go1.27.3",
+        "compiler": "gc",
+        "platform": "linux/amd64",
+    }
+
+
+def _parse(args: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    words: list[str] = []
+    options: dict[str, str] = {}
+    rest: Iterator[str] = iter(args)
+    for word in rest:
+        key, sign, value = word.partition("=")
+        if key in _VALUED:
+            options[{"--output": "-o", "--yes": "-y"}.get(key, key)] = value if sign else next(rest, "")
+        elif key in _SWITCHES:
+            options[{"--yes": "-y"}.get(key, key)] = value if sign else "true"
+        elif word.startswith("-") and len(word) > 1:
+            raise failure(f"unknown flag: {key}" if key.startswith("--") else f"unknown shorthand flag: {key!r} in {word}")
+        else:
+            words.append(word)
+    return words, options
+
+
+def _need_program(call: Invocation, name: str) -> str:
+    version = call.binary or call.machine.packages.release(name)
+    if not version:
+        raise ToolError(f"/bin/sh: {name}: not found\n", 127)
+    return version
+
+
+async def kubeadm(call: Invocation) -> int:
+    version = _need_program(call, "kubeadm")
+    words, options = _parse(call.args)
+    match words:
+        case ["version"]:
+            return _version(call, version, options.get("-o", ""))
+        case ["upgrade", verb, *rest]:
+            return await _upgrade(call, version, verb, rest, options)
+        case ["config", "images", ("list" | "pull") as verb]:
+            return await _images(call, version, verb, options)
+        case ["certs", "check-expiration"]:
+            return _certs(call, version, options)
+        case _:
+            raise failure(f"unknown command {json.dumps(' '.join(words))} for \"kubeadm\"")
+
+
+def _version(call: Invocation, version: str, form: str) -> int:
+    if form == "short":
+        call.out(f"{version}\n")
+    elif form == "json":
+        call.out(json.dumps({"clientVersion": _build(version)}, indent=2) + "\n")
+    else:
+        major, minor, _ = version.removeprefix("v").split(".")
+        call.out(f'kubeadm version: &version.Info{{Major:"{major}", Minor:"{minor}", GitVersion:"{version}"}}\n')
+    return 0
+
+
+async def _upgrade(call: Invocation, version: str, verb: str, rest: list[str], options: Mapping[str, str]) -> int:
+    view = call.machine.view
+    if view is None:
+        raise failure("couldn't create a Kubernetes client: this machine belongs to no cluster")
+    session = Session(call, view, version)
+    target = rest[0] if rest else None
+    chosen = Options(version=target or "", yes=options.get("-y") == "true", dry_run=options.get("--dry-run") == "true")
+    match verb:
+        case "plan":
+            return await plan(session, target, as_json=options.get("-o") == "json")
+        case "apply":
+            return await apply(session, chosen)
+        case "node":
+            return await node(session, chosen)
+        case "diff":
+            return await show_diff(session, target)
+        case _:
+            raise failure(f'unknown command "{verb}" for "kubeadm upgrade"')
+
+
+async def _images(call: Invocation, version: str, verb: str, options: Mapping[str, str]) -> int:
+    wanted = images(options.get("--kubernetes-version", version), options.get("--image-repository", REGISTRY))
+    if verb == "list":
+        body = {"kind": "Images", "apiVersion": "output.kubeadm.k8s.io/v1alpha3", "images": wanted}
+        call.out(json.dumps(body, indent=4) + "\n" if options.get("-o") == "json" else "".join(f"{i}\n" for i in wanted))
+        return 0
+    for image in wanted:
+        if problem := await pull(call, image):
+            raise failure(f'failed to pull image "{image}": failed to pull image {image}: {problem}')
+        call.out(f"[config/images] Pulled {image}\n")
+    return 0
+
+
+def _certs(call: Invocation, version: str, options: Mapping[str, str]) -> int:
+    machine = call.machine
+    if not machine.path("/etc/kubernetes/admin.conf").exists():
+        key = "/etc/kubernetes/pki/apiserver.key"
+        raise failure(
+            "Error checking external CA condition for ca certificate authority: failure loading key for apiserver: "
+            f"couldn't load the private key file {key}: open {key}: no such file or directory"
+        )
+    now = datetime.now(UTC)
+    leaves = [_certificate(call, name, now) | {"caName": ca} for name, ca in _LEAVES.items()]
+    roots = [_row(ca, now + 10 * YEAR, now) for ca in ("ca", "etcd-ca", "front-proxy-ca")]
+    if options.get("-o") == "json":
+        body = {
+            "kind": "CertificateExpirationInfo",
+            "apiVersion": "output.kubeadm.k8s.io/v1alpha3",
+            "certificates": leaves,
+            "certificateAuthorities": roots,
+        }
+        call.out(json.dumps(body, indent=4) + "\n")
+        return 0
+    if machine.view is not None:
+        Session(call, machine.view, version).say_reading("check-expiration")
+    call.out("\nCERTIFICATE                EXPIRES                  RESIDUAL TIME   CERTIFICATE AUTHORITY   EXTERNALLY MANAGED\n")
+    for leaf in leaves:
+        until = datetime.fromisoformat(leaf["expirationDate"]).strftime("%b %d, %Y %H:%M UTC")
+        call.out(f"{leaf['name']:<27}{until:<25}{leaf['residualTime'] // 86400}d            {leaf['caName']:<24}no      \n")
+    return 0
+
+
+def _certificate(call: Invocation, name: str, now: datetime) -> dict[str, Any]:
+    """A leaf lives a year from its last renewal; the machine's faults may say otherwise."""
+    path = call.machine.path(f"/etc/kubernetes/pki/.renewed/{name}")
+    since = datetime.fromtimestamp(int(path.read_text(encoding="utf-8")), UTC) if path.exists() else now - timedelta(days=30)
+    return _row(name, since + YEAR, now)
+
+
+def _row(name: str, until: datetime, now: datetime) -> dict[str, Any]:
+    return {
+        "name": name,
+        "expirationDate": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "residualTime": int((until - now).total_seconds()),
+        "externallyManaged": False,
+        "missing": False,
+    }
+
+
+async def kubelet(call: Invocation) -> int:
+    version = _need_program(call, "kubelet")
+    if call.args != ("--version",):
+        raise ToolError(f'E1123 run.go:74] "command failed" err="unknown flag: {" ".join(call.args)}"\n')
+    call.out(f"Kubernetes {version}\n")
+    return 0
+
+
+async def kubectl(call: Invocation) -> int:
+    version = _need_program(call, "kubectl")
+    words, options = _parse(tuple(a for a in call.args if a not in {"--client", "--client=true"}))
+    if words != ["version"]:
+        raise ToolError(f'error: unknown command "{" ".join(words)}": the lab\'s kubectl on machines only knows its version\n')
+    if options.get("-o") == "json":
+        call.out(json.dumps({"clientVersion": _build(version), "kustomizeVersion": "v5.8.1"}, indent=2) + "\n")
+    else:
+        call.out(f"Client Version: {version}\nKustomize Version: v5.8.1\n")
+    return 0
