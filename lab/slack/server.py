@@ -108,6 +108,10 @@ class LabSlack:
     def click_in_view(self, user: str, action_id: str, *, chosen: Any = None, view: str = "") -> str:
         return self._run(self.gestures.act_in_view(user, self._shown(user, view), action_id, chosen))
 
+    def suggest(self, user: str, action_id: str, typed: str = "", *, view: str = "") -> list[Json]:
+        """The options that the app offers in an external select of a modal."""
+        return self._run(self.gestures.suggest(user, self._shown(user, view), action_id, typed))
+
     def submit_view(self, user: str, view: str = "", values: Mapping[str, Any] | None = None) -> str:
         """Submit a modal (by id, callback_id or external_id; empty: the one on top) with its fields filled in."""
         return self._run(self.gestures.submit(user, self._shown(user, view), values or {}))

@@ -165,6 +165,38 @@ def test_what_is_typed_in_a_modal_survives_news_in_the_channel(page: Page, bot: 
     expect(page.get_by_test_id("field-reason")).to_have_value("half a sen")
 
 
+def test_an_external_select_asks_the_app_for_its_options(page: Page, bot: App, client: WebClient) -> None:
+    """The options come from the app when the menu is opened, and the chosen one comes back whole."""
+    option = {"text": {"type": "plain_text", "text": "v1.35.4, the newest patch"}, "value": "v1.35.4"}
+    field = {
+        "type": "input",
+        "block_id": "target",
+        "label": {"type": "plain_text", "text": "Version"},
+        "element": {"type": "external_select", "action_id": "versions", "min_query_length": 0},
+    }
+    chosen: list[Any] = []
+
+    def press(ack: Any, body: dict[str, Any], client: WebClient) -> None:
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view={**MODAL, "blocks": [field]})
+
+    def submit(ack: Any, view: dict[str, Any]) -> None:
+        ack()
+        chosen.append(view["state"]["values"]["target"]["versions"]["selected_option"])
+
+    bot.action("reject")(press)
+    bot.options("versions")(lambda ack: ack(options=[option]))
+    bot.view("why")(submit)
+    client.chat_postMessage(channel="C0OPS", text="Plan", blocks=CARD)
+    page.get_by_test_id("action-reject").click()
+    page.get_by_test_id("confirm-yes").click()
+    page.get_by_test_id("field-target").focus()
+    page.get_by_test_id("field-target").select_option("v1.35.4")
+    page.get_by_test_id("modal-submit").click()
+    expect(page.get_by_test_id("modal")).to_be_hidden()
+    assert chosen == [option]
+
+
 def test_text_of_a_cluster_stays_text(page: Page, client: WebClient) -> None:
     """Markup in a message is shown as it was written, and makes no element."""
     client.chat_postMessage(channel="C0OPS", text="Plan", blocks=CARD)

@@ -7,7 +7,7 @@ const dialog = document.getElementById("modal");
 let drawn = "";
 
 // Redraw only when the modal is another one: typing must survive what happens in the channels behind it.
-export function showView(view, screen, { submit, close, act }) {
+export function showView(view, screen, { submit, close, act, suggest }) {
   if (!view) {
     drawn = "";
     if (dialog.open) dialog.close();
@@ -16,14 +16,16 @@ export function showView(view, screen, { submit, close, act }) {
   const key = `${view.id} ${view.hash} ${screen.me}`;
   if (key !== drawn) {
     drawn = key;
-    draw(view, screen, { submit, close, act });
+    draw(view, screen, { submit, close, act, suggest });
   }
   mark(view);
-  if (!dialog.open) dialog.showModal();
+  if (dialog.open) return;
+  dialog.showModal();
+  dialog.querySelector(".field [name]")?.focus();
 }
 
-function draw(view, screen, { submit, close, act }) {
-  const content = view.blocks.map((block) => block.type === "input" ? field(block) : drawBlocks([block], screen, act)[0]);
+function draw(view, screen, { submit, close, act, suggest }) {
+  const content = view.blocks.map((block) => block.type === "input" ? field(block, suggest) : drawBlocks([block], screen, act)[0]);
   const leave = (event) => { event.preventDefault(); close(view); };
   const form = element("form", { class: "content body", id: "modal-form", novalidate: true, onsubmit: (event) => {
     event.preventDefault();
@@ -39,15 +41,15 @@ function draw(view, screen, { submit, close, act }) {
   dialog.oncancel = leave;
 }
 
-function field(block) {
+function field(block, suggest) {
   return element("div", { class: "field", "data-block-id": block.block_id },
     element("label", { for: `field-${block.block_id}` }, plain(block.label.text), block.optional ? " (optional)" : ""),
-    control(block),
+    control(block, suggest),
     block.hint ? element("p", { class: "hint" }, plain(block.hint.text)) : null,
     element("p", { class: "failed", "data-testid": `error-${block.block_id}` }));
 }
 
-function control({ block_id: id, element: one }) {
+function control({ block_id: id, element: one }, suggest) {
   const common = { id: `field-${id}`, "data-testid": `field-${id}`, name: id, placeholder: one.placeholder?.text };
   const chosen = (one.initial_options ?? [one.initial_option]).map((some) => some?.value);
   switch (one.type) {
@@ -63,12 +65,26 @@ function control({ block_id: id, element: one }) {
         element("label", { class: "option" },
           element("input", { type: one.type === "checkboxes" ? "checkbox" : "radio", name: id, value: some.value, checked: chosen.includes(some.value) }),
           " ", plain(some.text.text))));
+    case "external_select":
+      return externalSelect(one, common, suggest);
     default: {
       const options = one.options ?? (one.option_groups ?? []).flatMap((some) => some.options);
       return element("select", common, element("option", { value: "" }, one.placeholder ? plain(one.placeholder.text) : "Choose…"),
         options.map((some) => element("option", { value: some.value, selected: chosen.includes(some.value) }, plain(some.text.text))));
     }
   }
+}
+
+// The app is asked for the options when the person opens the menu.
+function externalSelect(one, attributes, suggest) {
+  const first = element("option", { value: "" }, one.placeholder ? plain(one.placeholder.text) : "Choose…");
+  const menu = element("select", attributes, first);
+  menu.offered = one.initial_option ? [one.initial_option] : [];
+  const fill = () => menu.replaceChildren(first, ...menu.offered.map((some) =>
+    element("option", { value: some.value, selected: some.value === menu.value }, plain(some.text.text))));
+  fill();
+  menu.addEventListener("focus", async () => { menu.offered = await suggest(one.action_id); fill(); }, { once: true });
+  return menu;
 }
 
 function read(view) {
@@ -78,6 +94,7 @@ function read(view) {
     const inputs = [...dialog.querySelectorAll(`[name="${CSS.escape(id)}"]`)];
     if (one.type === "checkboxes") filled[id] = inputs.filter((input) => input.checked).map((input) => input.value);
     else if (one.type === "radio_buttons") filled[id] = inputs.find((input) => input.checked)?.value ?? null;
+    else if (one.type === "external_select") filled[id] = inputs[0].offered.find((some) => some.value === inputs[0].value) ?? null;
     else filled[id] = inputs[0]?.value ?? null;
   }
   return filled;

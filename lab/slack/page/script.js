@@ -49,6 +49,7 @@ function draw() {
     submit: (view, values) => send("/lab/submit", { view: view.id, values }),
     close: (view) => send("/lab/close", { view: view.id }),
     act: (one, chosen, node) => use({ view: screen.view.id }, one, chosen, node),
+    suggest: async (action) => (await send("/lab/suggest", { view: screen.view.id, action_id: action, typed: "" })).options,
   });
   jump();
 }
