@@ -12,6 +12,7 @@ from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor
 from policies.drift import check_drift
 from policies.machines import check_machine
+from policies.pools import first_control_plane
 from policies.skew import check_skew
 
 CONSENTABLE = frozenset({"no-etcdctl", "two-member-etcd"})  # blockers that a person may take upon themselves by name
@@ -111,7 +112,7 @@ def _inventory(report: ClusterReport, survey: Survey, cluster: Cluster) -> Itera
 
 def _machines(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]) -> Iterator[Finding]:
     stacked = {p.node for p in report.static_pods if p.component == "etcd"}
-    first = report.control_plane[0].name if report.control_plane else ""
+    first = first_control_plane(report)
     for node in report.nodes:
         machine, facts = survey.machine(node.name), survey.facts(node.name)
         if machine is not None and facts is not None:

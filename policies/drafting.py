@@ -1,0 +1,190 @@
+"""From a report, a survey and a target to a plan with its findings; or the refusal, in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cluster.errors import InvalidVersion, Refused
+from cluster.findings import Finding, Findings, Severity, worst_first
+from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
+from cluster.report import ClusterIdentity, ClusterReport, Unread
+from cluster.settings import Cluster
+from cluster.survey import Survey
+from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
+from policies.drift import base_version, edited_nodes, running_version
+from policies.estimates import estimate
+from policies.hops import chain, minors_to_survey, resolve
+from policies.pools import CONTROL_PLANE, by_name, form_pools
+from policies.preflight import check_preflight
+from policies.releases import check_support
+from policies.skew import check_hop
+
+NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan that may be proposed, and what stands beside it."""
+
+    plan: UpgradePlan
+    findings: Findings
+    basis: Basis
+    estimate: tuple[int, int]
+
+
+def minors_of(report: ClusterReport, target: Target) -> tuple[Minor, ...]:
+    """The minors whose offers the survey must ask for; raises Refused for a target that needs no survey to refuse."""
+    return minors_to_survey(_base(report).minor, target)
+
+
+def draft_upgrade(
+    report: ClusterReport,
+    survey: Survey,
+    cluster: Cluster,
+    target: Target,
+    *,
+    options: Options,
+    accepted: tuple[str, ...],
+    now: datetime,
+) -> Draft:
+    """The plan to `target`, blocked or not; raises Refused where there is nothing to plan."""
+    identity, base = _identity(report), _base(report)
+    release = resolve(target, base, survey)
+    if _is_everywhere(report, release):
+        raise Refused(f"Nothing to do: every API server and kubelet of `{report.cluster}` already runs {release}.")
+    hops, differing = chain(release, base, survey)
+    findings = worst_first(
+        {
+            *check_preflight(
+                report, survey, cluster, target=release, minors=tuple(h.target.minor for h in hops), accepted=accepted
+            ),
+            *differing,
+            *_judge_hops(base, hops, report),
+            *check_support(release, now.date()),
+        }
+    )
+    plan = UpgradePlan(
+        kind=PlanKind.UPGRADE,
+        identity=identity,
+        hops=hops,
+        pools=form_pools(report, cluster),
+        options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
+        accepted=_accepted(findings),
+    )
+    return Draft(plan, findings, basis_of(report), estimate(plan))
+
+
+def draft_revert(
+    report: ClusterReport, survey: Survey, cluster: Cluster, *, options: Options, accepted: tuple[str, ...] = ()
+) -> Draft | None:
+    """The plan that puts hand-edited control planes back to the declared version; None where there are none."""
+    edited, declared = edited_nodes(report), report.declared
+    if not edited or isinstance(declared, Unread):
+        return None
+    nodes = tuple(
+        PlanNode(n.name, n.uid, Role.CONTROL_PLANE)
+        for n in sorted(report.control_plane, key=lambda n: by_name(n.name))
+        if n.name in edited
+    )
+    nodes = (replace(nodes[0], role=Role.FIRST_CONTROL_PLANE), *nodes[1:])
+    hop, found = _installed_hop(declared, nodes, survey)
+    mended = (
+        "hand-edited-",
+        "api-servers-apart",
+        "kubelet-",
+        "kube-proxy-",
+        "controller-",
+    )  # what the revert itself is the remedy of
+    preflight = check_preflight(report, survey, cluster, target=declared, accepted=accepted)
+    mine = {n.name for n in nodes} | {report.cluster}
+    findings = worst_first(
+        {
+            *(f for f in preflight if f.subject in mine and not f.code.startswith(mended)),
+            *(_as_note(f) for f in preflight if f.code.startswith("hand-edited-")),
+            *found,
+        }
+    )
+    pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
+    plan = UpgradePlan(PlanKind.REVERT, _identity(report), (hop,), pools, options, _accepted(findings))
+    return Draft(plan, findings, basis_of(report), estimate(plan))
+
+
+def basis_of(report: ClusterReport) -> Basis:
+    """What foreign changes are measured against."""
+    servers = ((s.node, running_version(s, report)) for s in report.api_servers)
+    return Basis(
+        api_servers=tuple((node, str(version)) for node, version in servers if version is not None),
+        kubelets=tuple((n.name, str(n.kubelet)) for n in report.nodes if isinstance(n.kubelet, ReportedVersion)),
+        declared="" if isinstance(report.declared, Unread) else str(report.declared),
+        seen_at=report.read_at,
+    )
+
+
+def _identity(report: ClusterReport) -> ClusterIdentity:
+    if report.identity is None:
+        reason = next((u.reason for u in report.unread if u.what == "cluster identity"), "it was not read")
+        raise Refused(f"Which cluster `{report.cluster}` is cannot be told: {reason}")
+    return report.identity
+
+
+def _base(report: ClusterReport) -> KubeVersion:
+    base = base_version(report)
+    if base is None:
+        reason = next((u.reason for u in report.unread), "no API server answered")
+        raise Refused(f"No API server of `{report.cluster}` tells its version: {reason}")
+    return base
+
+
+def _is_everywhere(report: ClusterReport, release: KubeVersion) -> bool:
+    servers = {running_version(s, report) for s in report.api_servers}
+    kubelets = {n.kubelet.version if isinstance(n.kubelet, ReportedVersion) else None for n in report.nodes}
+    return servers | kubelets == {release} and report.declared == release
+
+
+def _judge_hops(base: KubeVersion, hops: tuple[Hop, ...], report: ClusterReport) -> tuple[Finding, ...]:
+    """Each hop against the state that the one before leaves behind."""
+    found: list[Finding] = []
+    kubelets = tuple((n.name, n.kubelet.version) for n in report.nodes if isinstance(n.kubelet, ReportedVersion))
+    for hop in hops:
+        found.extend(check_hop(base, hop.target, kubelets))
+        base, kubelets = hop.target, tuple((name, hop.target) for name, _ in kubelets)
+    return tuple(found)
+
+
+def _installed_hop(
+    declared: KubeVersion, nodes: tuple[PlanNode, ...], survey: Survey
+) -> tuple[Hop, tuple[Finding, ...]]:
+    """The declared version with the packages that are installed: a revert installs nothing."""
+    found: list[Finding] = []
+    installed: list[PackageVersion] = []
+    for node in nodes:
+        facts = survey.facts(node.name)
+        package = facts.package("kubeadm") if facts else None
+        version = _package_version(package.version) if package else None
+        if version is not None:
+            installed.append(version)
+        if facts is not None and (version is None or version.version.minor != declared.minor):
+            sentence = (
+                f"kubeadm on {node.name} is {version or 'missing'}; putting back {declared} needs one of its minor."
+            )
+            remedy = f"Install kubeadm of {declared.minor} there, and plan again."
+            found.append(Finding("kubeadm-of-another-minor", Severity.BLOCKER, node.name, sentence, remedy))
+    package_version = installed[0] if installed else PackageVersion(declared, "0")
+    return Hop(declared, package_version, package_version, package_version), tuple(found)
+
+
+def _package_version(text: str) -> PackageVersion | None:
+    try:
+        return PackageVersion.parse(text)
+    except InvalidVersion:
+        return None
+
+
+def _as_note(finding: Finding) -> Finding:
+    return replace(finding, severity=Severity.NOTE, remedy="This plan puts it back.")
+
+
+def _accepted(findings: Findings) -> tuple[str, ...]:
+    """The codes of every warning that the card shows: whoever approves the digest approves them with it."""
+    return tuple(sorted({f.code for f in findings if f.severity is Severity.WARNING}))

@@ -1,0 +1,119 @@
+"""The gate before every step: approval genuine, cluster the same, nothing foreign, skew kept by the step itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cluster.approval import Approval
+from cluster.findings import Finding, Findings, Severity, blockers
+from cluster.operation import Operation, OperationState, RowState
+from cluster.plan import PlanKind, PlanNode, PlanRecord, PlanStatus, Role
+from cluster.procedure import Phase, Step, Verb
+from cluster.report import ClusterReport
+from cluster.settings import Settings
+from cluster.versions import KubeVersion, ReportedVersion
+from policies.approvals import judge_approval
+from policies.foreign import find_foreign_changes
+from policies.skew import API_SERVERS_APART, api_range, check_skew, lag_of
+
+_CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
+_KUBELET = frozenset({Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET})
+
+
+def check_gate(
+    *,
+    record: PlanRecord,
+    approval: Approval | None,
+    operation: Operation,
+    report: ClusterReport | None,
+    step: Step,
+    node: PlanNode,
+    settings: Settings,
+    now: datetime,
+) -> Findings:
+    """May this step start now? Blockers stop it; `report` is None while an outage of our own making is expected.
+
+    A blocker that rests on a report older than the last recorded step may be our own doing: observe afresh, and ask
+    again, before anything is stopped.
+    """
+    found = [*_approved(record, approval, operation, settings, now)]
+    if report is None:
+        return tuple(found)
+    found.extend(_same_cluster(record, report))
+    if step.phase is Phase.AFTER:  # giving holds back is right whatever else has happened
+        return tuple(found)
+    foreign = find_foreign_changes(record, operation, report)
+    if operation.state is OperationState.CANCELLING:  # rows that were never begun say nothing any more
+        foreign = tuple(f for f in foreign if f.subject == node.name)
+    found.extend(foreign)
+    if record.plan.kind is PlanKind.UPGRADE:  # a revert is the way out of a broken skew
+        found.extend(blockers(check_skew(report)))
+        found.extend(_step_keeps_skew(record, report, step, node))
+    return tuple(found)
+
+
+def has_started(operation: Operation) -> bool:
+    """Whether any node has taken its first step: an approval's expiry bounds that moment only."""
+    return any(r.position > 0 or r.attempt > 1 or r.state is not RowState.WAITING for r in operation.rows)
+
+
+def _approved(
+    record: PlanRecord, approval: Approval | None, operation: Operation, settings: Settings, now: datetime
+) -> Iterator[Finding]:
+    if approval is None:
+        sentence = f"There is no approval of {record.id}."
+        yield _stop("approval-missing", record.id, sentence, "Cancel the run, and have the plan approved.")
+        return
+    yield from judge_approval(approval, record, settings, now, started=has_started(operation))
+    if approval.statement.operation_id != operation.id or operation.digest != record.plan.digest:
+        sentence = f"The approval of {record.id} is for another run than {operation.id}."
+        yield _stop("approval-of-another-run", operation.id, sentence, "Cancel the run, and plan again.")
+    if record.status is not PlanStatus.APPROVED:
+        sentence = f"The plan {record.id} is {record.status}, not approved."
+        yield _stop("plan-not-approved", record.id, sentence, "Cancel the run, and plan again.")
+    if stops := blockers(record.findings):
+        sentence = f"The plan {record.id} is blocked by {', '.join(sorted({f.code for f in stops}))}."
+        yield _stop("plan-blocked", record.id, sentence, "Cancel the run, mend that, and plan again.")
+
+
+def _same_cluster(record: PlanRecord, report: ClusterReport) -> Iterator[Finding]:
+    if report.identity is not None and report.identity != record.plan.identity:
+        sentence = f"`{report.cluster}` is another cluster than the one that was planned for."
+        yield _stop("other-cluster", report.cluster, sentence, "Check its kubeconfig, cancel the run, and plan again.")
+
+
+def _step_keeps_skew(record: PlanRecord, report: ClusterReport, step: Step, node: PlanNode) -> Iterator[Finding]:
+    target, api = record.plan.hops[step.hop].target, api_range(report)
+    if api is None:
+        return
+    if step.verb in _KUBELET and target.minor > api.oldest:
+        sentence = f"A kubelet of {target} on {node.name} would be newer than an API server of {api.oldest}."
+        yield _stop("kubelet-newer", node.name, sentence, "Wait until every API server is there.")
+    if step.verb is Verb.UPGRADE_NODE and isinstance(report.declared, KubeVersion) and report.declared != target:
+        sentence = (
+            f"kubeadm-config declares {report.declared}: `kubeadm upgrade node` on {node.name} would install that "
+            f"instead of {target}."
+        )
+        yield _stop("config-not-at-target", node.name, sentence, "Let the apply on the first control plane end first.")
+    if step.verb in _CONTROL_PLANE and node.role is not Role.WORKER:
+        yield from _api_server_moves(report, target, node)
+
+
+def _api_server_moves(report: ClusterReport, target: KubeVersion, node: PlanNode) -> Iterator[Finding]:
+    """An API server of `target` beside every other one and every kubelet as they are now."""
+    others = [s.version.version for s in report.api_servers if isinstance(s.version, ReportedVersion)]
+    behind = max((target.minors_ahead_of(v) for v in others), default=0)
+    if behind > API_SERVERS_APART:
+        sentence = f"An API server of {target} on {node.name} would be {behind} minors ahead of another one."
+        yield _stop("api-servers-apart", node.name, sentence, "Bring the others forward first.")
+    for n in report.nodes:
+        if isinstance(n.kubelet, ReportedVersion):
+            lag = target.minors_ahead_of(n.kubelet.version)
+            if lag > lag_of(n.kubelet.version.minor):
+                sentence = f"The kubelet of {n.name} would be {lag} minors behind an API server of {target}."
+                yield _stop("kubelet-too-old", n.name, sentence, f"Bring {n.name} forward first.")
+
+
+def _stop(code: str, subject: str, sentence: str, remedy: str) -> Finding:
+    return Finding(code, Severity.BLOCKER, subject, sentence, remedy)

@@ -1,0 +1,47 @@
+"""Nodes in the order in which they are upgraded, in pools that each move under one limit."""
+
+from __future__ import annotations
+
+import re
+
+from cluster.plan import PlanNode, PlanPool, Role
+from cluster.report import ClusterReport, Node
+from cluster.settings import Cluster
+from policies.selectors import matches
+
+CONTROL_PLANE = "control-plane"
+OTHER = "other"  # worker nodes that no pool's selector matches
+
+
+def by_name(name: str) -> tuple[tuple[str, int], ...]:
+    """A sort key with w2 before w10."""
+    parts = re.findall(r"(\D*)(\d*)", name)
+    return tuple((text, int(digits or -1)) for text, digits in parts)
+
+
+def first_control_plane(report: ClusterReport) -> str:
+    """Where kubeadm's `apply` and etcd's snapshot run: the first by name; "" for a cluster without one."""
+    return min((n.name for n in report.control_plane), key=by_name, default="")
+
+
+def form_pools(report: ClusterReport, cluster: Cluster) -> tuple[PlanPool, ...]:
+    """The control plane one at a time, then each pool of the configuration, then whoever is in none of them."""
+    first = first_control_plane(report)
+    masters = tuple(
+        PlanNode(n.name, n.uid, Role.FIRST_CONTROL_PLANE if n.name == first else Role.CONTROL_PLANE)
+        for n in sorted(report.control_plane, key=lambda n: by_name(n.name))
+    )
+    pools = [PlanPool(CONTROL_PLANE, 1, masters)] if masters else []
+    left = sorted(report.worker_nodes, key=lambda n: by_name(n.name))
+    for name, pool in cluster.pools.items():
+        members = [n for n in left if matches(pool.selector, n.labels)]
+        left = [n for n in left if n not in members]
+        if members:
+            pools.append(PlanPool(name, pool.limit(len(members)), _workers(members)))
+    if left:
+        pools.append(PlanPool(OTHER, 1, _workers(left)))
+    return tuple(pools)
+
+
+def _workers(nodes: list[Node]) -> tuple[PlanNode, ...]:
+    return tuple(PlanNode(n.name, n.uid, Role.WORKER) for n in nodes)
