@@ -140,5 +140,5 @@ def _nearest(word: str, command: str) -> str:
     shown = clean(word, 40).replace("`", "?")
     near = difflib.get_close_matches(word.lower(), WORDS, n=1, cutoff=0.5)
     if near:
-        return f"There is no command `{shown}`; did you mean `{command} {near[0]}`?"
+        return f"There is no command `{shown}`; did you mean `{near[0]}`?"
     return f"There is no command `{shown}`; type `{command} help` for all of them."

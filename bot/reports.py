@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.skew import check_skew
-
 from bot.asked import Asked
-from bot.blocks import Block, Message, bullets, context, header, line, rich_text, section, spans, text_element
+from bot.blocks import Block, Message, bullets, context, header, rich_text, section, text_element
 from bot.commands import HELP
 from bot.plan_card import card_key as plan_key
 from bot.plan_card import summarise as summarise_plan
@@ -17,6 +15,7 @@ from bot.run_card import summarise as summarise_run
 from bot.station import Station
 from bot.text import clamp, escape
 from cluster.plan import PlanStatus
+from policies.skew import check_skew
 
 _MOST = 10  # plans and runs that a status lists
 
@@ -61,7 +60,7 @@ def show_help(station: Station, problem: str = "") -> Message:
     """Six lines that can be copied; with what was not understood on top."""
     command = station.command
     rows = [[text_element(f"{command} {usage}", code=True), text_element(f"  {what}")] for usage, what in HELP]
-    blocks: list[Block] = [rich_text(line(*spans(problem)))] if problem else [header("lockkeeper")]
+    blocks: list[Block] = [section(escape(problem))] if problem else [header("lockkeeper")]
     blocks += [rich_text(bullets(rows)), context("In a thread, where slash commands do not work, mention me instead.")]
     first = problem or f"lockkeeper says what runs where, and upgrades clusters: {command} versions, {command} plan …"
     return Message(escape(first, 600), tuple(blocks))

@@ -30,9 +30,11 @@ from bot.notifier import Notifier
 from bot.outbox import Sender
 from bot.people import People
 from bot.station import Station
-from cluster import observe
 from cluster.errors import InvalidConfig
+from cluster.observe import observe as observe_cluster
+from cluster.observe import read_lease_holder
 from cluster.queues import Wakeups
+from cluster.report import ClusterReport
 from cluster.settings import Settings, Slack
 from cluster.signing import load_signing_key
 from cluster.store import Store
@@ -55,7 +57,15 @@ class Bot:
     work: ThreadPoolExecutor
 
 
-def build_bot(settings: Settings, store: Store, wakeups: Wakeups, *, clock: Callable[[], datetime]) -> Bot:
+def build_bot(
+    settings: Settings,
+    store: Store,
+    wakeups: Wakeups,
+    *,
+    clock: Callable[[], datetime],
+    observe: Callable[[str], ClusterReport] | None = None,
+    lease_holder: Callable[[str], str] | None = None,
+) -> Bot:
     """Put the parts together; reads secrets, and calls neither Slack nor a cluster."""
     if settings.slack is None:
         raise InvalidConfig("The configuration has no `slack` part: add it, or use the command line without Slack.")
@@ -70,8 +80,8 @@ def build_bot(settings: Settings, store: Store, wakeups: Wakeups, *, clock: Call
         delivery=delivery,
         people=People(client, slack.team_id, clock),
         clock=clock,
-        observe=lambda name: observe.observe(name, settings.clusters[name], now=clock()),
-        lease_holder=lambda name: observe.read_lease_holder(name, settings.clusters[name]),
+        observe=observe or (lambda name: observe_cluster(name, settings.clusters[name], now=clock())),
+        lease_holder=lease_holder or (lambda name: read_lease_holder(name, settings.clusters[name])),
         signing_key=load_signing_key(key.read()) if key else None,
     )
     secret = slack.signing_secret.read() if slack.mode == "http" and slack.signing_secret else None
