@@ -14,11 +14,11 @@ from aiohttp import web
 
 from lab import discovery, verbs
 from lab.faults import Faults
-from lab.identity import Ask, Identities, User
+from lab.identity import ANONYMOUS, Ask, Identities, User
 from lab.lists import list_objects
 from lab.objects import ObjectStore
 from lab.resources import BY_PATH, REVIEWS, Resource
-from lab.statuses import Refusal, no_such_resource
+from lab.statuses import Refusal, forbidden, no_such_resource, not_allowed
 from lab.table import wants_table
 from lab.verbs import Call
 from lab.watches import watch_objects
@@ -93,12 +93,15 @@ class ApiServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests[request.method] = self.requests.get(request.method, 0) + 1
         try:
-            if self._availability is not Availability.UP:
-                raise Refusal(500, BROKEN, "InternalError", {})
+            self._expect_up()
             fault = await self.faults.strike(request.method, request.path)
             return fault or await self._route(request)
         except Refusal as refusal:
             return _respond(refusal.code, refusal.status(), refusal.headers)
+
+    def _expect_up(self) -> None:
+        if self._availability is not Availability.UP:
+            raise Refusal(500, BROKEN, "InternalError", {})
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         user = self.identities.authenticate(request.headers.get("Authorization", ""), _certificate(request))
@@ -127,11 +130,9 @@ class ApiServer:
         if ask.verb == "list":
             return _respond(200, list_objects(self.store, resource, namespace, query, table=table))
         if ask.verb == "deletecollection":
-            raise Refusal(
-                405, "the server does not allow this method on the requested resource", "MethodNotAllowed", {}
-            )
-        body = verbs.read_body(await request.read())
+            raise not_allowed()
         kind = request.content_type
+        body = verbs.read_body(await request.read(), kind)
         call = Call(resource, namespace, name, subresource, query, kind, body)
         code, obj = _WRITES[request.method](self.store, call)
         if table is not None and obj.get("kind") == resource.kind:
@@ -141,13 +142,15 @@ class ApiServer:
     async def _review(self, request: web.BaseRequest, user: User, resource: Resource) -> web.StreamResponse:
         if request.method != "POST":
             raise no_such_resource()
-        body = verbs.read_body(await request.read()) or {}
+        if user == ANONYMOUS:
+            raise forbidden(user.name, "create", resource, "", namespace="", name="")
+        body = {} if resource.kind == "SelfSubjectReview" else verbs.read_body(await request.read()) or {}
         return _respond(201, discovery.review(resource, user, body.get("spec") or {}, self.identities))
 
 
 def _verb(method: str, name: str, query: dict[str, str]) -> str:
     if method not in _VERBS:
-        raise Refusal(405, "the server does not allow this method on the requested resource", "MethodNotAllowed", {})
+        raise not_allowed()
     if method == "GET" and query.get("watch") in {"1", "true"}:
         return "watch"
     if method == "GET" and not name:

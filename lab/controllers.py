@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.clock import LabClock, stamp
+from lab.daemonsets import sync_daemon_sets
 from lab.disruption import sync_budgets
 from lab.nodeobject import UNREACHABLE, UNSCHEDULABLE, is_node_ready, lost_conditions
 from lab.objects import Change, ObjectStore
 from lab.scheduling import schedule_pods, tolerates
-from lab.workloads import sync_daemon_sets, sync_deployments, sync_jobs, sync_replica_sets
+from lab.workloads import sync_deployments, sync_jobs, sync_replica_sets
 
 SETTLE = 0.1  # lab seconds between a change and the controllers' answer to it
 MONITOR_PERIOD = 5.0  # lab seconds

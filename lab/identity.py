@@ -72,7 +72,7 @@ class Identities:
     def check(self, user: User, ask: Ask) -> None:
         """Refuse in the words of a real server."""
         if not self.may(user, ask):
-            raise forbidden(user.name, ask.verb, ask.resource, ask.subresource, ask.namespace, ask.name)
+            raise forbidden(user.name, ask.verb, ask.resource, ask.subresource, namespace=ask.namespace, name=ask.name)
 
     def check_path(self, user: User, verb: str, path: str) -> None:
         """The same for paths without resources."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.objects import ObjectStore
 from lab.resources import Resource
-from lab.selectors import BadSelector, Matcher, read_field_selector, read_label_selector
+from lab.selectors import BadSelectorError, Matcher, read_field_selector, read_label_selector
 from lab.statuses import bad_request, expired
 from lab.table import TableForm
 
@@ -43,7 +43,7 @@ def matcher(kind: str, query: Mapping[str, str]) -> Matcher:
     try:
         labels = read_label_selector(query.get("labelSelector", ""))
         fields = read_field_selector(kind, query.get("fieldSelector", ""))
-    except BadSelector as error:
+    except BadSelectorError as error:
         raise bad_request(str(error)) from error
     return lambda obj: labels(obj) and fields(obj)
 
@@ -55,7 +55,7 @@ def _page(
     token = query.get("continue", "")
     if token:
         number, start = _read_token(token)
-        rest = _resume(store, resource, namespace, query, number, start)
+        rest = _resume(store, resource, namespace, query, (number, start))
     else:
         number = store.version
         matches = matcher(resource.kind, query)
@@ -71,8 +71,10 @@ def _page(
 
 
 def _resume(
-    store: ObjectStore, resource: Resource, namespace: str, query: Mapping[str, str], number: int, start: str
+    store: ObjectStore, resource: Resource, namespace: str, query: Mapping[str, str], token: tuple[int, str]
 ) -> list[dict[str, Any]]:
+    """What is left of a list: the remembered rest, or after a compaction what is there now behind the same key."""
+    number, start = token
     kept = store.recall(number)
     if kept is not None:
         return kept

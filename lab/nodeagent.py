@@ -50,7 +50,8 @@ class NodeAgent:
         self._loop: asyncio.Task[None] | None = None
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._forget: Callable[[], None] = lambda: None
-        register(store, node_name, kubelet_version, self.roles, address, labels or {})
+        self._labels = labels or {}
+        self._register()
 
     def start(self) -> None:
         """Begin to run: leases, pods, and a fresh Ready condition."""
@@ -105,10 +106,20 @@ class NodeAgent:
     def _report(self) -> None:
         node = self.store.get("Node", self.node_name)
         if node is None:
-            node = register(self.store, self.node_name, self.version, self.roles, self.address, {})
+            node = self._register()
         node["status"]["nodeInfo"]["kubeletVersion"] = self.version
         node["status"]["conditions"] = ready_conditions(node["status"].get("conditions", []))
         self.store.put(node)
+
+    def _register(self) -> dict[str, Any]:
+        return register(
+            self.store,
+            self.node_name,
+            self.version,
+            roles=self.roles,
+            address=self.address,
+            labels=self._labels,
+        )
 
     def _renew(self) -> None:
         node = self.store.peek("Node", self.node_name)

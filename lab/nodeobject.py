@@ -24,6 +24,7 @@ def register(
     store: ObjectStore,
     name: str,
     version: str,
+    *,
     roles: Collection[str],
     address: str,
     labels: dict[str, str],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.clock import stamp
-from lab.patches import copy_json, merge_patch
+from lab.patches import copy_object, merge_patch
 from lab.resources import BY_KIND
 
 LOG_LENGTH = 8000  # changes that a watch can still be resumed over
@@ -19,6 +19,7 @@ SNAPSHOTS = 64  # lists that a continue token can still page through
 COUNTED = frozenset({"Pod", "Deployment", "DaemonSet", "ReplicaSet", "StatefulSet", "Job", "PodDisruptionBudget"})
 
 Key = tuple[str, str]
+Rows = list[dict[str, Any]]  # the store has a method of the name `list`
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Change:
     after: dict[str, Any] | None
 
 
+Changes = list[Change]
+
+
 class ObjectStore:
     """Objects go in and come out as copies; what is inside is replaced, never changed in place."""
 
@@ -40,20 +44,20 @@ class ObjectStore:
         self.compacted = self.version
         self._objects: dict[str, dict[Key, dict[str, Any]]] = {kind: {} for kind in BY_KIND}
         self._subscribers: list[Callable[[Change], None]] = []
-        self._snapshots: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
+        self._snapshots: OrderedDict[int, Rows] = OrderedDict()
 
     def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
         """A copy of the object, if there is one."""
         found = self.peek(kind, name, namespace)
-        return None if found is None else copy_json(found)
+        return None if found is None else copy_object(found)
 
     def peek(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
         """The stored object itself: only to read."""
         return self._objects[kind].get((namespace, name))
 
-    def list(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+    def list(self, kind: str, namespace: str | None = None) -> Rows:
         """Copies, ordered by namespace and name; None means every namespace."""
-        return [copy_json(found) for found in self.each(kind, namespace)]
+        return [copy_object(found) for found in self.each(kind, namespace)]
 
     def each(self, kind: str, namespace: str | None = None) -> Iterator[dict[str, Any]]:
         """The stored objects themselves: only to read."""
@@ -64,7 +68,7 @@ class ObjectStore:
 
     def put(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Create the object or replace it; an equal one is no write."""
-        fresh = copy_json(obj)
+        fresh = copy_object(obj)
         kind = fresh["kind"]
         resource = BY_KIND[kind]
         meta = fresh.setdefault("metadata", {})
@@ -74,10 +78,10 @@ class ObjectStore:
         key = (meta.get("namespace", ""), meta["name"])
         before = self._objects[kind].get(key)
         _carry(before, fresh)
-        if before is not None and _same(before, fresh):
-            return copy_json(before)
+        if before is not None and before == fresh:
+            return copy_object(before)
         self._write(kind, key, before, fresh)
-        return copy_json(fresh)
+        return copy_object(fresh)
 
     def merge(self, kind: str, name: str, namespace: str, patch: dict[str, Any]) -> dict[str, Any]:
         """Apply a JSON merge patch; the object must be there."""
@@ -99,13 +103,13 @@ class ObjectStore:
         self._subscribers.append(follower)
         return lambda: self._subscribers.remove(follower) if follower in self._subscribers else None
 
-    def since(self, version: int) -> list[Change] | None:
+    def since(self, version: int) -> Changes | None:
         """The changes after that version; None when they are no longer known."""
         if version < self.compacted or (self.log and len(self.log) == LOG_LENGTH and version < self.log[0].version - 1):
             return None
         return [change for change in self.log if change.version > version]
 
-    def snapshot(self, rest: list[dict[str, Any]]) -> int:
+    def snapshot(self, rest: Rows) -> int:
         """Remember a list for paging; the number goes into the continue token."""
         self.version += 1
         self._snapshots[self.version] = rest
@@ -113,7 +117,7 @@ class ObjectStore:
             self._snapshots.popitem(last=False)
         return self.version
 
-    def recall(self, number: int) -> list[dict[str, Any]] | None:
+    def recall(self, number: int) -> Rows | None:
         """The remembered list, unless it was compacted away."""
         return self._snapshots.get(number)
 
@@ -176,7 +180,3 @@ def _carry(before: dict[str, Any] | None, fresh: dict[str, Any]) -> None:
     if "generation" in old:
         moved = before.get("spec") != fresh.get("spec")
         meta["generation"] = old["generation"] + 1 if moved else old["generation"]
-
-
-def _same(before: dict[str, Any], fresh: dict[str, Any]) -> bool:
-    return before == fresh

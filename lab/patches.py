@@ -17,7 +17,7 @@ MERGE_KEYS = {
 }
 
 
-class BadPatch(ValueError):
+class BadPatchError(ValueError):
     """The patch does not fit the object; the text goes into a 4xx Status."""
 
 
@@ -28,6 +28,11 @@ def copy_json(value: Any) -> Any:
     if isinstance(value, list):
         return [copy_json(item) for item in value]
     return value
+
+
+def copy_object(obj: dict[str, Any]) -> dict[str, Any]:
+    """The same for a whole object, with its type."""
+    return {key: copy_json(item) for key, item in obj.items()}
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -104,7 +109,7 @@ def _place(holder: Any, part: str) -> Any:
     place: Any = int(part) if isinstance(holder, list) and part.isdecimal() else part
     missing = place >= len(holder) if isinstance(holder, list) and isinstance(place, int) else place not in holder
     if missing:
-        raise BadPatch(f"the patch names `{part}`, which the object does not have; read the object again")
+        raise BadPatchError(f"the patch names `{part}`, which the object does not have; read the object again")
     return place
 
 
@@ -120,6 +125,6 @@ def _operate(holder: Any, part: str, operation: dict[str, Any]) -> None:
             del holder[_place(holder, part)]
         case "test":
             if holder[_place(holder, part)] != operation["value"]:
-                raise BadPatch(f"the test of `{operation['path']}` failed; read the object again")
+                raise BadPatchError(f"the test of `{operation['path']}` failed; read the object again")
         case other:
-            raise BadPatch(f"the operation `{other}` is not known; use add, replace, remove or test")
+            raise BadPatchError(f"the operation `{other}` is not known; use add, replace, remove or test")

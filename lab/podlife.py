@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 from lab.clock import stamp
-from lab.patches import copy_json
+from lab.patches import copy_object
 
 # How long the pod's program takes to end, in lab seconds; for pods that do not end at SIGTERM.
 STOP_SECONDS = "lab.lockkeeper.io/stop-seconds"
@@ -36,15 +36,15 @@ def running(pod: dict[str, Any], pod_ip: str, host_ip: str) -> dict[str, Any]:
         "qosClass": pod.get("status", {}).get("qosClass", "BestEffort"),
         "startTime": now,
     }
-    alive = copy_json(pod)
+    alive = copy_object(pod)
     alive["status"] = status
-    return alive  # type: ignore[no-any-return]
+    return alive
 
 
 def succeeded(pod: dict[str, Any]) -> dict[str, Any]:
     """The pod with every container ended well."""
     now = stamp()
-    done = copy_json(pod)
+    done = copy_object(pod)
     status = done["status"]
     status["phase"] = "Succeeded"
     for condition in status["conditions"]:
@@ -54,7 +54,7 @@ def succeeded(pod: dict[str, Any]) -> dict[str, Any]:
         started = container["state"]["running"]["startedAt"]
         ended = {"exitCode": 0, "finishedAt": now, "reason": "Completed", "startedAt": started}
         container |= {"ready": False, "started": False, "state": {"terminated": ended}}
-    return done  # type: ignore[no-any-return]
+    return done
 
 
 def ends_by_itself(pod: dict[str, Any]) -> bool:

@@ -99,9 +99,7 @@ def served_by(api_version: str) -> list[dict[str, Any]]:
     for resource in RESOURCES:
         if resource.api_version == api_version:
             rows.extend(_rows(resource))
-    for review in REVIEWS:
-        if review.api_version == api_version:
-            rows.append(_row(review, review.plural, ("create",)))
+    rows.extend(_row(review, review.plural, ("create",)) for review in REVIEWS if review.api_version == api_version)
     return rows
 
 

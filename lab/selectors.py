@@ -24,7 +24,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class BadSelector(ValueError):
+class BadSelectorError(ValueError):
     """The selector cannot be read; the text goes into a 400 Status."""
 
 
@@ -71,7 +71,7 @@ def _requirement(part: str) -> Callable[[Mapping[str, str]], bool]:
             return lambda labels: labels.get(key) != value
         return lambda labels: labels.get(key) == value
     if not _NAME.match(part):
-        raise BadSelector(f"unable to parse requirement: found '{part}', expected: a label requirement")
+        raise BadSelectorError(f"unable to parse requirement: found '{part}', expected: a label requirement")
     if part.startswith("!"):
         return lambda labels: part[1:] not in labels
     return lambda labels: part in labels
@@ -83,9 +83,9 @@ def read_field_selector(kind: str, text: str) -> Matcher:
     for part in filter(None, text.split(",")):
         found = _EQUAL.match(part.strip())
         if not found:
-            raise BadSelector(f'invalid selector: "{text}"; can\'t understand "{part}"')
+            raise BadSelectorError(f'invalid selector: "{text}"; can\'t understand "{part}"')
         if found["key"] not in (*FIELDS["*"], *FIELDS.get(kind, ())):
-            raise BadSelector(f"field label not supported: {found['key']}")
+            raise BadSelectorError(f"field label not supported: {found['key']}")
         wanted.append((tuple(found["key"].split(".")), found["op"] == "!=", found["value"]))
 
     def matches(obj: dict[str, Any]) -> bool:

@@ -73,7 +73,7 @@ def wrong_uid(resource: Resource, name: str, wanted: str, found: str) -> Refusal
     return conflict(resource, name, why)
 
 
-def forbidden(user: str, verb: str, resource: Resource, subresource: str, namespace: str, name: str) -> Refusal:
+def forbidden(user: str, verb: str, resource: Resource, subresource: str, *, namespace: str, name: str) -> Refusal:
     """The authorizer's words."""
     what = f"{resource.plural}/{subresource}" if subresource else resource.plural
     subject = f'{resource.qualified} "{name}"' if name else resource.qualified
@@ -90,6 +90,15 @@ def forbidden_path(user: str, verb: str, path: str) -> Refusal:
 
 def unauthorized() -> Refusal:
     return Refusal(401, "Unauthorized", "Unauthorized")
+
+
+def unsupported(accepted: str) -> Refusal:
+    message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    return Refusal(415, message, "UnsupportedMediaType", {})
+
+
+def not_allowed() -> Refusal:
+    return Refusal(405, "the server does not allow this method on the requested resource", "MethodNotAllowed", {})
 
 
 def bad_request(message: str) -> Refusal:

@@ -12,7 +12,7 @@ from typing import Any
 from lab.defaults import complete
 from lab.eviction import evict
 from lab.objects import ObjectStore
-from lab.patches import BadPatch, copy_json, json_patch, merge_patch, strategic_patch
+from lab.patches import BadPatchError, copy_object, json_patch, merge_patch, strategic_patch
 from lab.resources import BY_KIND, Resource
 from lab.statuses import (
     Refusal,
@@ -23,10 +23,14 @@ from lab.statuses import (
     not_found,
     stale,
     terminating,
+    unsupported,
     wrong_uid,
 )
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # the letters of generated names: no vowels, no look-alikes
+
+
+PROTOBUF = b"k8s\0"  # how every protobuf body of the API begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def create(store: ObjectStore, call: Call) -> tuple[int, dict[str, Any]]:
         return evict(store, call.namespace, call.name, _document(call), dry=call.dry)
     if call.subresource or call.name:
         raise no_such_resource()
-    obj = copy_json(_document(call))
+    obj = copy_object(_document(call))
     meta = obj.setdefault("metadata", {})
     if not meta.get("name"):
         if not meta.get("generateName"):
@@ -83,7 +87,7 @@ def create(store: ObjectStore, call: Call) -> tuple[int, dict[str, Any]]:
 def update(store: ObjectStore, call: Call) -> tuple[int, dict[str, Any]]:
     """PUT of an object or of its status."""
     before = _held(store, call)
-    obj = copy_json(_document(call))
+    obj = copy_object(_document(call))
     meta = obj.setdefault("metadata", {})
     if meta.get("name", call.name) != call.name:
         raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({call.name})")
@@ -95,7 +99,7 @@ def patch(store: ObjectStore, call: Call) -> tuple[int, dict[str, Any]]:
     before = _held(store, call)
     try:
         after = _patched(before, call)
-    except (BadPatch, KeyError, IndexError, TypeError, ValueError) as error:
+    except (BadPatchError, KeyError, IndexError, TypeError, ValueError) as error:
         raise Refusal(
             422, f"the server rejected our request due to an error in our request: {error}", "Invalid", {}
         ) from error
@@ -110,12 +114,7 @@ def _patched(before: dict[str, Any], call: Call) -> Any:
     }
     applier = appliers.get(call.content_type)
     if applier is None:
-        raise Refusal(
-            415,
-            "the body of the request was in an unknown format - accepted media types include: " + ", ".join(appliers),
-            "UnsupportedMediaType",
-            {},
-        )
+        raise unsupported(", ".join(appliers))
     return applier(before, call.body)
 
 
@@ -204,16 +203,18 @@ def _replace(store: ObjectStore, call: Call, before: dict[str, Any], after: dict
 
 def _preview(obj: dict[str, Any]) -> dict[str, Any]:
     """What a dry run answers: as if it had been kept."""
-    shown = copy_json(obj)
+    shown = copy_object(obj)
     shown["apiVersion"] = BY_KIND[obj["kind"]].api_version
     shown["metadata"].setdefault("uid", "00000000-0000-0000-0000-" + "".join(random.choices(string.digits, k=12)))
-    return shown  # type: ignore[no-any-return]
+    return shown
 
 
-def read_body(raw: bytes) -> Any:
-    """The JSON of a request, or None for an empty body."""
+def read_body(raw: bytes, content_type: str = "application/json") -> Any:
+    """The JSON of a request, or None for an empty body; clients that send protobuf are asked for JSON."""
     if not raw.strip():
         return None
+    if raw.startswith(PROTOBUF) or not content_type.endswith(("json", "octet-stream")):
+        raise unsupported("application/json")
     try:
         return json.loads(raw)
     except ValueError as error:

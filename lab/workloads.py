@@ -1,4 +1,4 @@
-"""The controllers of Deployments, ReplicaSets, DaemonSets and Jobs."""
+"""The controllers of Deployments, ReplicaSets and Jobs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,10 @@ from typing import Any
 from lab.clock import stamp
 from lab.defaults import complete_pod
 from lab.disruption import is_ready
-from lab.nodeobject import UNREACHABLE, UNSCHEDULABLE
 from lab.objects import ObjectStore
-from lab.patches import copy_json
-from lab.scheduling import selected, tolerates
+from lab.patches import copy_json, copy_object
 from lab.verbs import SUFFIX, random_suffix
 
-# What the DaemonSet controller adds to its pods, so that they stay on cordoned and troubled nodes.
-DAEMON_TOLERATIONS = (
-    {"effect": "NoExecute", "key": "node.kubernetes.io/not-ready", "operator": "Exists"},
-    {"effect": "NoExecute", "key": UNREACHABLE, "operator": "Exists"},
-    {"effect": "NoSchedule", "key": "node.kubernetes.io/disk-pressure", "operator": "Exists"},
-    {"effect": "NoSchedule", "key": "node.kubernetes.io/memory-pressure", "operator": "Exists"},
-    {"effect": "NoSchedule", "key": "node.kubernetes.io/pid-pressure", "operator": "Exists"},
-    {"effect": "NoSchedule", "key": UNSCHEDULABLE, "operator": "Exists"},
-)
 SURGE = 0.25  # of a Deployment's replicas, both ways
 
 
@@ -111,10 +100,10 @@ def _availability(deployment: dict[str, Any], *, available: bool) -> dict[str, A
 def sync_replica_sets(store: ObjectStore) -> None:
     """Create the pods that are missing, remove those that are too many."""
     for replica_set in store.list("ReplicaSet"):
-        pods = [pod for pod in owned(store, "Pod", replica_set) if _counts(pod)]
+        pods = [pod for pod in owned(store, "Pod", replica_set) if counts(pod)]
         wanted = replica_set["spec"].get("replicas", 1)
         for _ in range(wanted - len(pods)):
-            store.put(_pod(replica_set, replica_set["spec"]["template"], f"{replica_set['metadata']['name']}-"))
+            store.put(new_pod(replica_set, replica_set["spec"]["template"], f"{replica_set['metadata']['name']}-"))
         pods.sort(key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
         for pod in pods[: max(0, len(pods) - wanted)]:
             store.terminate(pod["metadata"]["name"], pod["metadata"]["namespace"], None)
@@ -129,81 +118,6 @@ def sync_replica_sets(store: ObjectStore) -> None:
             store.put(replica_set | {"status": status})
 
 
-def sync_daemon_sets(store: ObjectStore) -> None:
-    """One pod on every node that the set covers; a new template replaces one pod at a time."""
-    for daemon in store.list("DaemonSet"):
-        template = _daemon_template(daemon)
-        suffix = template_hash(daemon["spec"]["template"])
-        eligible = [node["metadata"]["name"] for node in store.each("Node") if _covers(template["spec"], node)]
-        pods = owned(store, "Pod", daemon)
-        placed: dict[str, dict[str, Any]] = {}
-        for pod in pods:
-            if pod["spec"].get("nodeName") in eligible and _counts(pod):
-                placed[pod["spec"]["nodeName"]] = pod
-            elif "deletionTimestamp" not in pod["metadata"]:
-                store.terminate(pod["metadata"]["name"], pod["metadata"]["namespace"], None)
-        ending = {pod["spec"]["nodeName"] for pod in pods if "deletionTimestamp" in pod["metadata"]}
-        for node_name in eligible:
-            if node_name not in placed and node_name not in ending:
-                placed[node_name] = store.put(_daemon_pod(daemon, template, suffix, node_name))
-        _roll(store, eligible, placed, suffix)
-        _tell_daemon(store, daemon, eligible, placed, suffix)
-
-
-def _daemon_template(daemon: dict[str, Any]) -> dict[str, Any]:
-    template = copy_json(daemon["spec"]["template"])
-    held = template["spec"].setdefault("tolerations", [])
-    held.extend(copy_json(one) for one in DAEMON_TOLERATIONS if one not in held)
-    return template  # type: ignore[no-any-return]
-
-
-def _daemon_pod(daemon: dict[str, Any], template: dict[str, Any], suffix: str, node_name: str) -> dict[str, Any]:
-    pod = _pod(daemon, template, f"{daemon['metadata']['name']}-")
-    pod["metadata"]["labels"]["controller-revision-hash"] = suffix
-    pod["spec"]["nodeName"] = node_name
-    return pod
-
-
-def _covers(spec: dict[str, Any], node: dict[str, Any]) -> bool:
-    """Whether the set runs there: by selector and taints, whatever the node's state."""
-    tolerations = spec.get("tolerations", [])
-    return selected(node, spec) and all(
-        taint["effect"] == "PreferNoSchedule" or tolerates(tolerations, taint)
-        for taint in node.get("spec", {}).get("taints", ())
-    )
-
-
-def _roll(store: ObjectStore, eligible: list[str], placed: dict[str, dict[str, Any]], suffix: str) -> None:
-    """maxUnavailable is 1: the next old pod goes only while every other pod is ready."""
-    if any(name not in placed or not is_ready(placed[name]) for name in eligible):
-        return
-    for name in eligible:
-        meta = placed[name]["metadata"]
-        if meta["labels"].get("controller-revision-hash") != suffix:
-            store.terminate(meta["name"], meta["namespace"], None)
-            return
-
-
-def _tell_daemon(
-    store: ObjectStore, daemon: dict[str, Any], eligible: list[str], placed: dict[str, dict[str, Any]], suffix: str
-) -> None:
-    ready = sum(1 for pod in placed.values() if is_ready(pod))
-    revisions = [pod["metadata"]["labels"].get("controller-revision-hash") for pod in placed.values()]
-    status: dict[str, Any] = {
-        "currentNumberScheduled": len(placed),
-        "desiredNumberScheduled": len(eligible),
-        "numberAvailable": ready,
-        "numberMisscheduled": 0,
-        "numberReady": ready,
-        "observedGeneration": daemon["metadata"]["generation"],
-        "updatedNumberScheduled": revisions.count(suffix),
-    }
-    if ready < len(eligible):
-        status["numberUnavailable"] = len(eligible) - ready
-    if status != daemon.get("status"):
-        store.put(daemon | {"status": status})
-
-
 def sync_jobs(store: ObjectStore) -> None:
     """One pod per Job; its success is the Job's."""
     for job in store.list("Job"):
@@ -212,7 +126,7 @@ def sync_jobs(store: ObjectStore) -> None:
             continue
         pods = owned(store, "Pod", job)
         if not pods:
-            store.put(_pod(job, job["spec"]["template"], f"{job['metadata']['name']}-"))
+            store.put(new_pod(job, job["spec"]["template"], f"{job['metadata']['name']}-"))
             continue
         done = any(pod["status"].get("phase") == "Succeeded" for pod in pods)
         fresh = status | {"startTime": status.get("startTime") or stamp(), "active": 0 if done else 1}
@@ -224,7 +138,7 @@ def sync_jobs(store: ObjectStore) -> None:
             store.put(job | {"status": fresh})
 
 
-def _pod(owner: dict[str, Any], template: dict[str, Any], prefix: str) -> dict[str, Any]:
+def new_pod(owner: dict[str, Any], template: dict[str, Any], prefix: str) -> dict[str, Any]:
     meta = template.get("metadata", {})
     labels = dict(meta.get("labels") or {})
     if owner["kind"] == "Job":
@@ -261,7 +175,7 @@ def owned(store: ObjectStore, kind: str, owner: dict[str, Any]) -> list[dict[str
     """Copies of the objects that the owner controls."""
     uid = owner["metadata"]["uid"]
     return [
-        copy_json(one)
+        copy_object(one)
         for one in store.each(kind, owner["metadata"]["namespace"])
         if any(held["uid"] == uid and held.get("controller") for held in one["metadata"].get("ownerReferences", ()))
     ]
@@ -273,5 +187,5 @@ def template_hash(template: dict[str, Any]) -> str:
     return "".join(SUFFIX[byte % len(SUFFIX)] for byte in digest[:10])
 
 
-def _counts(pod: dict[str, Any]) -> bool:
+def counts(pod: dict[str, Any]) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") not in {"Succeeded", "Failed"}
