@@ -43,7 +43,7 @@ def observe_uncordon(site: Site) -> StepDone | None:
         return None
     if is_cordoned(node):
         return StepDone(f"{site.node.name} stays cordoned, as it was found.", {"cordoned": "theirs"})
-    return StepDone(f"{site.node.name} is not cordoned.", {"cordoned": "no"})
+    return StepDone(f"{site.node.name} takes pods again.", {"cordoned": "no"})
 
 
 def uncordon(site: Site) -> bool:

@@ -52,8 +52,8 @@ def drain(site: Site) -> None:
 
 
 def verify_drain(site: Site) -> StepDone:
-    staying = [f for f in _fates(site) if f.fate is Fate.STAYS]
-    return StepDone(f"{site.node.name} is drained; {len(staying)} pods stay, of DaemonSets or static.")
+    staying = sum(f.fate is Fate.STAYS for f in _fates(site))
+    return StepDone(f"{site.node.name} is drained (pods that stay, of DaemonSets or static: {staying}).")
 
 
 def _empty(site: Site) -> None:

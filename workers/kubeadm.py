@@ -65,7 +65,8 @@ class MachineStep:
     def _done(self, site: Site, outcome: Outcome) -> StepDone:
         if site.step.verb is Verb.SNAPSHOT_ETCD:
             told = [line for line in outcome.output.splitlines() if line.startswith("The snapshot ")]
-            return StepDone(told[-1] if told else self.done(site))
+            name = f"The etcd snapshot of {site.node.name}"
+            return StepDone(told[-1].replace("The snapshot", name, 1) if told else f"{name} was taken.")
         return StepDone(self.done(site))
 
     def _failed(self, site: Site, outcome: Outcome) -> StepBlocked:

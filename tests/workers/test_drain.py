@@ -1,0 +1,315 @@
+"""Drain: which pods leave, what each answer to an eviction means, and that a failure gives the node back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster.errors import ClusterUnreadable
+from cluster.plan import DrainMode, Options
+from cluster.procedure import Verb
+from cluster.report import CORDON_OWNER
+from tests.workers.runbook_fixture import OPERATION, Bench, denied, hop, pod
+from workers.drain_rules import OWNER_LABEL, Fate, judge_pods
+from workers.eviction import Said, read_refusal, selects
+from workers.runbook import StepBlocked, Yielded, perform
+
+FULL = "Cannot evict pod as it would violate the pod's disruption budget."
+STRICT = "The disruption budget strict needs 1 healthy pods and has 1 currently"
+
+
+def fate(made: dict[str, Any], *, daemon_set: bool, options: Options) -> Fate:
+    (judged,) = judge_pods([made], options=options, daemon_set_exists=lambda _, __: daemon_set)
+    return judged.fate
+
+
+def changed(made: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {**made, "metadata": {**made["metadata"], **metadata}}
+
+
+def finished(made: dict[str, Any]) -> dict[str, Any]:
+    return {**made, "status": {"phase": "Succeeded"}}
+
+
+UNMANAGED, EMPTYDIR = Options(delete_unmanaged=True), Options(delete_emptydir=True)
+EMPTY_DIR = [{"name": "scratch", "emptyDir": {"medium": "Memory"}}]
+
+
+@pytest.mark.parametrize(
+    ("made", "daemon_set", "options", "expected"),
+    [
+        (pod("a", "w1"), True, Options(), Fate.LEAVES),
+        (pod("a", "w1", kind="DaemonSet"), True, UNMANAGED, Fate.STAYS),
+        (pod("a", "w1", kind="DaemonSet"), False, Options(), Fate.NEEDS_UNMANAGED),
+        (pod("a", "w1", kind="DaemonSet"), False, UNMANAGED, Fate.LEAVES),
+        (finished(pod("a", "w1", kind="DaemonSet")), True, Options(), Fate.LEAVES),
+        (changed(pod("a", "w1"), annotations={"kubernetes.io/config.mirror": "x"}), True, Options(), Fate.STAYS),
+        (pod("a", "w1", volumes=EMPTY_DIR), True, Options(), Fate.NEEDS_EMPTYDIR),
+        (pod("a", "w1", volumes=EMPTY_DIR), True, EMPTYDIR, Fate.LEAVES),
+        (pod("a", "w1", volumes=[{"name": "h", "hostPath": {"path": "/x"}}]), True, Options(), Fate.LEAVES),
+        (finished(pod("a", "w1", volumes=EMPTY_DIR)), True, Options(), Fate.LEAVES),
+        (pod("a", "w1", kind=None), True, Options(), Fate.NEEDS_UNMANAGED),
+        (pod("a", "w1", kind=None), True, UNMANAGED, Fate.LEAVES),
+        (finished(pod("a", "w1", kind=None)), True, Options(), Fate.LEAVES),
+        (pod("a", "w1", kind="Cluster"), True, Options(), Fate.LEAVES),
+        (pod("a", "w1", kind=None, volumes=EMPTY_DIR), True, UNMANAGED, Fate.NEEDS_EMPTYDIR),
+        (changed(pod("a", "w1", kind=None), deletionTimestamp="now"), True, Options(), Fate.LEAVING),
+        (changed(pod("a", "w1", kind="DaemonSet"), deletionTimestamp="now"), True, Options(), Fate.STAYS),
+        (changed(pod("a", "w1", kind=None), labels={OWNER_LABEL: "op-1"}), True, Options(), Fate.LEAVES),
+    ],
+)
+def test_kubectls_filters_decide_in_kubectls_order(
+    *, made: dict[str, Any], daemon_set: bool, options: Options, expected: Fate
+) -> None:
+    """Each rule of kubectl's filters, and which of two wins."""
+    assert fate(made, daemon_set=daemon_set, options=options) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "again"),
+    [
+        (denied(404), Said.GONE, None),
+        (denied(409), Said.REPLACED, None),
+        (denied(429, FULL, cause="DisruptionBudget"), Said.BUDGET, None),
+        (denied(429, FULL, cause="DisruptionBudget", retry_after=10), Said.BUDGET, 10),
+        (denied(429, "too many requests", retry_after=3), Said.LATER, 3),
+        (denied(403, "namespace ends", cause="NamespaceTerminating"), Said.LATER, None),
+        (denied(403, "pdb disruptions allowed is negative"), Said.LATER, None),
+        (denied(403, "cannot create resource pods/eviction"), Said.NEVER, None),
+        (denied(500, "This pod has more than one PodDisruptionBudget, which …"), Said.NEVER, None),
+        (denied(500, "etcdserver: leader changed"), Said.LATER, None),
+        (denied(504, "timeout"), Said.LATER, None),
+        (denied(422, "invalid"), Said.NEVER, None),
+    ],
+)
+def test_each_answer_to_an_eviction_has_its_meaning(error: Any, said: Said, again: float | None) -> None:
+    """The table of answers, with the server's own wish for the next try."""
+    answer = read_refusal(error)
+    assert (answer.said, answer.again_after) == (said, again)
+
+
+def test_the_budget_is_named_as_the_server_names_it() -> None:
+    """The budget's name is in the cause's sentence only."""
+    assert read_refusal(denied(429, STRICT, cause="DisruptionBudget")).budget == "strict"
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        (None, False),
+        ({}, True),
+        ({"matchLabels": {"app": "web"}}, True),
+        ({"matchLabels": {"app": "db"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "db"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
+        ({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+    ],
+)
+def test_a_selector_selects_as_policy_v1_says(*, selector: dict[str, Any] | None, expected: bool) -> None:
+    """An empty selector takes every pod, a missing one none."""
+    assert selects(selector, {"app": "web"}) is expected
+
+
+def cordoned_bench(*pods: dict[str, Any], options: Options | None = None) -> Bench:
+    bench = Bench(options=options)
+    bench.api.pods |= {p["metadata"]["name"]: p for p in pods}
+    perform(bench.site("w1", Verb.CORDON))
+    return bench
+
+
+def test_a_node_is_emptied_but_for_what_stays() -> None:
+    """Evicted pods are waited for; DaemonSet pods stay and are counted."""
+    bench = cordoned_bench(pod("a", "w1"), pod("b", "w1"), pod("d", "w1", kind="DaemonSet"), pod("x", "w2"))
+    bench.api.daemon_sets = {"of-d"}
+    assert "static: 1" in perform(bench.site("w1", Verb.DRAIN)).sentence
+    assert {"d", "x"} <= set(bench.api.pods)
+    assert not {"a", "b"} & set(bench.api.pods)
+
+
+def test_a_refused_budget_is_asked_again_told_once_and_then_passes() -> None:
+    """A budget that gives way before the time-out is a wait and no failure."""
+    bench = cordoned_bench(pod("a", "w1"))
+    refusal = denied(429, STRICT, cause="DisruptionBudget")
+    bench.api.answers = [("POST", "/eviction", refusal), ("POST", "/eviction", refusal)]
+    perform(bench.site("w1", Verb.DRAIN))
+    assert sum("demo/strict" in line for line in bench.told) == 1
+    assert sum("/eviction" in line for line in bench.api.log) == 3
+
+
+def test_a_drain_that_fails_names_pod_and_budget_and_gives_the_node_back() -> None:
+    """After the time-out the node works again, and the finding says whom to ask."""
+    bench = cordoned_bench(pod("a", "w1"), pod("b", "w1"), options=Options(drain_timeout=60))
+    bench.api.always = {"pods/a/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    with pytest.raises(StepBlocked) as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    assert blocked.value.finding.code == "drain-blocked"
+    assert blocked.value.uncordoned
+    assert "demo/a" in blocked.value.finding.sentence
+    assert "demo/strict" in blocked.value.finding.sentence
+    assert "unschedulable" not in bench.api.nodes["w1"]["spec"]
+    assert CORDON_OWNER not in bench.api.nodes["w1"]["metadata"]["annotations"]
+
+
+def test_the_time_out_does_not_begin_anew_with_a_new_driver() -> None:
+    """The recorded start of the attempt counts, so an operation that yields often still ends."""
+    bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=60))
+    bench.api.always = {"/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    site = bench.site("w1", Verb.DRAIN)
+    bench.clock.sleep(61)
+    before = len(bench.api.log)
+    with pytest.raises(StepBlocked, match="60 s"):
+        perform(site)
+    assert sum("/eviction" in line for line in bench.api.log[before:]) == 1
+
+
+def test_two_budgets_block_at_once_and_are_both_named() -> None:
+    """Such an eviction never succeeds, so nobody waits for it."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.api.always = {"/eviction": denied(500, "This pod has more than one PodDisruptionBudget, which …")}
+    bench.api.budgets = [{"metadata": {"name": n}, "spec": {"selector": {}}} for n in ("one", "two")]
+    before = bench.clock.now()
+    with pytest.raises(StepBlocked, match="one, two"):
+        perform(bench.site("w1", Verb.DRAIN))
+    assert bench.clock.now() == before
+
+
+def test_pods_that_would_be_lost_need_consent_before_any_is_evicted() -> None:
+    """All or nothing: one bare pod keeps the others where they are, and the node in service."""
+    bench = cordoned_bench(pod("a", "w1"), pod("bare", "w1", kind=None), pod("tmp", "w1", volumes=EMPTY_DIR))
+    with pytest.raises(StepBlocked) as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    assert blocked.value.finding.code == "drain-needs-consent"
+    assert "demo/bare" in blocked.value.finding.sentence
+    assert "demo/tmp" in blocked.value.finding.sentence
+    assert "delete_emptydir and delete_unmanaged" in blocked.value.finding.remedy
+    assert not any("/eviction" in line for line in bench.api.log)
+    assert "unschedulable" not in bench.api.nodes["w1"]["spec"]
+
+
+def test_consent_lets_them_go() -> None:
+    """What the plan consents to is evicted."""
+    options = Options(delete_emptydir=True, delete_unmanaged=True)
+    bench = cordoned_bench(pod("bare", "w1", kind=None), pod("tmp", "w1", volumes=EMPTY_DIR), options=options)
+    perform(bench.site("w1", Verb.DRAIN))
+    assert not {"bare", "tmp"} & set(bench.api.pods)
+
+
+def test_a_pod_that_does_not_end_is_named_at_the_time_out() -> None:
+    """It is evicted once only; what hangs is its end."""
+    bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=60))
+    bench.api.slow_to_end = {"a"}
+    with pytest.raises(StepBlocked, match="demo/a was evicted and has not ended"):
+        perform(bench.site("w1", Verb.DRAIN))
+    assert sum("/eviction" in line for line in bench.api.log) == 1
+
+
+def test_a_same_named_successor_is_looked_at_again_and_not_evicted_blindly() -> None:
+    """The uid goes with every eviction."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.api.answers = [("POST", "/eviction", denied(409, "uid differs"))]
+    perform(bench.site("w1", Verb.DRAIN))
+    assert "a" not in bench.api.pods
+
+
+def test_volumes_are_waited_for_and_those_of_pods_that_stay_are_not() -> None:
+    """A volume still attached holds the step until the time-out."""
+    bench = cordoned_bench(options=Options(drain_timeout=60))
+    source = {"persistentVolumeName": "pv-1"}
+    bench.api.attachments = [{"spec": {"nodeName": "w1", "source": source}, "status": {"attached": True}}]
+    with pytest.raises(StepBlocked, match="pv-1"):
+        perform(bench.site("w1", Verb.DRAIN))
+
+
+def test_a_patch_with_minor_only_touches_no_pod_and_no_cordon() -> None:
+    """Cordon, drain and uncordon are done by observation."""
+    bench = Bench(options=Options(drain=DrainMode.MINOR_ONLY))
+    bench.plan = bench.plan.__class__(
+        kind=bench.plan.kind,
+        identity=bench.plan.identity,
+        hops=(hop("1.34.9"),),
+        pools=bench.plan.pools,
+        options=bench.plan.options,
+    )
+    bench.api.pods["a"] = pod("a", "w1")
+    for verb in (Verb.CORDON, Verb.DRAIN, Verb.UNCORDON):
+        perform(bench.site("w1", verb))
+    assert not any(line.startswith(("PATCH", "POST")) for line in bench.api.log)
+
+
+def test_a_minor_is_drained_with_minor_only_too() -> None:
+    """The mode speaks of patches alone."""
+    bench = Bench(options=Options(drain=DrainMode.MINOR_ONLY))
+    perform(bench.site("w1", Verb.CORDON))
+    assert bench.api.nodes["w1"]["spec"]["unschedulable"] is True
+
+
+def test_a_cordon_carries_its_owner_in_the_same_patch() -> None:
+    """Nobody can see the node cordoned without seeing for whom."""
+    bench = cordoned_bench()
+    assert sum(line.startswith("PATCH") for line in bench.api.log) == 1
+    assert bench.api.nodes["w1"]["metadata"]["annotations"][CORDON_OWNER] == OPERATION
+
+
+def test_a_foreign_cordon_stays() -> None:
+    """What somebody else cordoned is neither marked as ours nor uncordoned."""
+    bench = Bench()
+    bench.api.nodes["w1"]["spec"]["unschedulable"] = True
+    assert "will stay cordoned" in perform(bench.site("w1", Verb.CORDON)).sentence
+    assert "as it was found" in perform(bench.site("w1", Verb.UNCORDON)).sentence
+    assert bench.api.nodes["w1"]["spec"]["unschedulable"] is True
+    assert not any(line.startswith("PATCH") for line in bench.api.log)
+
+
+def test_a_foreign_cordon_stays_also_after_a_failed_drain() -> None:
+    """Giving the node back is for our own cordon only."""
+    bench = Bench()
+    bench.api.nodes["w1"]["spec"]["unschedulable"] = True
+    bench.api.pods["bare"] = pod("bare", "w1", kind=None)
+    with pytest.raises(StepBlocked) as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    assert not blocked.value.uncordoned
+    assert bench.api.nodes["w1"]["spec"]["unschedulable"] is True
+
+
+def test_a_cordon_that_comes_in_between_is_read_again() -> None:
+    """A conflict is no failure: kubelets write their nodes too."""
+    bench = Bench()
+    bench.api.answers = [("PATCH", "/nodes/w1", denied(409))]
+    perform(bench.site("w1", Verb.CORDON))
+    assert bench.api.nodes["w1"]["spec"]["unschedulable"] is True
+
+
+def test_uncordon_removes_cordon_and_mark() -> None:
+    """Nothing of ours is left on the node."""
+    bench = cordoned_bench()
+    perform(bench.site("w1", Verb.UNCORDON))
+    assert "unschedulable" not in bench.api.nodes["w1"]["spec"]
+    assert bench.api.nodes["w1"]["metadata"]["annotations"] == {}
+
+
+def test_nothing_is_evicted_without_the_lease() -> None:
+    """A driver that lost its lease stops before the side effect."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.leased = False
+    with pytest.raises(Yielded):
+        perform(bench.site("w1", Verb.DRAIN))
+    assert "a" in bench.api.pods
+
+
+def test_an_absent_api_is_told_once_and_waited_for() -> None:
+    """The drain goes on when the API is back."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.api.answers = [("LIST", "/pods", ClusterUnreadable("refused")), ("LIST", "/pods", denied(503))]
+    perform(bench.site("w1", Verb.DRAIN))
+    assert sum("cannot be read" in line for line in bench.told) == 1
+
+
+def test_a_rebuilt_node_is_not_touched() -> None:
+    """Another uid is another machine, which nobody approved."""
+    bench = Bench()
+    bench.api.nodes["w1"]["metadata"]["uid"] = "uid-other"
+    with pytest.raises(StepBlocked, match="another one than at planning"):
+        perform(bench.site("w1", Verb.CORDON))
