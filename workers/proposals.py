@@ -1,0 +1,183 @@
+"""Answer a request: survey the machines, observe the cluster, draft a plan, and put it before the people."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from cluster.errors import LockkeeperError, Refused, StoreUnavailable, UnknownThing
+from cluster.events import Event, Happened
+from cluster.findings import Finding, Findings, blockers, worst_first
+from cluster.observe import observe
+from cluster.operation import Operation, OperationState
+from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus
+from cluster.report import ClusterReport
+from cluster.requests import Answer, PlanRequest
+from cluster.settings import Cluster, Settings
+from cluster.survey import Survey
+from cluster.versions import Minor, parse_target
+from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
+from policies.drift import base_version
+from policies.preflight import check_preflight
+from policies.traces import check_traces, operations_named
+from workers.survey import Reach, reach, run_survey
+
+_NEXT_MINORS = 2  # a survey that nobody planned for asks for the current minor and the next ones
+_OPTIONS = TypeAdapter(Options)
+
+
+class Records(Protocol):
+    """What proposals need of cluster.store.Store."""
+
+    def operation(self, operation_id: str) -> Operation: ...
+    def save_survey(self, survey: Survey) -> None: ...
+    def propose(self, record: PlanRecord, event: Event) -> None: ...
+    def answer_request(
+        self,
+        request_id: str,
+        *,
+        plan_ids: tuple[str, ...] = (),
+        refusal: str = "",
+        findings: Findings = (),
+        event: Event | None = None,
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """How a proposal sees the cluster and its machines."""
+
+    observe: Callable[..., ClusterReport] = observe
+    connect: Reach = field(default=reach)
+
+
+def propose(
+    request: PlanRequest, *, settings: Settings, store: Records, now: datetime, eyes: Eyes | None = None
+) -> Answer:
+    """Answer one request, with plans or a refusal; done again after a crash it makes the same plans, not others."""
+    try:
+        return _answer(request, settings, store, now, eyes or Eyes())
+    except StoreUnavailable:
+        raise  # the request stays open, and is asked for again
+    except LockkeeperError as error:
+        findings = error.findings if isinstance(error, Refused) else ()
+        event = _event(Happened.REQUEST_REFUSED, request, now, str(error))
+        return store.answer_request(request.id, refusal=str(error), findings=findings, event=event)
+
+
+def _answer(request: PlanRequest, settings: Settings, store: Records, now: datetime, eyes: Eyes) -> Answer:
+    name, cluster = settings.cluster(request.cluster)
+    report = eyes.observe(name, cluster, now=now)
+    survey = run_survey(name, cluster, _minors(request, report), now, eyes.connect)
+    store.save_survey(survey)
+    if request.kind == "survey":
+        findings = worst_first(check_preflight(report, survey, cluster, target=None))
+        event = _event(Happened.SURVEY_FINISHED, request, now, f"{len(survey.machines)} machines were surveyed.")
+        return store.answer_request(request.id, findings=findings, event=event)
+    traces = check_traces(report, settings.installation, _known(store, operations_named(report)))
+    expires = now + timedelta(seconds=settings.approvals.expire_after)
+    plan_ids: list[str] = []
+    found: list[Finding] = []
+    for draft in _drafts(request, report, survey, cluster, now=now):
+        whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
+        record = _record(request, whole, now, expires)
+        store.propose(record, _proposed(request, record, now))
+        plan_ids.append(record.id)
+        found.extend(record.findings)
+    return store.answer_request(request.id, plan_ids=tuple(plan_ids), findings=worst_first(set(found)))
+
+
+def _drafts(
+    request: PlanRequest, report: ClusterReport, survey: Survey, cluster: Cluster, *, now: datetime
+) -> tuple[Draft, ...]:
+    """The plan that was asked for; beside one that is blocked by a hand-edited control plane also its way out."""
+    options = _options(cluster, request)
+    revert = draft_revert(report, survey, cluster, options=options, accepted=request.accepted)
+    if request.kind == "revert":
+        if revert is None:
+            raise Refused(
+                f"Nothing to revert: the control plane of `{report.cluster}` runs what kubeadm-config declares."
+            )
+        return (revert,)
+    target = parse_target(request.target)
+    upgrade = draft_upgrade(report, survey, cluster, target, options=options, accepted=request.accepted, now=now)
+    return (upgrade, *([revert] if revert else []))
+
+
+def _minors(request: PlanRequest, report: ClusterReport) -> tuple[Minor, ...]:
+    if request.kind == "plan":
+        return minors_of(report, parse_target(request.target))
+    base = base_version(report)
+    if base is None or request.kind == "revert":
+        return ()
+    return tuple(base.minor.after(i) for i in range(_NEXT_MINORS + 1))
+
+
+def _options(cluster: Cluster, request: PlanRequest) -> Options:
+    """The cluster's defaults with what this request overrides; raises Refused for an option that there is not."""
+    usual = Options(
+        drain=cluster.defaults.drain,
+        drain_timeout=cluster.defaults.drain_timeout,
+        delete_emptydir=cluster.defaults.delete_emptydir,
+        delete_unmanaged=cluster.defaults.delete_unmanaged,
+    )
+    known = asdict(usual)
+    if lost := sorted(set(request.overrides) - set(known)):
+        raise Refused(f"There is no option {', '.join(lost)[:80]}: name one of {', '.join(known)}.")
+    try:
+        return _OPTIONS.validate_python({**known, **request.overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(
+            f"The option {first['loc'][0]} cannot be {str(first['input'])[:40]!r}: {first['msg']}."
+        ) from error
+
+
+def _known(store: Records, operation_ids: Iterable[str]) -> dict[str, OperationState]:
+    states = {}
+    for operation_id in operation_ids:
+        try:
+            states[operation_id] = store.operation(operation_id).state
+        except UnknownThing:
+            continue  # a trace without a record: the policy says so
+    return states
+
+
+def _record(request: PlanRequest, draft: Draft, now: datetime, expires: datetime) -> PlanRecord:
+    return PlanRecord(
+        id=_plan_id(request, draft.plan.kind),
+        plan=draft.plan,
+        digest=draft.plan.digest,
+        status=PlanStatus.PROPOSED,
+        requester=request.person,
+        requested_at=now,
+        expires_at=expires,
+        findings=draft.findings,
+        basis=draft.basis,
+        channel=request.channel,
+        estimate=draft.estimate,
+        request_id=request.id,
+    )
+
+
+def _plan_id(request: PlanRequest, kind: PlanKind) -> str:
+    """Made from the request, so that a worker that died between two writes does not propose twice."""
+    return "p-" + hashlib.sha256(f"{request.id}/{kind}".encode()).hexdigest()[:8]
+
+
+def _proposed(request: PlanRequest, record: PlanRecord, now: datetime) -> Event:
+    what = "a revert to" if record.plan.kind is PlanKind.REVERT else "an upgrade to"
+    stops = blockers(record.findings)
+    sentence = f"{what.capitalize()} {record.plan.target} is planned for {request.person}" + (
+        f", blocked by {', '.join(sorted({f.code for f in stops}))}." if stops else "."
+    )
+    return replace(_event(Happened.PLAN_PROPOSED, request, now, sentence), plan_id=record.id)
+
+
+def _event(kind: Happened, request: PlanRequest, now: datetime, sentence: str) -> Event:
+    return Event(kind, now, request.cluster, sentence, person=request.person, facts={"request": request.id})
