@@ -45,8 +45,8 @@ def _items(event_id: str, event: Event, channel: str) -> Iterator[OutboxItem]:
     plan, run = plan_key(event.plan_id), run_key(event.operation_id)
     if event.kind is Happened.PLAN_PROPOSED:
         yield _post(plan, event, channel)
-    elif event.kind is Happened.REQUEST_REFUSED and event.facts.get("request"):
-        yield _post(refusal_key(event.facts["request"]), event, channel)
+    elif event.kind is Happened.REQUEST_REFUSED:
+        yield _post(refusal_key(event.facts.get("request", event_id)), event, channel)
     elif event.kind in _DECISIONS:
         yield edit_of(plan, channel, event.at)
         yield _line(event_id, event, channel, plan)

@@ -17,6 +17,7 @@ from cluster.errors import UnknownThing
 from cluster.events import Event
 from cluster.outbox import OutboxItem, OutboxKind, Posted
 from cluster.plan import PlanRecord
+from cluster.requests import PlanRequest
 from cluster.settings import Settings
 from cluster.store import Store
 
@@ -161,12 +162,25 @@ class Sender:
             self.store.note_revision(card_key, message.hash)
 
     def _whisper(self, item: OutboxItem, message: Message) -> None:
-        """To the person who asked; in the cluster's channel where the bot is not in the one of the command."""
-        request = self.store.request(item.card_key.partition(":")[2])
-        person = self.settings.people.get(request.person)
+        """To the person who asked, where they asked; in the cluster's channel where the bot is not in that one."""
+        request = self._request(item)
+        name = request.person if request else item.event.person if item.event else ""
+        person = self.settings.people.get(name)
         if person is not None and person.slack is not None:
-            self.delivery.whisper(item.channel, person.slack, message)
-        self.store.outbox_drop(item.id, "told")
+            first = request.asked_in if request else ""
+            try:
+                self.delivery.whisper(first or item.channel, person.slack, message)
+            except SlackRefused:
+                if first in {"", item.channel}:
+                    raise
+                self.delivery.whisper(item.channel, person.slack, message)
+        self.store.outbox_sent(item.id, "", item.channel)
+
+    def _request(self, item: OutboxItem) -> PlanRequest | None:
+        try:
+            return self.store.request(item.card_key.partition(":")[2])
+        except UnknownThing:
+            return None
 
     def _render(self, item: OutboxItem, now: datetime) -> Message | None:
         kind, _, name = item.card_key.partition(":")
@@ -180,7 +194,7 @@ class Sender:
         if kind == "result":
             return self._result(item.event, now)
         if kind == REFUSAL:
-            return self._refusal(name, item.event)
+            return self._refusal(item, item.event)
         return render_line(item.event, self._record(item.event))
 
     def _result(self, event: Event, now: datetime) -> Message:
@@ -190,8 +204,9 @@ class Sender:
         mention = tuple(p.slack for p in people if p is not None and p.slack)
         return render_result(event, record, operation, mention=mention, delayed=now - event.at > _LATE)
 
-    def _refusal(self, request_id: str, event: Event) -> Message:
-        target = escape(self.store.request(request_id).target, 40)
+    def _refusal(self, item: OutboxItem, event: Event) -> Message:
+        request = self._request(item)
+        target = escape(request.target, 40) if request and request.target else "What you asked for"
         text = f"{target} on {code(event.cluster)} cannot be planned: {escape(event.sentence, 1000)}"
         return Message(text, (section(text),))
 

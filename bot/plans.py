@@ -24,6 +24,7 @@ def ask_for_plan(station: Station, asked: Asked, command: Plan) -> Message:
         person=person,
         channel=station.settings.channel(name) or "",
         at=now,
+        asked_in=asked.channel,
     )
     sentence = f"{person} asked for a plan to {target}."
     event = Event(
