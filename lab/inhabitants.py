@@ -68,14 +68,18 @@ def declarations(scenario: Scenario, endpoint: str) -> Iterator[dict[str, Any]]:
     )
     yield _settings("kubelet-config", {"kubelet": kubelet})
     yield _settings("coredns", {"Corefile": _COREFILE})
-    yield _settings("kube-proxy", {"config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"})
+    yield _settings(
+        "kube-proxy", {"config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"}
+    )
 
 
 def _settings(name: str, data: dict[str, str]) -> dict[str, Any]:
     return {"kind": "ConfigMap", "metadata": {"name": name, "namespace": "kube-system"}, "data": data}
 
 
-def _workload(kind: str, name: str, namespace: str, labels: dict[str, str], spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _workload(
+    kind: str, name: str, namespace: str, labels: dict[str, str], spec: dict[str, Any], **more: Any
+) -> dict[str, Any]:
     return {
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace, "labels": labels},

@@ -101,7 +101,10 @@ class Kubelet:
 
     async def _move(self, component: str, text: str | None) -> None:
         sleep = self.machine.clock.sleep
-        self.machine.units.log("kubelet", f'kubelet[138]: I "SyncLoop UPDATE" source="file" pods=["kube-system/{component}-{self.machine.name}"]')
+        self.machine.units.log(
+            "kubelet",
+            f'kubelet[138]: I "SyncLoop UPDATE" source="file" pods=["kube-system/{component}-{self.machine.name}"]',
+        )
         if component == "etcd":
             await sleep(ETCD_GRACE if text is not None else 2)
             await self._serve(Availability.FAILING)
@@ -117,7 +120,11 @@ class Kubelet:
             await sleep(APISERVER_AWAY)
         else:
             await sleep(OTHERS_AWAY)
-        if component in self.machine.faults.manifest_ignored and text is not None and text != self._applied.get(component):
+        if (
+            component in self.machine.faults.manifest_ignored
+            and text is not None
+            and text != self._applied.get(component)
+        ):
             self._applied[component] = text  # tried and crash-looping: nothing new is reported
             return
         if component == "kube-apiserver" and self.server is not None and text is not None:
@@ -149,7 +156,9 @@ class Kubelet:
 
     async def restart(self) -> None:
         """A new process of the installed version."""
-        self.machine.units.log("kubelet", f"systemd[1]: Started kubelet.service - kubelet: The Kubernetes Node Agent. {self.version}")
+        self.machine.units.log(
+            "kubelet", f"systemd[1]: Started kubelet.service - kubelet: The Kubernetes Node Agent. {self.version}"
+        )
         if self._loop is None:
             self.agent.start()
             self._loop = asyncio.ensure_future(self._watch())
@@ -166,11 +175,12 @@ class Kubelet:
         self._loop = asyncio.ensure_future(self._watch())
         await self.agent.restart(self.version)
         await self.machine.clock.sleep(BOOT)
-        for component, text in self._manifests().items():
+        found = self._manifests()
+        for component, text in found.items():
             if self._applied.get(component) != text:
                 self._note(component, text)
-        if self.server is not None and (text := self._manifests().get("kube-apiserver")):
-            self.server.version = tag_of(text)
+        if self.server is not None and "kube-apiserver" in found:
+            self.server.version = tag_of(found["kube-apiserver"])
         await self._serve(Availability.UP)
 
     async def close(self) -> None:

@@ -87,7 +87,9 @@ class Package:
     @property
     def abbreviation(self) -> str:
         """The first columns of `dpkg -l`: wanted, status, error."""
-        return ("h" if self.held else "i") + {"installed": "i", "unpacked": "U", "half-configured": "F"}[self.state] + " "
+        return (
+            ("h" if self.held else "i") + {"installed": "i", "unpacked": "U", "half-configured": "F"}[self.state] + " "
+        )
 
 
 class PackageStatus:

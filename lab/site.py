@@ -188,7 +188,9 @@ class Site:
                 return
             await asyncio.sleep(0.02)
         states = sorted(f"{p['metadata']['name']} {p['status'].get('phase')}" for p in self.store.each("Pod"))
-        raise TimeoutError(f"the lab's pods do not run after {SETTLE_SECONDS:.0f} s: {', '.join(states)}; run it on a calmer host")
+        raise TimeoutError(
+            f"the lab's pods do not run after {SETTLE_SECONDS:.0f} s: {', '.join(states)}; run it on a calmer host"
+        )
 
     async def close(self) -> None:
         """Leave no process, port or file descriptor behind."""

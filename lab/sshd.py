@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 USER = "upgrader"
 HOST = "127.0.0.1"
+CHUNK = 1 << 16
 
 
 class _Pump(asyncio.Protocol):
@@ -97,6 +98,30 @@ class _Gatekeeper(asyncssh.SSHServer):
         return False
 
 
+async def _feed(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> None:
+    """Hand the client's input to the command; a lost link is an end of input."""
+    if child.stdin is None:
+        return
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await process.stdin.read(CHUNK):
+            child.stdin.write(data)
+            await child.stdin.drain()
+    child.stdin.close()
+
+
+async def _relay(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
+    """Send a command's output to the client; when the link is dead, read on, so that the command is not stopped."""
+    lost = False
+    while source is not None and (data := await source.read(CHUNK)):
+        if lost:
+            continue
+        try:
+            sink.write(data)
+            await sink.drain()
+        except (OSError, asyncssh.Error):
+            lost = True
+
+
 class SshDaemon:
     """The SSH server of one machine, on a loopback port that it keeps."""
 
@@ -160,13 +185,14 @@ class SshDaemon:
             start_new_session=True,
         )
         self._children.add(child.pid)
+        feeding = asyncio.ensure_future(_feed(process, child))
         try:
-            await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+            await asyncio.gather(_relay(child.stdout, process.stdout), _relay(child.stderr, process.stderr))
             code = await child.wait()
         finally:
             self._children.discard(child.pid)
+            feeding.cancel()
         with contextlib.suppress(OSError, asyncssh.Error):
-            await process.stdout.drain()
             if code < 0:
                 process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
             else:

@@ -1,4 +1,4 @@
-"""Tools of the lab's machines: tiny programs on each machine's PATH that ask the lab, over a Unix socket, what to do."""
+"""Tools of the lab's machines: tiny programs on the PATH that ask the lab, over a Unix socket, what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ socket(S, 1, 1, 0) && connect(S, pack("S a*", 1, "@SOCKET@\0"))
     or do { print STDERR "@TOOL@: the lab is gone\n"; exit 69 };
 my $request = join("\0", "@MACHINE@", "@TOOL@", "@BINARY@", $ENV{LOCKKEEPER_ATTEMPT} // "", @ARGV);
 syswrite(S, pack("N", length $request) . $request);
-sub need { my ($n, $b) = ($_[0], ""); while (length $b < $n) { sysread(S, $b, $n - length $b, length $b) || exit 137 } $b }
+sub need {
+    my ($n, $b) = ($_[0], "");
+    while (length $b < $n) { sysread(S, $b, $n - length $b, length $b) || exit 137 }
+    $b
+}
 while (1) {
     my ($kind, $size) = unpack("a N", need(5));
     exit $size if $kind eq "x";
@@ -197,7 +201,9 @@ class Toolbox:
             size = _LENGTH.unpack(await reader.readexactly(4))[0]
             if size > _LONGEST_REQUEST:
                 return
-            name, tool, binary, attempt, *args = (await reader.readexactly(size)).decode("utf-8", "surrogateescape").split("\0")
+            name, tool, binary, attempt, *args = (
+                (await reader.readexactly(size)).decode("utf-8", "surrogateescape").split("\0")
+            )
             call = Invocation(self._machines[name], tool, tuple(args), writer, binary, attempt)
             await self._run(call, reader)
         writer.close()
@@ -221,9 +227,10 @@ class Toolbox:
             gone.cancel()
 
     async def _outcome(self, call: Invocation) -> int:
+        if call.tool in call.machine.faults.disk_full:
+            call.err(f"{call.tool}: write error: No space left on device\n")
+            return 1
         try:
-            if call.tool in call.machine.faults.disk_full:
-                raise ToolError(f"{call.tool}: write error: No space left on device\n", 1)
             return await self._tools[call.tool](call)
         except ToolError as error:
             call.err(str(error))

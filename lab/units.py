@@ -27,7 +27,7 @@ def stamp(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC") if moment else ""
 
 
-class UnitRefused(Exception):
+class UnitRefusedError(Exception):
     """systemd would not start a unit; the text is systemd's own."""
 
 
@@ -108,7 +108,7 @@ class Units:
             self._machine.log.begin(
                 ExecRecord(now, self._machine.name, attempt, ("systemd-run", *argv), exit=1, refused=True)
             )
-            raise UnitRefused(f"Failed to start transient service unit: Unit {name}.service {LOADED}")
+            raise UnitRefusedError(f"Failed to start transient service unit: Unit {name}.service {LOADED}")
         unit = Unit(name, transient=True, collect=collect, remain=properties.get("RemainAfterExit") == "yes")
         self._units[name] = unit
         index = self._machine.log.begin(record)

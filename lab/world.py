@@ -7,10 +7,10 @@ import inspect
 import shutil
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, overload
 
 from lab.clock import LabClock
 from lab.cluster import Cluster
@@ -63,14 +63,16 @@ class World:
                 if directory is None:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def call(self, action: Callable[[], T | Awaitable[T]]) -> T:
+    @overload
+    def call(self, action: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
+    @overload
+    def call(self, action: Callable[[], T]) -> T: ...
+    def call(self, action: Callable[[], Any]) -> Any:
         """Run something inside the lab's own thread, and wait for what it returns."""
 
-        async def run() -> T:
+        async def run() -> Any:
             answer = action()
-            if inspect.isawaitable(answer):
-                return cast("T", await answer)
-            return cast("T", answer)
+            return await answer if inspect.isawaitable(answer) else answer
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 

@@ -100,7 +100,8 @@ def _check_version(session: Session, options: Options) -> None:
         raise failure(f"{begin} errors:\n\n{rows}\nCan be bypassed if you pass the --force flag")
     if not options.yes and not options.dry_run:
         session.call.out("[upgrade] Are you sure you want to proceed? [y/N]: ")
-        raise failure("error execution phase preflight: won't proceed; the user didn't answer (Y|y) in order to continue")
+        refusal = "won't proceed; the user didn't answer (Y|y) in order to continue"
+        raise failure(f"error execution phase preflight: {refusal}")
 
 
 async def _prepull(session: Session, version: str) -> None:
@@ -129,8 +130,8 @@ def _declare(session: Session, version: str) -> None:
     store.merge("ConfigMap", "kubeadm-config", NAMESPACE, {"data": {"ClusterConfiguration": yaml.safe_dump(data)}})
     session.call.out(
         '[upload-config] Storing the configuration used in ConfigMap "kubeadm-config" in the "kube-system" Namespace\n'
-        '[kubelet] Creating a ConfigMap "kubelet-config" in namespace kube-system with the configuration for the kubelets '
-        "in the cluster\n"
+        '[kubelet] Creating a ConfigMap "kubelet-config" in namespace kube-system with the configuration for the '
+        "kubelets in the cluster\n"
     )
 
 
@@ -147,8 +148,9 @@ async def _kubelet_settings(session: Session, *, control_plane: bool) -> None:
     machine.write(f"{folder}/config.yaml", machine.read("/var/lib/kubelet/config.yaml"), 0o600)
     found = session.view.store.get("ConfigMap", "kubelet-config", NAMESPACE)
     settings = found["data"]["kubelet"] if found else template("kubelet-config.yaml")
-    socket = "unix:///run/containerd/containerd.sock"
-    machine.write("/var/lib/kubelet/config.yaml", settings.replace('containerRuntimeEndpoint: ""', f"containerRuntimeEndpoint: {socket}"))
+    endpoint = "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock"
+    settings = settings.replace('containerRuntimeEndpoint: ""', endpoint)
+    machine.write("/var/lib/kubelet/config.yaml", settings)
     session.call.out(
         '[patches] Applied patch of type "application/strategic-merge-patch+json" to target "kubeletconfiguration"\n'
         '[kubelet-start] Writing kubelet configuration to file "/var/lib/kubelet/config.yaml"\n'
@@ -157,7 +159,9 @@ async def _kubelet_settings(session: Session, *, control_plane: bool) -> None:
     if minor_of(session.version) == "v1.35":
         # Only kubeadm of this minor takes away the flag that its kubelet no longer knows.
         flags = machine.read("/var/lib/kubelet/kubeadm-flags.env")
-        machine.write("/var/lib/kubelet/kubeadm-flags.env", re.sub(r"--pod-infra-container-image=[^\s\"]+ ?", "", flags))
+        machine.write(
+            "/var/lib/kubelet/kubeadm-flags.env", re.sub(r"--pod-infra-container-image=[^\s\"]+ ?", "", flags)
+        )
 
 
 def _addons(session: Session, version: str) -> None:
@@ -168,7 +172,9 @@ def _addons(session: Session, version: str) -> None:
         if pod is None or pod["spec"]["containers"][0]["image"].rpartition(":")[2] != version:
             behind.append(name)
     if behind:
-        line = f"[upgrade/addon] Skipping upgrade of addons because control plane instances [{' '.join(behind)}] have not been upgraded\n"
+        names = " ".join(behind)
+        line = f"because control plane instances [{names}] have not been upgraded\n"
+        line = f"[upgrade/addon] Skipping upgrade of addons {line}"
         session.call.out(line * 2)
         return
     for kind, name, title in (("Deployment", "coredns", "CoreDNS"), ("DaemonSet", "kube-proxy", "kube-proxy")):
@@ -217,5 +223,3 @@ async def _control_plane_node(session: Session, version: str) -> None:
         f'[upgrade/control-plane] Upgrading your Static Pod-hosted control plane instance to version "{version}"...\n'
     )
     await _static_pods(session, version)
-
-

@@ -50,7 +50,9 @@ async def plan(session: Session, target: str | None, *, as_json: bool) -> int:
     await session.call.pause(0.2)
     if not session.view.reachable():
         text = session.unreachable(f"{NAMESPACE}/configmaps/coredns")
-        raise preflight_failure([("CoreDNSUnsupportedPlugins", text), ("CoreDNSMigration", text)], "preflight checks failed")
+        raise preflight_failure(
+            [("CoreDNSUnsupportedPlugins", text), ("CoreDNSMigration", text)], "preflight checks failed"
+        )
     if not as_json:
         session.say_reading("upgrade/config")
     declared = session.configuration("[upgrade/init config] FATAL: ")["kubernetesVersion"]
@@ -79,8 +81,8 @@ async def _own_version(session: Session) -> str:
         session.klog(
             "W",
             "version.go:108",
-            f'could not fetch a Kubernetes version from the internet: unable to get URL "{url}": Get "{url}": dial tcp: '
-            "lookup dl.k8s.io: connection refused",
+            f'could not fetch a Kubernetes version from the internet: unable to get URL "{url}": Get "{url}": '
+            "dial tcp: lookup dl.k8s.io: connection refused",
         )
         session.klog("W", "version.go:109", f"falling back to the local client version: {session.version}")
         await session.call.pause(2)
@@ -137,9 +139,9 @@ def _print(session: Session, target: str, cluster: str, *, as_json: bool) -> Non
 
 
 def _table(rows: list[Row]) -> str:
-    """Columns as Go's tabwriter aligns them: three blanks apart."""
+    """Columns as Go's tabwriter aligns them: three blanks apart, at least ten wide."""
     cells = [("COMPONENT", "NODE", "CURRENT", "TARGET"), *((r.name, r.node, r.current, r.new) for r in rows)]
-    widths = [max(len(c[i]) for c in cells) + 3 for i in range(3)]
+    widths = [max(10, max(len(c[i]) for c in cells) + 3) for i in range(3)]
     return "".join("".join(c[i].ljust(widths[i]) for i in range(3)) + f"{c[3]}\n" for c in cells)
 
 
@@ -151,7 +153,8 @@ def _document(cluster: str, rows: list[Row]) -> str:
             {"description": f"version in the {minor_of(cluster)} series", "components": [r.as_json() for r in rows]}
         ],
         "configVersions": [
-            {"group": g, "currentVersion": v, "preferredVersion": v, "manualUpgradeRequired": False} for g, v in _CONFIGS
+            {"group": g, "currentVersion": v, "preferredVersion": v, "manualUpgradeRequired": False}
+            for g, v in _CONFIGS
         ],
     }
     return json.dumps(body, indent=4) + "\n"

@@ -16,6 +16,11 @@ from lab.toolbox import Invocation, ToolError
 
 STACK = "To see the stack trace of this error execute with --v=5 or higher\n"
 NAMESPACE = "kube-system"
+NO_MANIFEST = (
+    "the control plane seems to be Static Pod-hosted, but some of the manifests don't seem to exist on disk. "
+    "This probably means you're running 'kubeadm upgrade' on a remote machine, which is not supported for a "
+    "Static Pod-hosted cluster. Manifest files not found: "
+)
 
 
 class ClusterView(Protocol):
@@ -76,14 +81,15 @@ class Session:
     def need_file(self, name: str) -> None:
         if not self.machine.path(name).exists():
             raise failure(
-                f"couldn't create a Kubernetes client from file \"{name}\": failed to load admin kubeconfig: open {name}: "
-                "no such file or directory"
+                f'couldn\'t create a Kubernetes client from file "{name}": failed to load admin kubeconfig: '
+                f"open {name}: no such file or directory"
             )
 
     def unreachable(self, path: str) -> str:
         """client-go's words when the API server's port is closed."""
         endpoint = self.view.endpoint
-        return f'Get "https://{endpoint}/api/v1/namespaces/{path}?timeout=10s": dial tcp {endpoint}: connect: connection refused'
+        url = f"https://{endpoint}/api/v1/namespaces/{path}?timeout=10s"
+        return f'Get "{url}": dial tcp {endpoint}: connect: connection refused'
 
     def say_reading(self, prefix: str) -> None:
         self.call.out(
@@ -94,7 +100,9 @@ class Session:
     def configuration(self, blame: str) -> dict[str, Any]:
         """The ClusterConfiguration; `blame` stands before the text of a failure."""
         if not self.view.reachable():
-            raise failure(f"{blame}failed to get config map: {self.unreachable(f'{NAMESPACE}/configmaps/kubeadm-config')}")
+            raise failure(
+                f"{blame}failed to get config map: {self.unreachable(f'{NAMESPACE}/configmaps/kubeadm-config')}"
+            )
         found = self.view.store.get("ConfigMap", "kubeadm-config", NAMESPACE)
         if found is None:
             raise failure(f'{blame}failed to get config map: configmaps "kubeadm-config" not found')
@@ -126,12 +134,7 @@ class Session:
         folder = self.machine.path("/etc/kubernetes/manifests")
         lost = [f"/etc/kubernetes/manifests/{c}.yaml" for c in KUBE_COMPONENTS if not (folder / f"{c}.yaml").exists()]
         if lost:
-            found.append((
-                "StaticPodManifest",
-                "the control plane seems to be Static Pod-hosted, but some of the manifests don't seem to exist on disk. "
-                "This probably means you're running 'kubeadm upgrade' on a remote machine, which is not supported for a "
-                f"Static Pod-hosted cluster. Manifest files not found: {' '.join(lost)}",
-            ))  # fmt: skip
+            found.append(("StaticPodManifest", NO_MANIFEST + " ".join(lost)))
         return found
 
     async def check_health(self, last: str) -> None:
@@ -139,14 +142,9 @@ class Session:
         if self.view.job_fails:
             await self.call.pause(60)
             number = int(datetime.now(UTC).timestamp() * 1000)
-            raise preflight_failure(
-                [(
-                    "CreateJob",
-                    f'Job "upgrade-health-check-{number}" in the namespace "kube-system" did not complete in 1m0s: '
-                    "no condition of type Complete",
-                )],
-                last,
-            )  # fmt: skip
+            job = f'Job "upgrade-health-check-{number}" in the namespace "kube-system"'
+            problem = f"{job} did not complete in 1m0s: no condition of type Complete"
+            raise preflight_failure([("CreateJob", problem)], last)
         await self.call.pause(4)
         if problems := self.health_problems():
             raise preflight_failure(problems, last)
@@ -158,12 +156,13 @@ class Session:
         fatal, soft = [], []
         if wanted[1] > now[1] + 1:
             fatal.append(
-                f'Specified version to upgrade to "{target}" is too high; kubeadm can upgrade only 1 minor version at a time'
+                f'Specified version to upgrade to "{target}" is too high; kubeadm can upgrade only 1 minor version at '
+                "a time"
             )
         if wanted[1] > own[1]:
             fatal.append(
-                f'Specified version to upgrade to "{target}" is at least one minor release higher than the kubeadm minor '
-                f"release ({wanted[1]} > {own[1]}). Such an upgrade is not supported"
+                f'Specified version to upgrade to "{target}" is at least one minor release higher than the kubeadm '
+                f"minor release ({wanted[1]} > {own[1]}). Such an upgrade is not supported"
             )
         elif wanted > own:
             soft.append(

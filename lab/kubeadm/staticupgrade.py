@@ -24,7 +24,7 @@ CERTIFICATES = {
 }
 
 
-class Killed(ToolError):
+class KilledError(ToolError):
     """kubeadm itself died in the middle, as by the OOM killer."""
 
     def __init__(self) -> None:
@@ -54,7 +54,9 @@ class StaticUpgrade:
         for folder in (staged, self.backup, f"{TMP}/kubeadm-backup-etcd-{stamp}/etcd"):
             self._path(folder).mkdir(parents=True, exist_ok=True)
         for component in COMPONENTS:
-            self._path(f"{staged}/{component}.yaml").write_text(render(component, self.version, self.seat), encoding="utf-8")
+            self._path(f"{staged}/{component}.yaml").write_text(
+                render(component, self.version, self.seat), encoding="utf-8"
+            )
         await self.session.call.pause(1)
         equal = {c: self._equal(c) for c in COMPONENTS}
         for component in COMPONENTS:
@@ -95,7 +97,7 @@ class StaticUpgrade:
             if self._path(target).exists():
                 self._path(target).replace(self._path(kept))
             if component in self.session.machine.faults.kubeadm_dies_at:
-                raise Killed
+                raise KilledError
             self._path(f"{staged}/{component}.yaml").replace(self._path(target))
         self.moved.append(component)
         say("[upgrade/staticpods] Waiting for the kubelet to restart the component\n")
@@ -139,8 +141,9 @@ class StaticUpgrade:
             get = self.session.unreachable(f"{NAMESPACE}/pods/{component}-{node}")
             reason = f"failed to obtain static Pod hash for component {component} on Node {node}: {get}"
         etcd = "fatal error when trying to upgrade the etcd cluster, rolled the state back to pre-upgrade state: "
+        begin = etcd if component == "etcd" else ""
         raise failure(
-            f"error execution phase control-plane: couldn't complete the static pod upgrade: {etcd if component == 'etcd' else ''}"
+            f"error execution phase control-plane: couldn't complete the static pod upgrade: {begin}"
             "couldn't upgrade control plane. kubeadm has tried to recover everything into the earlier state. "
             f"Errors faced: {reason}"
         )

@@ -11,7 +11,8 @@ from lab.tools.cri import containerd, crictl, ctr
 from lab.tools.dpkg import dpkg, dpkg_deb, dpkg_query
 from lab.tools.etcd import etcdctl, etcdutl
 from lab.tools.kubeprograms import kubeadm, kubectl, kubelet
-from lab.tools.systemd import journalctl, reboot, systemctl, systemd_run
+from lab.tools.systemd import reboot, systemctl
+from lab.tools.transient import journalctl, systemd_run
 
 
 async def _dangerous(call: Invocation) -> int:

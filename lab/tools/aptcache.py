@@ -39,7 +39,7 @@ def _policy(call: Invocation, parsed: AptCall, names: list[str]) -> int:
         # A version that is installed stays the candidate unless a newer one is offered.
         candidate = rows[0][0] if rows else here
         call.out(f"{name}:\n  Installed: {here}\n  Candidate: {candidate}\n  Version table:\n")
-        listed = {version: source for version, source in rows}
+        listed = dict(rows)
         for version in [*listed, *([here] if installed and here not in listed else [])]:
             mark = "***" if version == here else "   "
             call.out(f" {mark} {version} {500 if version in listed else 100}\n")

@@ -121,10 +121,26 @@ def _option(parsed: AptCall, flag: str, text: str) -> None:
 def _flag(parsed: AptCall, word: str, known: set[str]) -> None:
     if word.startswith("--"):
         if word not in known:
-            raise ToolError(f"E: Command line option {word} is not understood in combination with the other options\n", 100)
+            raise ToolError(
+                f"E: Command line option {word} is not understood in combination with the other options\n", 100
+            )
         parsed.flags.add(word)
         return
     for letter in word[1:]:
         if f"-{letter}" not in known:
-            raise ToolError(f"E: Command line option '{letter}' [from {word}] is not understood in combination with the other options.\n", 100)
+            raise ToolError(
+                f"E: Command line option '{letter}' [from {word}] is not understood in combination with the other "
+                "options.\n",
+                100,
+            )
         parsed.flags.add(f"-{letter}")
+
+
+def unreachable(call: Invocation, source: Source, minor: str | None) -> str:
+    """Why the source's host does not answer, or ""."""
+    host = re.sub(r"^\w+://([^/]*).*", r"\1", source.url)
+    if minor is None:
+        return f"Temporary failure resolving '{host.partition(':')[0]}'"
+    if not call.machine.repository.reachable:
+        return f"Could not connect to {host} ({host.partition(':')[0]}). - connect (111: Connection refused)"
+    return ""

@@ -102,5 +102,3 @@ async def ctr(call: Invocation) -> int:
 async def containerd(call: Invocation) -> int:
     call.out("containerd github.com/containerd/containerd/v2 2.1.9~ds1 2.1.9+ds1-5\n")
     return 0
-
-

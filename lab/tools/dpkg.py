@@ -6,7 +6,7 @@ import re
 
 from lab.packages import SUMMARIES, Package, PackageState
 from lab.toolbox import Invocation, ToolError, write_program
-from lab.tools.aptget import configure
+from lab.tools.aptinstall import configure
 
 _UNPACKED = (
     "The following packages have been unpacked but not yet configured.\n"
@@ -30,12 +30,12 @@ async def dpkg(call: Invocation) -> int:
     if args == ["--print-architecture"]:
         call.out("amd64\n")
         return 0
-    if args == ["--audit"] or args == ["-C"]:
+    if args in (["--audit"], ["-C"]):
         for title, state in ((_UNPACKED, PackageState.UNPACKED), (_HALF, PackageState.HALF_CONFIGURED)):
             if rows := [p for p in call.machine.packages.interrupted() if p.state is state]:
                 call.out(title + "".join(f" {p.name:<20} {SUMMARIES.get(p.name, '')}\n" for p in rows) + "\n")
         return 0
-    if args == ["--configure", "-a"] or args == ["--configure", "--pending"]:
+    if args in (["--configure", "-a"], ["--configure", "--pending"]):
         return await _configure(call)
     if args[:1] in (["-l"], ["-s"], ["-L"]):
         raise ToolError("dpkg: error: use dpkg-query for this in the lab\n", 2)

@@ -11,7 +11,8 @@ from lab.staticpods import tag_of
 from lab.toolbox import Invocation, ToolError
 
 _VALUED = {
-    "--endpoints", "--cacert", "--cert", "--key", "-w", "--write-out", "--command-timeout", "--dial-timeout", "--data-dir",
+    "--endpoints", "--cacert", "--cert", "--key", "-w", "--write-out", "--command-timeout", "--dial-timeout",
+    "--data-dir",
 }  # fmt: skip
 SNAPSHOT_BYTES = 4 * 1024 * 1024  # of a small cluster
 
@@ -60,7 +61,10 @@ async def etcdctl(call: Invocation) -> int:
 
 def _need_credentials(call: Invocation, options: dict[str, str]) -> None:
     if "etcd" not in (call.machine.kubelet.running if call.machine.kubelet else {}):
-        raise ToolError('{"level":"warn","msg":"retrying of unary invoker failed","error":"connection refused"}\nError: context deadline exceeded\n')
+        raise ToolError(
+            '{"level":"warn","msg":"retrying of unary invoker failed","error":"connection refused"}\n'
+            "Error: context deadline exceeded\n"
+        )
     for key in ("--cacert", "--cert", "--key"):
         if key not in options:
             raise ToolError("Error: context deadline exceeded\n")
@@ -100,7 +104,10 @@ def _health(call: Invocation, options: dict[str, str]) -> int:
 
 def _status(call: Invocation, options: dict[str, str]) -> int:
     rows = [
-        {"Endpoint": url, "Status": {"version": version(call.machine), "dbSize": SNAPSHOT_BYTES, "leader": 1, "errors": None}}
+        {
+            "Endpoint": url,
+            "Status": {"version": version(call.machine), "dbSize": SNAPSHOT_BYTES, "leader": 1, "errors": None},
+        }
         for _, url in _peers(call.machine)
     ]
     call.out(json.dumps(rows) + "\n" if options.get("-w") == "json" else "".join(f"{r['Endpoint']}\n" for r in rows))
@@ -108,7 +115,10 @@ def _status(call: Invocation, options: dict[str, str]) -> int:
 
 
 def _members(call: Invocation, options: dict[str, str]) -> int:
-    rows = [{"ID": n, "name": name, "clientURLs": [url], "isLearner": False} for n, (name, url) in enumerate(_peers(call.machine), 1)]
+    rows = [
+        {"ID": n, "name": name, "clientURLs": [url], "isLearner": False}
+        for n, (name, url) in enumerate(_peers(call.machine), 1)
+    ]
     if options.get("-w") == "json":
         call.out(json.dumps({"members": rows}) + "\n")
     else:
@@ -126,7 +136,9 @@ async def etcdutl(call: Invocation) -> int:
         raise ToolError(f"Error: stat {words[2]}: no such file or directory\n")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     if options.get("-w") == "json":
-        call.out(json.dumps({"hash": int(digest, 16), "revision": 1288, "totalKey": 412, "totalSize": SNAPSHOT_BYTES}) + "\n")
+        call.out(
+            json.dumps({"hash": int(digest, 16), "revision": 1288, "totalKey": 412, "totalSize": SNAPSHOT_BYTES}) + "\n"
+        )
     else:
         line = "+----------+----------+------------+------------+---------+\n"
         call.out(f"{line}|   HASH   | REVISION | TOTAL KEYS | TOTAL SIZE | VERSION |\n{line}")

@@ -15,13 +15,17 @@ from lab.toolbox import Invocation, ToolError
 from lab.tools.pulling import pull
 
 _VALUED = {
-    "--kubeconfig", "--patches", "--ignore-preflight-errors", "--kubernetes-version", "--image-repository", "--cri-socket",
-    "--config", "--feature-gates", "--v", "-v", "-o", "--output", "--cert-dir", "--skip-phases",
+    "--kubeconfig", "--patches", "--ignore-preflight-errors", "--kubernetes-version", "--image-repository",
+    "--cri-socket", "--config", "--feature-gates", "--v", "-v", "-o", "--output", "--cert-dir", "--skip-phases",
 }  # fmt: skip
-_SWITCHES = {"-y", "--yes", "--dry-run", "--etcd-upgrade", "--certificate-renewal", "--allow-experimental-upgrades", "--print-config"}
+_SWITCHES = {
+    "-y", "--yes", "--dry-run", "--etcd-upgrade", "--certificate-renewal", "--allow-experimental-upgrades",
+}  # fmt: skip
 _LEAVES = {
-    "admin.conf": "ca", "apiserver": "ca", "apiserver-etcd-client": "etcd-ca", "apiserver-kubelet-client": "ca",
-    "controller-manager.conf": "ca", "etcd-healthcheck-client": "etcd-ca", "etcd-peer": "etcd-ca", "etcd-server": "etcd-ca",
+    "admin.conf": "ca", "apiserver": "ca", "apiserver-etcd-client": "etcd-ca",
+    "apiserver-kubelet-client": "ca",
+    "controller-manager.conf": "ca", "etcd-healthcheck-client": "etcd-ca", "etcd-peer": "etcd-ca",
+    "etcd-server": "etcd-ca",
     "front-proxy-client": "front-proxy-ca", "scheduler.conf": "ca", "super-admin.conf": "ca",
 }  # fmt: skip
 YEAR = timedelta(days=365)
@@ -53,7 +57,9 @@ def _parse(args: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
         elif key in _SWITCHES:
             options[{"--yes": "-y"}.get(key, key)] = value if sign else "true"
         elif word.startswith("-") and len(word) > 1:
-            raise failure(f"unknown flag: {key}" if key.startswith("--") else f"unknown shorthand flag: {key!r} in {word}")
+            raise failure(
+                f"unknown flag: {key}" if key.startswith("--") else f"unknown shorthand flag: {key!r} in {word}"
+            )
         else:
             words.append(word)
     return words, options
@@ -79,7 +85,7 @@ async def kubeadm(call: Invocation) -> int:
         case ["certs", "check-expiration"]:
             return _certs(call, version, options)
         case _:
-            raise failure(f"unknown command {json.dumps(' '.join(words))} for \"kubeadm\"")
+            raise failure(f'unknown command {json.dumps(" ".join(words))} for "kubeadm"')
 
 
 def _version(call: Invocation, version: str, form: str) -> int:
@@ -117,7 +123,9 @@ async def _images(call: Invocation, version: str, verb: str, options: Mapping[st
     wanted = images(options.get("--kubernetes-version", version), options.get("--image-repository", REGISTRY))
     if verb == "list":
         body = {"kind": "Images", "apiVersion": "output.kubeadm.k8s.io/v1alpha3", "images": wanted}
-        call.out(json.dumps(body, indent=4) + "\n" if options.get("-o") == "json" else "".join(f"{i}\n" for i in wanted))
+        call.out(
+            json.dumps(body, indent=4) + "\n" if options.get("-o") == "json" else "".join(f"{i}\n" for i in wanted)
+        )
         return 0
     for image in wanted:
         if problem := await pull(call, image):
@@ -148,17 +156,26 @@ def _certs(call: Invocation, version: str, options: Mapping[str, str]) -> int:
         return 0
     if machine.view is not None:
         Session(call, machine.view, version).say_reading("check-expiration")
-    call.out("\nCERTIFICATE                EXPIRES                  RESIDUAL TIME   CERTIFICATE AUTHORITY   EXTERNALLY MANAGED\n")
+    call.out(
+        "\nCERTIFICATE                EXPIRES                  RESIDUAL TIME   CERTIFICATE AUTHORITY   "
+        "EXTERNALLY MANAGED\n"
+    )
     for leaf in leaves:
         until = datetime.fromisoformat(leaf["expirationDate"]).strftime("%b %d, %Y %H:%M UTC")
-        call.out(f"{leaf['name']:<27}{until:<25}{leaf['residualTime'] // 86400}d            {leaf['caName']:<24}no      \n")
+        call.out(
+            f"{leaf['name']:<27}{until:<25}{leaf['residualTime'] // 86400}d            {leaf['caName']:<24}no      \n"
+        )
     return 0
 
 
 def _certificate(call: Invocation, name: str, now: datetime) -> dict[str, Any]:
     """A leaf lives a year from its last renewal; the machine's faults may say otherwise."""
     path = call.machine.path(f"/etc/kubernetes/pki/.renewed/{name}")
-    since = datetime.fromtimestamp(int(path.read_text(encoding="utf-8")), UTC) if path.exists() else now - timedelta(days=30)
+    since = (
+        datetime.fromtimestamp(int(path.read_text(encoding="utf-8")), UTC)
+        if path.exists()
+        else now - timedelta(days=30)
+    )
     return _row(name, since + YEAR, now)
 
 
@@ -184,7 +201,9 @@ async def kubectl(call: Invocation) -> int:
     version = _need_program(call, "kubectl")
     words, options = _parse(tuple(a for a in call.args if a not in {"--client", "--client=true"}))
     if words != ["version"]:
-        raise ToolError(f'error: unknown command "{" ".join(words)}": the lab\'s kubectl on machines only knows its version\n')
+        raise ToolError(
+            f'error: unknown command "{" ".join(words)}": the lab\'s kubectl on machines only knows its version\n'
+        )
     if options.get("-o") == "json":
         call.out(json.dumps({"clientVersion": _build(version), "kustomizeVersion": "v5.8.1"}, indent=2) + "\n")
     else:

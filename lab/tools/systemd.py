@@ -1,14 +1,12 @@
-"""systemctl, systemd-run, journalctl and reboot."""
+"""systemctl and reboot."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 import signal
+from collections.abc import Awaitable, Callable, Mapping
 
 from lab.toolbox import Invocation, ToolError
-from lab.units import Unit, UnitRefused, stamp
+from lab.units import Unit, stamp
 
 # systemctl prints properties in its own order, whatever the order of -p.
 _ORDER = (
@@ -21,35 +19,33 @@ _ORDER = (
 async def systemctl(call: Invocation) -> int:
     words = [a for a in call.args if a not in {"--no-pager", "-q", "--quiet", "--no-block", "--now"}]
     verb, *rest = words or [""]
-    if verb == "show":
-        return _show(call, rest)
-    if verb in {"is-active", "is-enabled"}:
-        return _ask(call, verb, rest)
-    if verb == "daemon-reload":
-        await call.pause(0.35)
-        call.machine.units.need_reload = False
-        return 0
-    if verb == "reboot":
-        return await reboot(call)
-    if verb == "reset-failed":
-        for name in rest:
-            if not call.machine.units.reset_failed(name):
-                raise ToolError(f"Failed to reset failed state of unit {_full(name)}: Unit {_full(name)} not loaded.\n")
-        return 0
-    if verb == "kill":
-        return _kill(call, rest)
-    if verb in {"start", "stop", "restart", "try-restart"}:
-        for name in rest:
-            await _move(call, verb, name)
-        return 0
+    if verb in _VERBS:
+        return await _VERBS[verb](call, verb, rest)
     raise ToolError(f"Unknown command verb '{verb}'.\n")
+
+
+async def _reload(call: Invocation, _verb: str, _rest: list[str]) -> int:
+    await call.pause(0.35)
+    call.machine.units.need_reload = False
+    return 0
+
+
+async def _reboot(call: Invocation, _verb: str, _rest: list[str]) -> int:
+    return await reboot(call)
+
+
+async def _reset_failed(call: Invocation, _verb: str, rest: list[str]) -> int:
+    for name in rest:
+        if not call.machine.units.reset_failed(name):
+            raise ToolError(f"Failed to reset failed state of unit {_full(name)}: Unit {_full(name)} not loaded.\n")
+    return 0
 
 
 def _full(name: str) -> str:
     return name if name.endswith(".service") else f"{name}.service"
 
 
-def _show(call: Invocation, rest: list[str]) -> int:
+async def _show(call: Invocation, _verb: str, rest: list[str]) -> int:
     wanted: list[str] = []
     values_only = False
     names = []
@@ -96,7 +92,7 @@ def _properties(call: Invocation, name: str) -> dict[str, str]:
     return {key: str(value) for key, value in row.items()}
 
 
-def _ask(call: Invocation, verb: str, names: list[str]) -> int:
+async def _ask(call: Invocation, verb: str, names: list[str]) -> int:
     code = 0
     for name in names:
         unit = call.machine.units.get(name)
@@ -109,6 +105,12 @@ def _ask(call: Invocation, verb: str, names: list[str]) -> int:
             call.out("enabled\n" if unit.enabled else "disabled\n")
             code = code if unit.enabled else 1
     return code
+
+
+async def _move_all(call: Invocation, verb: str, rest: list[str]) -> int:
+    for name in rest:
+        await _move(call, verb, name)
+    return 0
 
 
 async def _move(call: Invocation, verb: str, name: str) -> None:
@@ -140,7 +142,7 @@ async def _move(call: Invocation, verb: str, name: str) -> None:
         await kubelet.restart()
 
 
-def _kill(call: Invocation, rest: list[str]) -> int:
+async def _kill(call: Invocation, _verb: str, rest: list[str]) -> int:
     number = signal.SIGTERM
     words = iter(rest)
     for word in words:
@@ -165,61 +167,13 @@ async def reboot(call: Invocation) -> int:
     return 0
 
 
-async def systemd_run(call: Invocation) -> int:
-    name, properties, collect, wait = "", {}, False, False
-    words = list(call.args)
-    while words and words[0].startswith("-"):
-        word = words.pop(0)
-        if word == "--":
-            break
-        key, _, value = word.partition("=")
-        if key in {"--unit", "-u"}:
-            name = value or words.pop(0)
-        elif key in {"--property", "-p"}:
-            prop, _, setting = (value or words.pop(0)).partition("=")
-            properties[prop] = setting
-        elif key in {"--collect", "-G"}:
-            collect = True
-        elif key == "--wait":
-            wait = True
-        elif key not in {"--quiet", "-q", "--no-block", "--pipe", "--description", "--setenv"}:
-            raise ToolError(f"systemd-run: unrecognized option '{word}'\n")
-    if not words:
-        raise ToolError("Command line to execute required.\n")
-    program = shutil.which(words[0], path=call.machine.environment()["PATH"])
-    if program is None or not os.access(program, os.X_OK):
-        raise ToolError(f"Failed to find executable {words[0]}: No such file or directory\n")
-    name = name or f"run-r{os.urandom(16).hex()}"
-    try:
-        unit = await call.machine.units.run(name, (program, *words[1:]), properties, collect=collect)
-    except UnitRefused as error:
-        raise ToolError(f"{error}\n") from error
-    call.err(f"Running as unit: {unit.name}.service\n")
-    if wait and unit.watcher is not None:
-        await asyncio.shield(unit.watcher)
-        call.err(f"Finished with result: {unit.result}\n")
-        return unit.status if unit.code == 1 else 1
-    return 0
-
-
-async def journalctl(call: Invocation) -> int:
-    unit, count, short = "", 0, True
-    words = iter(call.args)
-    for word in words:
-        if word in {"-u", "--unit"}:
-            unit = next(words, "")
-        elif word in {"-n", "--lines"}:
-            count = int(next(words, "10"))
-        elif word in {"-o", "--output"}:
-            short = next(words, "short") != "cat"
-        elif word in {"-b", "--boot", "--since", "-S"}:
-            continue
-        elif word not in {"--no-pager", "-q", "-e", "-r"}:
-            raise ToolError(f"journalctl: unrecognized option '{word}'\n")
-    path = call.machine.units.journal(unit)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    if not lines:
-        call.out("-- No entries --\n")
-    for line in lines[-count:] if count else lines:
-        call.out((line if short else line.split(" ", 3)[-1]) + "\n")
-    return 0
+_VERBS: Mapping[str, Callable[[Invocation, str, list[str]], Awaitable[int]]] = {
+    "show": _show,
+    "is-active": _ask,
+    "is-enabled": _ask,
+    "daemon-reload": _reload,
+    "reboot": _reboot,
+    "reset-failed": _reset_failed,
+    "kill": _kill,
+    **dict.fromkeys(("start", "stop", "restart", "try-restart"), _move_all),
+}
