@@ -38,9 +38,10 @@ def may_decide(
     now: datetime,
 ) -> Findings:
     """May this person approve this plan, here and now? `slack_user` is None on a terminal; `groups` are Slack ids."""
-    found = [*_person(slack_user, person, groups, settings), *_plan(record, digest8, now)]
-    if person == record.requester:
-        found.append(_stop("own-plan", person, "You asked for this plan yourself.", "Let a second person approve it."))
+    found: list[Finding] = []
+    if person == record.requester:  # first: it is the plainest thing to say to whoever asked for the plan
+        found.append(_stop("own-plan", person, "This is your own plan.", "Let a second person approve it."))
+    found += [*_person(slack_user, person, groups, settings), *_plan(record, digest8, now)]
     if channel != record.channel:
         sentence = f"The plan {record.id} is decided in its own channel only."
         found.append(_stop("other-channel", record.id, sentence, "Click on its card there."))

@@ -35,7 +35,7 @@ class Draft:
 
 def minors_of(report: ClusterReport, target: Target) -> tuple[Minor, ...]:
     """The minors whose offers the survey must ask for; raises Refused for a target that needs no survey to refuse."""
-    return minors_to_survey(_base(report).minor, target)
+    return minors_to_survey(_base(report), target)
 
 
 def draft_upgrade(

@@ -24,16 +24,16 @@ class Offered:
     differing: tuple[KubeVersion, ...]  # releases that all of them have, but with different revisions
 
 
-def minors_to_survey(current: Minor, target: Target) -> tuple[Minor, ...]:
+def minors_to_survey(base: KubeVersion, target: Target) -> tuple[Minor, ...]:
     """The lines whose offers decide: the current one, and each up to the target's; raises Refused."""
-    last = target if isinstance(target, Minor) else target.minor
+    last, current = target if isinstance(target, Minor) else target.minor, base.minor
     if last < current:
         raise Refused(
-            f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only."
+            f"{target} would be a downgrade: the cluster runs {base}, and Kubernetes supports going forward only."
         )
     steps = (last.major - current.major) * 1000 + last.minor - current.minor
     if steps > FARTHEST:
-        raise Refused(f"{target} is {steps} minors ahead of {current}: name one that is at most {FARTHEST} ahead.")
+        raise Refused(f"{target} is {steps} minors ahead of {base}: name one that is at most {FARTHEST} ahead.")
     return tuple(current.after(i) for i in range(steps + 1))
 
 

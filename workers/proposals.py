@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.errors import LockkeeperError, Refused, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
-from cluster.findings import Finding, Findings, blockers, worst_first
+from cluster.findings import Findings, blockers, worst_first
 from cluster.observe import observe
 from cluster.operation import Operation, OperationState
 from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus
@@ -81,15 +81,12 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
         return store.answer_request(request.id, findings=findings, event=event)
     traces = check_traces(report, settings.installation, _known(store, operations_named(report)))
     expires = now + timedelta(seconds=settings.approvals.expire_after)
-    plan_ids: list[str] = []
-    found: list[Finding] = []
+    records = []
     for draft in _drafts(request, report, survey, cluster, now=now):
         whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
-        record = _record(request, whole, now, expires)
-        store.propose(record, _proposed(request, record, now))
-        plan_ids.append(record.id)
-        found.extend(record.findings)
-    return store.answer_request(request.id, plan_ids=tuple(plan_ids), findings=worst_first(set(found)))
+        records.append(_record(request, whole, now, expires))
+        store.propose(records[-1], _proposed(request, records[-1], now))
+    return store.answer_request(request.id, plan_ids=tuple(r.id for r in records), findings=records[0].findings)
 
 
 def _drafts(
