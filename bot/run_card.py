@@ -168,7 +168,7 @@ def _say(record: PlanRecord, row: NodeRow) -> tuple[str, bool, str]:
         return "arrow_forward", True, f"{DOING[step.verb]}{hop}{again}{note}"
     if step and row.position > 0:
         return "white_circle", False, f"next: {DOING[step.verb]}"
-    return "white_circle", False, "waits"
+    return "white_circle", False, "waiting"
 
 
 def _buttons(operation: Operation) -> Iterator[Element]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -86,7 +87,7 @@ def build_bot(
     )
     secret = slack.signing_secret.read() if slack.mode == "http" and slack.signing_secret else None
     work = ThreadPoolExecutor(_WORKERS, "slack-work")
-    owner = f"{socket.gethostname()}/{os.getpid()}"
+    owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
     notifier = Notifier(store, Sender(settings, store, delivery), owner, settings.channel, clock)
     return Bot(settings, slack, build_app(station, client=client, signing_secret=secret, work=work), notifier, work)
 
