@@ -52,7 +52,7 @@ class ApiServer:
         self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._claim.bind(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._claim.getsockname()
-        self._handler = web.Server(self._answer, access_log=None, keepalive_timeout=60)
+        self._handler = web.Server(self._answer, access_log=None, keepalive_timeout=60, handler_cancellation=True)
         self._listener: asyncio.Server | None = None
 
     @property
@@ -72,7 +72,8 @@ class ApiServer:
     async def stop(self) -> None:
         """Close the port for good."""
         await self.become(Availability.REFUSED)
-        await self._handler.shutdown(1)
+        await asyncio.sleep(0)  # a cut connection closes its socket in the loop's next round
+        await self._handler.shutdown(0.1)
         self._claim.close()
 
     async def become(self, availability: Availability) -> None:
@@ -87,19 +88,21 @@ class ApiServer:
                     connection.transport.abort()
         elif self._listener is None:
             self._listener = await asyncio.get_running_loop().create_server(
-                self._handler, *self.address, ssl=self._context, reuse_address=True
+                self._handler, *self.address, ssl=self._context, reuse_address=True, ssl_shutdown_timeout=1
             )
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests[request.method] = self.requests.get(request.method, 0) + 1
         try:
-            self._expect_up()
+            self._expect_up(request)
             fault = await self.faults.strike(request.method, request.path)
             return fault or await self._route(request)
         except Refusal as refusal:
             return _respond(refusal.code, refusal.status(), refusal.headers)
 
-    def _expect_up(self) -> None:
+    def _expect_up(self, request: web.BaseRequest) -> None:
+        if self._availability is Availability.REFUSED and request.transport is not None:
+            request.transport.abort()  # its handshake was under way when the port was closed
         if self._availability is not Availability.UP:
             raise Refusal(500, BROKEN, "InternalError", {})
 

@@ -37,20 +37,27 @@ class Balancer:
         for link in tuple(self._links):
             link.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.current_task()
         if link is not None:
             self._links.add(link)
             link.add_done_callback(self._links.discard)
+        backend = None
         try:
             backend = await self._connect()
             if backend is not None:
                 await _join(reader, writer, *backend)
         except asyncio.CancelledError:
-            pass  # only stop() cancels; a raised cancellation would be logged by asyncio's stream server
+            # Only stop() cancels; a raised cancellation would be logged by asyncio's stream server.
+            writer.transport.abort()
+            if backend is not None:
+                backend[1].transport.abort()
         finally:
             writer.close()
+            if backend is not None:
+                backend[1].close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         backends = self._backends()
@@ -79,7 +86,6 @@ async def _join(
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
-        back_writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

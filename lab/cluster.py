@@ -71,9 +71,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Undo `start`."""
-        self.controllers.stop()
+        await self.controllers.close()
         for agent in self.agents.values():
-            agent.stop()
+            await agent.close()
         await self.balancer.stop()
         for server in self.servers.values():
             await server.stop()

@@ -58,6 +58,11 @@ class Controllers:
         for task in self._tasks:
             task.cancel()
 
+    async def close(self) -> None:
+        """Stop, and wait until nothing of it is left in the loop."""
+        self.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _notice(self, change: Change) -> None:
         if change.kind in FOLLOWED:
             self._dirty.set()

@@ -47,6 +47,7 @@ class NodeAgent:
         self.running = False
         self._manifests: dict[str, dict[str, Any]] = {}
         self._static_due: set[str] = set()
+        self._mirroring = False
         self._loop: asyncio.Task[None] | None = None
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._forget: Callable[[], None] = lambda: None
@@ -70,6 +71,12 @@ class NodeAgent:
         for life in self._lives.values():
             life.cancel()
         self._lives.clear()
+
+    async def close(self) -> None:
+        """Stop, and wait until nothing of it is left in the loop."""
+        tasks = [task for task in (self._loop, *self._lives.values()) if task is not None]
+        self.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def restart(self, version: str) -> None:
         """Come back as that version; the API shows it a moment later, and a fresh lease after it."""
@@ -138,12 +145,14 @@ class NodeAgent:
         """Bring the mirror pods that changed up to date."""
         if not self.running or not self.reachable():
             return
+        self._mirroring = True
         for component in sorted(self._static_due):
             manifest = self._manifests.get(component)
             name = f"{component}-{self.node_name}"
             self.store.delete("Pod", name, STATIC_PODS)
             if manifest is not None:
                 self.store.put(self._mirror_pod(name, component, manifest))
+        self._mirroring = False
         self._static_due.clear()
 
     def _mirror_pod(self, name: str, component: str, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -187,8 +196,23 @@ class NodeAgent:
         return podlife.running(pod, self.address, self.address)
 
     def _notice(self, change: Change) -> None:
-        if change.kind == "Pod" and change.after is not None:
+        if change.kind != "Pod":
+            return
+        if change.after is not None:
             self._tend(change.after)
+        elif not self._mirroring and change.before is not None:
+            self._restore(change.before["metadata"])
+
+    def _restore(self, meta: dict[str, Any]) -> None:
+        """A mirror pod that somebody else deleted is put back: the static pod never went away."""
+        component = meta["name"].removesuffix(f"-{self.node_name}")
+        if component in self._manifests and meta["namespace"] == STATIC_PODS:
+            self._static_due.add(component)
+            self._begin(f"{meta['uid']}/restore", self._mirror_again())
+
+    async def _mirror_again(self) -> None:
+        await self.clock.sleep(POD_STOP)
+        self._mirror()
 
     def _tend(self, pod: dict[str, Any]) -> None:
         """Start, finish or end a pod of this node, unless that is under way."""

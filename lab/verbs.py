@@ -13,6 +13,7 @@ from lab.defaults import complete
 from lab.eviction import evict
 from lab.objects import ObjectStore
 from lab.patches import BadPatchError, copy_object, json_patch, merge_patch, strategic_patch
+from lab.protobuf import MAGIC, UnknownBodyError, read_protobuf
 from lab.resources import BY_KIND, Resource
 from lab.statuses import (
     Refusal,
@@ -28,9 +29,6 @@ from lab.statuses import (
 )
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # the letters of generated names: no vowels, no look-alikes
-
-
-PROTOBUF = b"k8s\0"  # how every protobuf body of the API begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +208,15 @@ def _preview(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_body(raw: bytes, content_type: str = "application/json") -> Any:
-    """The JSON of a request, or None for an empty body; clients that send protobuf are asked for JSON."""
+    """What a request carries, or None; protobuf of a kind that is not known here is answered with 415."""
     if not raw.strip():
         return None
-    if raw.startswith(PROTOBUF) or not content_type.endswith(("json", "octet-stream")):
+    if raw.startswith(MAGIC):
+        try:
+            return read_protobuf(raw)
+        except UnknownBodyError as error:
+            raise unsupported("application/json") from error
+    if not content_type.endswith(("json", "octet-stream")):
         raise unsupported("application/json")
     try:
         return json.loads(raw)
