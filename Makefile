@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest clean
+.PHONY: help demo install test check format lock newest screenshot clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,3 +53,6 @@ newest:          ## the tests that are not stories, on the newest interpreter fo
 	  echo "testing on $$($(NEWEST) --version)"; \
 	  $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install && \
 	  .venv-newest/bin/python -m pytest -q -m "not story" -n 2; fi
+
+screenshot: install  ## take the README's picture anew, from the browser's story
+	@$(BIN)/python -m pytest -q tests/stories/test_browser.py && cp build/screenshots/demo.png docs/images/demo.png

@@ -254,7 +254,6 @@ def worker(config: ConfigPath = None) -> None:
 @app.command()
 def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
     """Check the configuration, Redis, every cluster and every machine; change nothing."""
-    from workers.jobs import connect_machine
 
     from bot import terminal
     from bot.desk import store_findings
@@ -264,7 +263,7 @@ def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
     desk = _desk(config)
     found = (
         *store_findings(desk.store),
-        *examine(desk.settings, connect=connect_machine, now=datetime.now(UTC)),
+        *examine(desk.settings, now=datetime.now(UTC)),
     )
     _say(terminal.findings_json(found) if output is Output.JSON else terminal.render_findings(found))
     if blockers(found):

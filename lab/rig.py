@@ -141,8 +141,7 @@ def rig(
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lk-")))
         world = stack.enter_context(World.start(scenario=scenario, speed=speed, directory=directory / "world"))
         slack = stack.enter_context(LabSlack().start(port))
-        slack.page.machines = world.view
-        slack.page.title = f"{scenario} at {speed:g} x"
+        slack.watch(f"{scenario}, {speed:g} times as fast as recorded", world.view)
         redis = stack.enter_context(RedisServer.start(directory / "redis"))
         config = write_config(directory, world=world, slack=slack, installation=installation)
         made = assemble(directory, world, slack, redis, config=config, workers=workers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -10,12 +10,12 @@ from cluster.errors import LockkeeperError
 from cluster.findings import Finding, Findings, Severity
 from cluster.observe import observe
 from cluster.settings import Machine, Settings
-from workers.machine import NodeMachine
+from workers.survey import Reach, reach
 
 PARALLEL = 8  # sshd drops more unauthenticated connections than its MaxStartups allows
 
 
-def examine(settings: Settings, *, connect: Callable[[str, Machine], NodeMachine], now: datetime) -> Findings:
+def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Findings:
     """One finding per thing looked at: a note where it is well, a blocker with its remedy where it is not."""
     found = [finding for name in settings.clusters for finding in _examine_cluster(settings, name, now)]
     machines = [(name, machine) for c in settings.clusters.values() for name, machine in c.machines.items()]
@@ -37,9 +37,10 @@ def _examine_cluster(settings: Settings, name: str, now: datetime) -> Iterator[F
     yield Finding("cluster-readable", Severity.NOTE, name, counted, "")
 
 
-def _examine_machine(name: str, machine: Machine, connect: Callable[[str, Machine], NodeMachine]) -> Finding:
+def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:
     try:
-        version = connect(name, machine).version()
+        with connect(name, machine) as node:
+            version = node.version()
     except LockkeeperError as error:
         remedy = "Mend it, and run `lockkeeper doctor` again."
         return Finding("machine-unreachable", Severity.BLOCKER, name, str(error), remedy)
