@@ -1,4 +1,9 @@
-"""One TLS API server of the lab: authentication, faults and availability around the verbs."""
+"""
+One TLS API server of the lab: authentication, faults and availability around the verbs.
+
+kmock was looked at first: it mocks objects and watches well, but has neither tables nor evictions with budgets, neither
+controllers nor the discovery that kubectl needs, so those would have been ours anyway, and this is what is left to add.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class UnknownBodyError(ValueError):
 def read_protobuf(body: bytes) -> dict[str, Any]:
     """The object in an envelope, as its JSON would be."""
     envelope = body.removeprefix(MAGIC)
-    meaning = _message(envelope, _ENVELOPE)["typeMeta"]
+    meaning: dict[str, Any] = _message(envelope, _ENVELOPE).get("typeMeta", {})
     shape = SHAPES.get(meaning.get("kind", ""))
     if shape is None:
         raise UnknownBodyError(f"a body of kind {meaning.get('kind')} is read as JSON only")
