@@ -1,0 +1,249 @@
+"""Drafts: what a plan holds, what blocks it, and which way out is offered beside it."""
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.errors import Refused
+from cluster.facts import EtcdTool, Offer, OfferState, Package, Room
+from cluster.findings import Severity, blockers
+from cluster.plan import Options, PlanKind, Role
+from cluster.report import ApiServer, Budget, Unread
+from cluster.versions import Minor
+from policies.drafting import draft_revert
+from policies.preflight import CONSENTABLE
+from tests.policies_fixture import (
+    FACTS,
+    MASTERS,
+    WORKERS,
+    codes,
+    draft,
+    make_cluster,
+    make_report,
+    make_survey,
+    reported,
+    v,
+    with_api,
+    with_node,
+)
+
+EDITED = {"cp1": "v1.35.4", "cp2": "v1.34.7", "cp3": "v1.34.7"}
+
+
+def edited_report():
+    """The API server of cp1 was edited; everything else is as declared."""
+    return make_report(EDITED, "v1.34.7", controllers=dict.fromkeys(MASTERS, "v1.34.7"), declared="v1.34.7")
+
+
+def test_a_healthy_cluster_has_a_plan_without_findings():
+    """Hops, pools in order, the first control plane marked."""
+    made = draft("v1.35.4")
+    assert made.findings == ()
+    assert [n.role for n in made.plan.pools[0].nodes] == [
+        Role.FIRST_CONTROL_PLANE,
+        Role.CONTROL_PLANE,
+        Role.CONTROL_PLANE,
+    ]
+    assert [(p.name, p.max_unavailable) for p in made.plan.pools] == [("control-plane", 1), ("other", 1)]
+    assert made.basis.declared == "v1.34.7"
+    assert 0 < made.estimate[0] < made.estimate[1]
+
+
+def test_two_drafts_of_the_same_state_have_the_same_digest():
+    """The digest is the intent, not the moment."""
+    assert draft().plan.digest == draft().plan.digest
+
+
+def test_whatever_is_part_of_the_intent_changes_the_digest():
+    """Target, options, nodes."""
+    plain = draft()
+    assert draft("v1.35.0").plan.digest != plain.plan.digest
+    assert draft(options=Options(drain_timeout=10)).plan.digest != plain.plan.digest
+    assert draft(report=with_node(make_report(), "w1", uid="other")).plan.digest != plain.plan.digest
+
+
+def test_pools_take_nodes_by_selector_and_the_rest_is_a_pool_of_its_own():
+    """A node in two pools is in the first; percentages are of the pool."""
+    report = with_node(with_node(make_report(), "w1", labels=(("role", "web"),)), "w2", labels=(("role", "db"),))
+    pools = {
+        "web": {"selector": "role=web", "max_unavailable": "50%"},
+        "all": {"selector": "role", "max_unavailable": 3},
+    }
+    made = draft(report=report, cluster=make_cluster(pools=pools))
+    assert [(p.name, p.max_unavailable, [n.name for n in p.nodes]) for p in made.plan.pools[1:]] == [
+        ("web", 1, ["w1"]),
+        ("all", 3, ["w2"]),
+    ]
+
+
+def test_nothing_to_do_is_said_and_not_planned():
+    """Every API server, every kubelet and kubeadm-config are there already."""
+    with pytest.raises(Refused, match="Nothing to do"):
+        draft("v1.34.7")
+
+
+def test_a_kubelet_left_behind_can_be_brought_forward_by_a_plan_to_the_running_version():
+    """The control plane is there; one node is not."""
+    made = draft("v1.34.7", report=with_node(make_report(), "w2", kubelet=reported("v1.33.1")))
+    assert [str(h.target) for h in made.plan.hops] == ["v1.34.7"]
+    assert blockers(made.findings) == ()
+
+
+def test_a_cluster_that_cannot_say_who_it_is_is_refused():
+    """A digest without an identity could be run on another cluster."""
+    with pytest.raises(Refused, match="cannot be told"):
+        draft(report=replace(make_report(), identity=None))
+
+
+def facts_of(name, **changes):
+    return make_survey(facts={name: replace(FACTS, **{"control_plane": name in MASTERS, **changes})})
+
+
+UNREACHABLE = Offer(Minor(1, 35), OfferState.UNREACHABLE, reason="timed out")
+
+
+@pytest.mark.parametrize(
+    ("code", "report", "survey"),
+    [
+        ("node-not-ready", with_node(make_report(), "w1", ready=False), None),
+        ("machine-unreadable", None, make_survey(facts={"w1": Unread("w1", "No host key is pinned.")})),
+        ("source-unreachable", None, make_survey(offers={"w1": (UNREACHABLE,)})),
+        ("dpkg-interrupted", None, facts_of("w1", dpkg_problem="kubelet is half installed")),
+        ("dpkg-interrupted", None, facts_of("w1", packages=(Package("kubelet", "1.34.7-1.1", "iF"),))),
+        ("no-etcdctl", None, facts_of("cp1", etcdctl=EtcdTool.NONE)),
+        ("disk-space", None, facts_of("cp2", room=(Room("/etc/kubernetes", 100, 100),))),
+        ("role-differs", None, facts_of("w1", control_plane=True)),
+        ("manifest-missing", None, facts_of("cp1", missing_manifests=("kube-apiserver",))),
+        ("patches-missing", None, facts_of("w1", patches="missing /etc/kubernetes/patches")),
+        ("removed-flag", None, facts_of("w1", kubelet_extra_args="--pod-infra-container-image=pause:3.9")),
+        ("source-missing", None, facts_of("w1", sources=())),
+        (
+            "api-server-not-ready",
+            replace(make_report(), api_servers=(ApiServer("cp1", "cp1:6443", reported("v1.34.7")),)),
+            None,
+        ),
+        ("kubeadm-config-unread", replace(make_report(), declared=Unread("kubeadm-config", "It is gone.")), None),
+        ("static-pod-missing", replace(make_report(), static_pods=make_report().static_pods[:-1]), None),
+        ("partly-unread", replace(make_report(), unread=(Unread("pod disruption budgets", "403"),)), None),
+        ("kubelet-too-old-for-hop", with_node(make_report(), "w1", kubelet=reported("v1.31.0")), None),
+    ],
+)
+def test_what_an_upgrade_would_stumble_over_blocks_its_plan(code, report, survey):
+    """Each with its subject, one sentence and a remedy."""
+    made = draft(report=report, survey=survey)
+    stops = blockers(made.findings)
+    assert code in codes(stops)
+    assert all(f.subject and f.sentence and f.remedy for f in stops)
+
+
+def test_a_node_without_a_machine_blocks():
+    """It could not be upgraded, and would be left behind."""
+    cluster = make_cluster()
+    machines = {n: m for n, m in cluster.machines.items() if n != "w2"}
+    made = draft(cluster=cluster.model_copy(update={"machines": machines}))
+    assert codes(blockers(made.findings)) == ["machine-missing"]
+
+
+@pytest.mark.parametrize(
+    ("code", "report", "survey"),
+    [
+        ("foreign-cordon", with_node(make_report(), "w1", cordoned=True), None),
+        ("budget-allows-none", replace(make_report(), budgets=(Budget("demo", "ledger", 0, 1, 1),)), None),
+        ("cgroup-v1", None, facts_of("w1", cgroup="v1")),
+        ("stray-manifest", None, facts_of("cp1", stray_manifests=("kube-apiserver.yaml.bak",))),
+    ],
+)
+def test_a_warning_is_approved_with_the_plan(code, report, survey):
+    """It blocks nothing, and its code is in the digest."""
+    made = draft(report=report, survey=survey)
+    assert blockers(made.findings) == ()
+    assert made.plan.accepted == (code,)
+
+
+def test_an_etcdctl_on_the_other_control_planes_is_not_asked_for():
+    """The snapshot is taken on the first one."""
+    assert draft(survey=facts_of("cp2", etcdctl=EtcdTool.NONE)).findings == ()
+
+
+def test_named_consent_lifts_the_missing_snapshot_and_nothing_else():
+    """The consent is in the plan's options, and so in its digest."""
+    survey = facts_of("cp1", etcdctl=EtcdTool.NONE, dpkg_problem="broken")
+    made = draft(survey=survey, accepted=("no-etcdctl", "dpkg-interrupted"))
+    assert codes(blockers(made.findings)) == ["dpkg-interrupted"]
+    assert made.plan.options.without_snapshot
+    assert {f.code for f in made.findings if f.severity is Severity.WARNING} == {"no-etcdctl"}
+    assert "dpkg-interrupted" not in CONSENTABLE
+
+
+def test_a_two_member_etcd_blocks():
+    """It has no tolerance at all."""
+    two = make_report({"cp1": "v1.34.7", "cp2": "v1.34.7"})
+    assert codes(blockers(draft(report=two).findings)) == ["two-member-etcd"]
+
+
+def test_a_hand_edited_api_server_blocks_and_says_what_kubeadm_would_believe():
+    """The remedy is the revert plan."""
+    made = draft(report=edited_report())
+    (stop,) = blockers(made.findings)
+    assert stop.code == "hand-edited-apiserver"
+    assert "/version alone" in stop.sentence
+    assert "nothing to upgrade" in stop.sentence
+    assert "revert" in stop.remedy
+    assert [str(h.target) for h in made.plan.hops] == ["v1.35.4"]
+
+
+def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
+    """To the declared version, with the packages that are installed."""
+    made = draft_revert(edited_report(), make_survey(), make_cluster(), options=Options())
+    assert made.plan.kind is PlanKind.REVERT
+    assert blockers(made.findings) == ()
+    assert [(n.name, n.role) for n in made.plan.nodes] == [("cp1", Role.FIRST_CONTROL_PLANE)]
+    assert made.plan.target == v("v1.34.7")
+    assert str(made.plan.hops[0].kubeadm) == "1.34.7-1.1"
+
+
+def test_a_revert_needs_the_kubeadm_of_the_declared_minor():
+    """Another one would refuse, or upgrade."""
+    survey = facts_of("cp1", packages=(Package("kubeadm", "1.35.4-1.1", "hi"),))
+    made = draft_revert(edited_report(), survey, make_cluster(), options=Options())
+    assert codes(blockers(made.findings)) == ["kubeadm-of-another-minor"]
+
+
+def test_a_hand_edited_scheduler_is_found_too():
+    """Any of the three that kubeadm moves together."""
+    report = make_report()
+    pods = tuple(
+        replace(p, tag="v1.35.4") if (p.node, p.component) == ("cp2", "kube-scheduler") else p
+        for p in report.static_pods
+    )
+    report = replace(report, static_pods=pods)
+    assert "hand-edited-component" in codes(draft(report=report).findings)
+    assert draft_revert(report, make_survey(), make_cluster(), options=Options()) is not None
+
+
+def test_a_sound_cluster_has_no_revert():
+    """Nothing was edited."""
+    assert draft_revert(make_report(), make_survey(), make_cluster(), options=Options()) is None
+
+
+def test_an_upgrade_that_was_left_half_way_is_finished_by_a_plan_to_its_own_target_only():
+    """kubeadm-config is ahead of cp2 and cp3."""
+    report = make_report({"cp1": "v1.35.4", "cp2": "v1.34.7", "cp3": "v1.34.7"}, "v1.34.7", declared="v1.35.4")
+    assert codes(blockers(draft("v1.36.2", report=report).findings)) == ["kubeadm-config-ahead"]
+    finishing = draft("v1.35.4", report=report)
+    assert blockers(finishing.findings) == ()
+    assert codes(finishing.findings) == ["kubeadm-config-ahead"]
+
+
+def test_an_api_server_that_answers_with_another_version_than_its_pod_is_what_counts():
+    """The running one decides where the plan starts."""
+    report = with_api(make_report(declared="v1.34.7"), "cp2", "v1.33.9")
+    assert [str(h.target) for h in draft("v1.34.9", report=report).plan.hops] == ["v1.34.9"]
+
+
+def test_workers_are_ordered_as_people_count():
+    """w2 comes before w10."""
+    report = make_report()
+    ten = replace(report.node("w1"), name="w10", uid="uid-w10")
+    made = draft(report=replace(report, nodes=(*report.nodes, ten)))
+    assert [n.name for n in made.plan.pools[1].nodes] == [*WORKERS, "w10"]
