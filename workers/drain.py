@@ -27,7 +27,6 @@ class Round:
     due: dict[str, datetime] = field(default_factory=dict)
     said: dict[str, EvictionAnswer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
-    evicted: set[str] = field(default_factory=set)
 
 
 def observe_drain(site: Site) -> StepDone | None:
@@ -60,7 +59,8 @@ def _empty(site: Site) -> None:
     round_ = Round()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
         while going := [f for f in _fates(site) if f.fate in {Fate.LEAVES, Fate.LEAVING}]:
-            due = [f for f in going if f.fate is Fate.LEAVES and site.now() >= round_.due.get(f.uid, site.now())]
+            now = site.now()
+            due = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
             if due:
                 site.check_lease()
             for pod, answer in zip(due, pool.map(lambda f: evict(site.kube(), f), due), strict=True):
@@ -78,11 +78,10 @@ def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> No
             f"{pod.pod} cannot be evicted from {site.node.name}: {answer.why}{_two_budgets(site, pod, answer)}.",
             "Correct that, or move the pod by hand, then `retry`.",
         )
-    if answer.said is Said.BUDGET and pod.uid not in round_.told:
+    if answer.said in {Said.BUDGET, Said.LATER} and pod.uid not in round_.told:
         round_.told.add(pod.uid)
-        site.tell(f"{pod.pod} waits for its PodDisruptionBudget {_budget(site, pod, answer)}: {answer.why}.")
-    if answer.said is Said.ACCEPTED:
-        round_.evicted.add(pod.uid)
+        held = f"its PodDisruptionBudget {_budget(site, pod, answer)}" if answer.said is Said.BUDGET else "the API"
+        site.tell(f"{pod.pod} cannot leave yet and waits for {held}: {answer.why}.")
     pause = site.waits.eviction_retry if answer.again_after is None else answer.again_after
     round_.due[pod.uid] = site.now() + timedelta(seconds=pause)
 
