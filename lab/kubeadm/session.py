@@ -170,7 +170,7 @@ class Session:
                 "Upgrade kubeadm first using the tool you used to install kubeadm"
             )
         if own[1] > wanted[1]:
-            minor = minor_of(target).removeprefix("v")
+            minor = minor_of(self.version).removeprefix("v")
             soft.append(f"Kubeadm version {self.version} can only be used to upgrade to Kubernetes version {minor}")
         return fatal, soft
 

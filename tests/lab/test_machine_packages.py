@@ -101,7 +101,10 @@ def test_a_throw_away_list_touches_nothing_of_the_machine(bench):
     assert bench.ok("w1", "apt-cache madison kubeadm") == before
     archive = bench.world.machines["w1"].path("/var/cache/apt/archives/kubeadm_1.36.2-1.1_amd64.deb")
     bench.ok("w1", f"dpkg-deb -x {archive} $HOME/unpacked")
-    assert bench.ok("w1", "$HOME/unpacked/usr/bin/kubeadm version -o short; kubeadm version -o short") == "v1.36.2\nv1.34.7\n"
+    assert (
+        bench.ok("w1", "$HOME/unpacked/usr/bin/kubeadm version -o short; kubeadm version -o short")
+        == "v1.36.2\nv1.34.7\n"
+    )
 
 
 def test_a_held_lock_is_waited_for_and_then_named(bench):
