@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,13 +11,13 @@ from bot.blocks import Message, section
 from bot.delivery import Delivery, SlackAway, SlackBusy, SlackRefused
 from bot.plan_card import render_plan
 from bot.run_card import render_run
-from bot.run_thread import render_line, render_result
+from bot.run_thread import ENDINGS, render_line, render_result
 from bot.text import code, escape
 from cluster.errors import UnknownThing
 from cluster.events import Event
 from cluster.outbox import OutboxItem, OutboxKind, Posted
 from cluster.plan import PlanRecord
-from cluster.requests import PlanRequest
+from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
 
@@ -54,6 +54,7 @@ class Sender:
     settings: Settings
     store: Store
     delivery: Delivery
+    look: Callable[[str], ClusterReport | None]  # the cluster as it is now; None when it cannot be read in time
     quiet_until: datetime | None = None  # Slack is away, or asked to wait
     failures: int = 0
     _edited: dict[str, datetime] = field(default_factory=dict)
@@ -163,24 +164,16 @@ class Sender:
 
     def _whisper(self, item: OutboxItem, message: Message) -> None:
         """To the person who asked, where they asked; in the cluster's channel where the bot is not in that one."""
-        request = self._request(item)
-        name = request.person if request else item.event.person if item.event else ""
-        person = self.settings.people.get(name)
-        if person is not None and person.slack is not None:
-            first = request.asked_in if request else ""
+        request = self.store.request(item.card_key.partition(":")[2])
+        person = self.settings.people.get(request.person)
+        if person is not None and person.slack is not None and request.asked_in:
             try:
-                self.delivery.whisper(first or item.channel, person.slack, message)
+                self.delivery.whisper(request.asked_in, person.slack, message)
             except SlackRefused:
-                if first in {"", item.channel}:
+                if request.asked_in == item.channel:
                     raise
                 self.delivery.whisper(item.channel, person.slack, message)
         self.store.outbox_sent(item.id, "", item.channel)
-
-    def _request(self, item: OutboxItem) -> PlanRequest | None:
-        try:
-            return self.store.request(item.card_key.partition(":")[2])
-        except UnknownThing:
-            return None
 
     def _render(self, item: OutboxItem, now: datetime) -> Message | None:
         kind, _, name = item.card_key.partition(":")
@@ -194,7 +187,7 @@ class Sender:
         if kind == "result":
             return self._result(item.event, now)
         if kind == REFUSAL:
-            return self._refusal(item, item.event)
+            return self._refusal(name, item.event)
         return render_line(item.event, self._record(item.event))
 
     def _result(self, event: Event, now: datetime) -> Message:
@@ -202,11 +195,12 @@ class Sender:
         record = self.store.plan(operation.plan_id)
         people = [self.settings.people.get(n) for n in dict.fromkeys((record.requester, operation.approved_by))]
         mention = tuple(p.slack for p in people if p is not None and p.slack)
-        return render_result(event, record, operation, mention=mention, delayed=now - event.at > _LATE)
+        after = self.look(operation.cluster) if event.kind in ENDINGS else None
+        late = now - event.at > _LATE
+        return render_result(event, record, operation, after=after, mention=mention, delayed=late)
 
-    def _refusal(self, item: OutboxItem, event: Event) -> Message:
-        request = self._request(item)
-        target = escape(request.target, 40) if request and request.target else "What you asked for"
+    def _refusal(self, request_id: str, event: Event) -> Message:
+        target = escape(self.store.request(request_id).target or "That", 40)
         text = f"{target} on {code(event.cluster)} cannot be planned: {escape(event.sentence, 1000)}"
         return Message(text, (section(text),))
 

@@ -80,7 +80,7 @@ def summarise(record: PlanRecord, operation: Operation) -> str:
 
 def machines_done(record: PlanRecord, operation: Operation) -> tuple[str, ...]:
     """The machines that have nothing disturbing before them: what is left is housekeeping."""
-    return tuple(r.node for r in operation.rows if _done(record, r))
+    return tuple(r.node for r in operation.rows if _done(record, operation, r))
 
 
 def steps_of(record: PlanRecord, row: NodeRow) -> tuple[Step, ...]:
@@ -88,11 +88,11 @@ def steps_of(record: PlanRecord, row: NodeRow) -> tuple[Step, ...]:
     return itinerary(record.plan, node) if node else ()
 
 
-def _done(record: PlanRecord, row: NodeRow) -> bool:
+def _done(record: PlanRecord, operation: Operation, row: NodeRow) -> bool:
     if row.state is RowState.FINISHED:
         return True
-    if row.state is RowState.SKIPPED:
-        return False
+    if row.state is RowState.SKIPPED or (row.note and operation.wish is Wish.CANCEL):
+        return False  # cancelled: what is left of its way only restores package holds
     steps, last = steps_of(record, row), _LAST_OF_A_NODE[record.plan.kind]
     return row.position > max((n for n, s in enumerate(steps) if s.verb is last), default=len(steps))
 
@@ -136,7 +136,7 @@ def _state(record: PlanRecord, operation: Operation, now: datetime) -> str:
 
 def _machine_lines(record: PlanRecord, operation: Operation) -> Iterator[list[Element]]:
     """In the plan's order; machines that say the same are folded into one line."""
-    said = ((_say(record, row), row.node) for row in operation.rows)
+    said = ((_say(record, operation, row), row.node) for row in operation.rows)
     folded = [(what, tuple(n for _, n in group)) for what, group in groupby(said, key=lambda pair: pair[0])]
     for (sign, bold, words), names in folded[:_MOST_LINES]:
         name = text_element(listing(tuple(clean(n, 80) for n in names)), bold=bold)
@@ -146,12 +146,12 @@ def _machine_lines(record: PlanRecord, operation: Operation) -> Iterator[list[El
         yield [text_element(f"{count(rest, 'more machine')}", italic=True)]
 
 
-def machine_words(record: PlanRecord, row: NodeRow) -> str:
+def machine_words(record: PlanRecord, operation: Operation, row: NodeRow) -> str:
     """What this machine does or waits for, in words."""
-    return _say(record, row)[2]
+    return _say(record, operation, row)[2]
 
 
-def _say(record: PlanRecord, row: NodeRow) -> tuple[str, bool, str]:
+def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, bool, str]:
     """An emoji, whether it is in hand, and the words."""
     steps = steps_of(record, row)
     step = steps[row.position] if row.position < len(steps) else None
@@ -160,7 +160,7 @@ def _say(record: PlanRecord, row: NodeRow) -> tuple[str, bool, str]:
         return "heavy_minus_sign", False, f"skipped: {row.note}" if row.note else "skipped"
     if row.state is RowState.BLOCKED and step:
         return "x", True, f"stopped at {DOING[step.verb]}{again}"
-    if _done(record, row):
+    if _done(record, operation, row):
         return "white_check_mark", False, str(record.plan.target)
     if row.state is RowState.STARTED and step:
         hop = f" for {record.plan.hops[step.hop].target}" if len(record.plan.hops) > 1 else ""

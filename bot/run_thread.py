@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from bot.blocks import Block, Element, Message, bullets, context, emoji, header, line, rich_text, spans, stamp, table
+from bot.blocks import Block, Element, Message, context, emoji, header, line, rich_text, spans, stamp, table
 from bot.blocks import text_element as words
 from bot.report_card import render_findings
 from bot.run_card import machines_done, title, version_reached
-from bot.text import clean, code, count, duration, escape
+from bot.text import clean, code, count, duration, escape, local_clock
 from cluster.events import Event, Happened
-from cluster.operation import Operation, OperationState, RowState
+from cluster.operation import NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanRecord
 from cluster.procedure import Verb
+from cluster.report import ClusterReport, Unread
 
 SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other one only moves the card
     Happened.OPERATION_STARTED: "arrow_forward",
@@ -37,9 +38,15 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.PLAN_EXPIRED: "hourglass",
     Happened.PLAN_VOIDED: "no_entry_sign",
 }
+_STOPPED = {
+    Happened.OPERATION_PARKED: "Paused",
+    Happened.OPERATION_BLOCKED: "Blocked",
+    Happened.OPERATION_CANCELLED: "Cancelled",
+}
 TOLD_STEPS = frozenset({Verb.SNAPSHOT_ETCD, Verb.VERIFY_CONTROL_PLANE, Verb.UNCORDON, Verb.REVERT})
+ENDINGS = frozenset({Happened.OPERATION_CANCELLED, Happened.OPERATION_COMPLETED})
 ANNOUNCED = frozenset(  # edits notify nobody, so these are posted to the channel as well
-    {Happened.OPERATION_BLOCKED, Happened.OPERATION_CANCELLED, Happened.OPERATION_COMPLETED}
+    {Happened.OPERATION_PARKED, Happened.OPERATION_BLOCKED, *ENDINGS}
 )
 
 
@@ -83,21 +90,26 @@ def _sentence(event: Event, record: PlanRecord | None) -> str:
 
 
 def render_result(
-    event: Event, record: PlanRecord, operation: Operation, *, mention: tuple[str, ...] = (), delayed: bool = False
+    event: Event,
+    record: PlanRecord,
+    operation: Operation,
+    *,
+    after: ClusterReport | None = None,
+    mention: tuple[str, ...] = (),
+    delayed: bool = False,
 ) -> Message:
     """Posted anew to the channel: why it stopped, or the report old against new; `mention` are Slack ids."""
     blocks: list[Block] = [header(_headline(record, operation, event))]
     people: list[Element] = [p for m in mention for p in ({"type": "user", "user_id": m}, words(" "))]
     blocks.append(rich_text(line(*people, *spans(_reason(event, operation), 900))))
-    if event.kind is Happened.OPERATION_BLOCKED:
-        findings = tuple(r.finding for r in operation.rows if r.finding and r.state is RowState.BLOCKED)
-        blocks += render_findings(findings)
+    if event.kind in ENDINGS:
+        blocks.append(table(("What", "Before", "After"), old_to_new(record, operation, after)))
+        read = f"Read from the cluster at {local_clock(after.read_at)}. " if after else "As recorded step by step. "
     else:
-        blocks.append(table(("Machine", "Before", "After"), old_to_new(record, operation)))
-        if others := _other_facts(event):
-            blocks.append(rich_text(bullets(others)))
+        blocks += render_findings(tuple(r.finding for r in operation.rows if r.finding))
+        read = ""
     late = " \u00b7 delayed: Slack could not be reached" if delayed else ""
-    blocks.append(context(f"Plan {code(record.id)} \u00b7 run {code(operation.id)}{_took(operation)}{late}"))
+    blocks.append(context(f"{read}Plan {code(record.id)} \u00b7 run {code(operation.id)}{_took(operation)}{late}"))
     text = escape(f"{_headline(record, operation, event)}. {event.sentence}", 900)
     return Message(text, stamp(blocks, f"result:{operation.id}"))
 
@@ -107,31 +119,38 @@ def _headline(record: PlanRecord, operation: Operation, event: Event) -> str:
     if event.kind is Happened.OPERATION_COMPLETED:
         verb = "is back at" if record.plan.kind is PlanKind.REVERT else "runs"
         return f"Completed: {clean(record.plan.cluster, 60)} {verb} {record.plan.target}"
-    word = "Cancelled" if event.kind is Happened.OPERATION_CANCELLED else "Blocked"
-    return f"{word}: {title(record)}, {done}"
+    return f"{_STOPPED[event.kind]}: {title(record)}, {done}"
 
 
 def _reason(event: Event, operation: Operation) -> str:
-    if event.kind is not Happened.OPERATION_BLOCKED or operation.state is not OperationState.BLOCKED:
+    """Where a person must choose, it says where the choice is made; by now it may have been."""
+    waits = {Happened.OPERATION_BLOCKED: OperationState.BLOCKED, Happened.OPERATION_PARKED: OperationState.PARKED}
+    if waits.get(event.kind) is not operation.state:
         return event.sentence
-    return f"{event.sentence} A person must choose: the buttons are on the card of the run."
+    return f"{event.sentence} It goes on when somebody says so: the buttons are on the card of the run."
 
 
-def old_to_new(record: PlanRecord, operation: Operation) -> list[tuple[str, str, str]]:
-    """One row per machine: where it was at drafting, where the run has brought it."""
-    kubelets, servers = dict(record.basis.kubelets), dict(record.basis.api_servers)
-    revert = record.plan.kind is PlanKind.REVERT
-    rows: list[tuple[str, str, str]] = []
-    for row in operation.rows:
-        before = (servers if revert else kubelets).get(row.node, "not read")
-        reached = str(version_reached(record, row) or before)
-        rows.append((row.node, before, "skipped" if row.state is RowState.SKIPPED else reached))
-    return rows
+def old_to_new(
+    record: PlanRecord, operation: Operation, after: ClusterReport | None = None
+) -> list[tuple[str, str, str]]:
+    """API servers and kubelets, when the plan was drafted and now; as recorded where the cluster was not read."""
+    return [*_servers(record, after), *(_kubelet(record, row, after) for row in operation.rows)]
 
 
-def _other_facts(event: Event) -> list[list[Element]]:
-    """What the engine recorded beside the versions of machines; at most ten lines."""
-    return [[words(f"{clean(k, 80)}: ", bold=True), *spans(v, 300)] for k, v in list(event.facts.items())[:10]]
+def _servers(record: PlanRecord, after: ClusterReport | None) -> list[tuple[str, str, str]]:
+    now = {a.node: str(a.version) for a in after.api_servers if not isinstance(a.version, Unread)} if after else {}
+    return [(f"API server {node}", before, now[node]) for node, before in record.basis.api_servers if node in now]
+
+
+def _kubelet(record: PlanRecord, row: NodeRow, after: ClusterReport | None) -> tuple[str, str, str]:
+    before = dict(record.basis.kubelets).get(row.node, "not read")
+    seen = after.node(row.node) if after else None
+    if seen is not None and not isinstance(seen.kubelet, Unread):
+        return f"kubelet {row.node}", before, str(seen.kubelet)
+    if record.plan.kind is PlanKind.REVERT:
+        return f"kubelet {row.node}", before, before
+    reached = "skipped" if row.state is RowState.SKIPPED else str(version_reached(record, row) or before)
+    return f"kubelet {row.node}", before, reached
 
 
 def _took(operation: Operation) -> str:

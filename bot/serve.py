@@ -31,7 +31,7 @@ from bot.notifier import Notifier
 from bot.outbox import Sender
 from bot.people import People
 from bot.station import Station
-from cluster.errors import InvalidConfig
+from cluster.errors import InvalidConfig, LockkeeperError
 from cluster.observe import observe as observe_cluster
 from cluster.observe import read_lease_holder
 from cluster.queues import Wakeups
@@ -44,6 +44,7 @@ PING = 5  # seconds between pings; four silent ones mean a dead connection, whic
 _STALE = 60.0  # seconds without a pong
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds between two tries to reach Slack at start
 _WORKERS = 8
+_LAST_LOOK = 5.0  # seconds; below the sender's lease
 _LOG = logging.getLogger(__name__)
 
 
@@ -88,8 +89,21 @@ def build_bot(
     secret = slack.signing_secret.read() if slack.mode == "http" and slack.signing_secret else None
     work = ThreadPoolExecutor(_WORKERS, "slack-work")
     owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
-    notifier = Notifier(store, Sender(settings, store, delivery), owner, settings.channel, clock)
+    sender = Sender(settings, store, delivery, lambda name: look(station.observe, name))
+    notifier = Notifier(store, sender, owner, settings.channel, clock)
     return Bot(settings, slack, build_app(station, client=client, signing_secret=secret, work=work), notifier, work)
+
+
+def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | None:
+    """The cluster now, or None: a result is not held up by a cluster that answers slowly."""
+    pool = ThreadPoolExecutor(1, "last-look")
+    try:
+        return pool.submit(observe, name).result(_LAST_LOOK)
+    except (TimeoutError, LockkeeperError) as error:
+        _LOG.warning("The last report of %s could not be read: %s", name, error)
+        return None
+    finally:
+        pool.shutdown(wait=False)
 
 
 def serve(settings: Settings) -> None:

@@ -114,7 +114,10 @@ def render_operation(operation: Operation, record: PlanRecord) -> str:
         lines.append(f"{clean(operation.wished_by)} asked to {operation.wish}")
     if operation.reason:
         lines.append(clean(operation.reason, 1000))
-    rows = [("MACHINE", "STATE", "DOING"), *((r.node, r.state.value, machine_words(record, r)) for r in operation.rows)]
+    rows = [
+        ("MACHINE", "STATE", "DOING"),
+        *((r.node, r.state.value, machine_words(record, operation, r)) for r in operation.rows),
+    ]
     lines += ["", monospace_columns(rows)]
     found = tuple(r.finding for r in operation.rows if r.finding)
     return "\n".join([*lines, "", render_findings(found)] if found else lines)

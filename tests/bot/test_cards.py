@@ -165,12 +165,15 @@ def test_a_machine_counts_as_done_when_it_takes_pods_again():
 
 
 def test_a_finished_run_says_old_and_new():
-    """The last report stands beside the first one; what was not reached keeps its old version."""
+    """What was not reached keeps its old version; what was read is said rather than what was recorded."""
     rows = [NodeRow(n, state=RowState.FINISHED) for n in (*CONTROL_PLANES, *WORKERS[:-1])]
     made = with_rows(operation(OperationState.CANCELLED), *rows)
-    table = {n: (old, new) for n, old, new in old_to_new(record(), made)}
-    assert table["cp-1"] == ("v1.34.7", "v1.35.4")
-    assert table["w-4"] == ("v1.34.7", "v1.34.7")
+    recorded = old_to_new(record(), made)
+    assert ("kubelet cp-1", "v1.34.7", "v1.35.4") in recorded
+    assert ("kubelet w-4", "v1.34.7", "v1.34.7") in recorded
+    read = old_to_new(record(), made, report())
+    assert ("API server cp-1", "v1.34.7", "v1.34.7") in read
+    assert ("kubelet cp-1", "v1.34.7", "v1.34.7") in read
 
 
 def test_a_cancelled_run_of_two_hops_says_the_minor_that_was_reached():
@@ -179,7 +182,14 @@ def test_a_cancelled_run_of_two_hops_says_the_minor_that_was_reached():
     steps = itinerary(made, made.node("w-1"))  # type: ignore[arg-type]
     second = next(n for n, s in enumerate(steps) if s.hop == 1)
     run = with_rows(operation(OperationState.CANCELLED), NodeRow("w-1", position=second))
-    assert ("w-1", "v1.34.7", "v1.35.4") in old_to_new(record(plan=made), run)
+    assert ("kubelet w-1", "v1.34.7", "v1.35.4") in old_to_new(record(plan=made), run)
+
+
+def test_a_machine_whose_way_was_cut_short_does_not_count_as_done():
+    """A cancelled run restores its package holds without having upgraded it."""
+    row = at_verb(Verb.UNHOLD, "w-1", RowState.WAITING, note="cancelled before it was upgraded")
+    made = with_rows(operation(OperationState.CANCELLING, wish=Wish.CANCEL, wished_by="ada"), row)
+    assert "0 of 7 machines" in render_run(record(), made, NOW).text
 
 
 def test_an_edit_is_skipped_when_nothing_visible_changed():

@@ -1,0 +1,78 @@
+"""The command line says the same as the cards: text for people, JSON with a schema for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from bot import terminal
+from cluster.events import Event, Happened
+from cluster.facts import MachineFacts
+from cluster.findings import Severity
+from cluster.operation import NodeRow, OperationState, RowState
+from cluster.report import Unread
+from cluster.survey import Survey, SurveyedMachine
+from tests.bot_fixture import NASTY, NOW, WORKERS, finding, operation, record, report
+
+
+def survey(reason: str = "refused") -> Survey:
+    facts = MachineFacts(protocol=1, time=NOW, boot_id="b", fence=0, control_plane=False)
+    return Survey("prod", NOW, (SurveyedMachine("w-1", facts), SurveyedMachine("w-2", Unread("w-2", reason))))
+
+
+def test_a_report_says_every_version_and_what_could_not_be_read():
+    """Grouped by version, and honest."""
+    said = terminal.render_report(report(), survey())
+    assert "API server" in said
+    assert "v1.34.7" in said
+    assert "not read: the add-on list: timed out after 10 s" in said
+    assert "not read: refused" in said
+
+
+def test_a_plan_says_how_to_decide_on_it():
+    """By somebody else, or not at all."""
+    assert "approves it with: lockkeeper approve p-1a2b3c4d" in terminal.render_plan(record())
+    blocked = terminal.render_plan(record(findings=(finding(Severity.BLOCKER),)))
+    assert "cannot be approved" in blocked
+    assert "BLOCKER some-code" in blocked
+
+
+def test_an_operation_says_each_machine():
+    """What it does, and what stopped it."""
+    rows = tuple(NodeRow(n, position=5, state=RowState.BLOCKED, finding=finding()) for n in WORKERS[:1])
+    said = terminal.render_operation(replace(operation(OperationState.BLOCKED), rows=rows), record())
+    assert "blocked, 0 of 1 machine" in said
+    assert "WARNING some-code" in said
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_no_text_from_a_cluster_controls_the_terminal(text):
+    """Escape sequences and bidi marks do not get through."""
+    found = (finding(text=text),)
+    event = Event(Happened.STEP_FAILED, NOW, "prod", text, node=text)
+    said = [
+        terminal.render_report(report(text, (text, "b", "c", "d")), survey(text)),
+        terminal.render_plan(record(findings=found, requester=text, reason=text)),
+        terminal.render_operation(operation(reason=text), record()),
+        terminal.render_events([event]),
+        terminal.render_findings(found),
+    ]
+    assert all(line.isprintable() for part in said for line in part.split("\n"))
+
+
+def test_every_noun_has_a_json_form_with_its_schema():
+    """Versions are texts in it, and a program can see when a form changes."""
+    forms = {
+        "report": terminal.report_json(report(), survey()),
+        "plan": terminal.plan_json(record()),
+        "operation": terminal.operation_json(operation()),
+        "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),
+        "findings": terminal.findings_json([finding()]),
+    }
+    for kind, text in forms.items():
+        read = json.loads(text)
+        assert (read["schema"], read["kind"]) == (terminal.SCHEMA, kind)
+        assert read[kind]
+    assert json.loads(forms["plan"])["plan"]["plan"]["hops"][0]["target"] == "v1.35.4"
