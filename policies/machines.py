@@ -99,7 +99,7 @@ def _kubelet(node: Node, facts: MachineFacts, last: Minor | None) -> Iterator[Fi
         yield _stop("kubelet-not-running", node, sentence, "Look there with: journalctl -u kubelet")
     if facts.kubelet and isinstance(node.kubelet, ReportedVersion) and facts.kubelet.version != node.kubelet.version:
         sentence = f"{node.name} runs the kubelet {node.kubelet} while {facts.kubelet} is installed."
-        yield _warn("kubelet-not-restarted", node, sentence, "The next restart of the kubelet changes its version.")
+        yield _warn("installed-not-running", node, sentence, "The next restart of the kubelet changes its version.")
     if last is None:
         return
     if facts.cgroup == "v1" and last >= CGROUP_V2_ONLY:

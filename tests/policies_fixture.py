@@ -3,10 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cluster.approval import Statement
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState, Package, PackageSource, Room
 from cluster.plan import Options, PlanRecord, PlanStatus
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
-from cluster.settings import Cluster
+from cluster.settings import Cluster, Settings
+from cluster.signing import public_line
 from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, parse_target
 from policies.drafting import draft_upgrade
@@ -14,6 +18,7 @@ from policies.drafting import draft_upgrade
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MASTERS, WORKERS = ("cp1", "cp2", "cp3"), ("w1", "w2")
 GIB = 1024 * 1024
+BOT = Ed25519PrivateKey.generate()
 
 
 def v(text):
@@ -151,3 +156,33 @@ def make_record(target="v1.35.4", *, drafted=None, **changes):
         channel="C0OPS",
     )
     return replace(record, **changes)
+
+
+def make_settings():
+    cluster = make_cluster().model_dump(mode="json", exclude_none=True)
+    return Settings.model_validate(
+        {
+            "clusters": {"prod": cluster},
+            "people": {n: {"slack": f"U0{n.upper()}"} for n in ("ada", "grace", "linus", "mallory")},
+            "approvals": {"approvers": ["grace"], "user_groups": ["S0OPS"], "public_key": public_line(BOT)},
+        }
+    )
+
+
+SETTINGS = make_settings()
+
+
+def make_statement(record, **changes):
+    statement = Statement(
+        plan_id=record.id,
+        digest=record.digest,
+        cluster="prod",
+        decision="approve",
+        person="grace",
+        requester="ada",
+        at=NOW,
+        expires_at=record.expires_at,
+        evidence="approver list",
+        operation_id="op-1",
+    )
+    return replace(statement, **changes)

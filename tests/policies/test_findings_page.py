@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-MAKERS = {"Finding", "blocked", "_stop", "_warn", "_note", "_finding"}
+MAKERS = {"Finding", "MachineStep", "blocked", "_stop", "_warn", "_note", "_finding", "_blocker"}
 
 
 def codes_in(path):

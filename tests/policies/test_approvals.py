@@ -1,0 +1,137 @@
+"""Who may approve what: asked at the click, and again by the worker from the signed statement alone."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cluster.approval import SignedWith
+from cluster.plan import PlanStatus
+from cluster.signing import sign_as_bot
+from policies.approvals import SlackUser, judge_approval, may_decide
+from tests.policies_fixture import BOT, NOW, SETTINGS, codes, draft, make_record, make_report, make_statement, with_node
+
+STRANGER = Ed25519PrivateKey.generate()
+GRACE, LINUS = SlackUser("U0GRACE"), SlackUser("U0LINUS")
+GROUPS = {"S0OPS": frozenset({"U0LINUS"})}
+
+
+def ask(record=None, **changes):
+    record = record or make_record()
+    usual = {"person": "grace", "slack_user": GRACE, "channel": "C0OPS", "digest8": record.digest[:8], "groups": GROUPS}
+    return codes(may_decide(record, settings=SETTINGS, now=NOW, **{**usual, **changes}))
+
+
+def test_an_approver_may_decide_in_the_plans_channel():
+    """By the list, by a group, and on a terminal, where there is no Slack account."""
+    assert ask() == []
+    assert ask(person="linus", slack_user=LINUS) == []
+    assert ask(slack_user=None, groups={}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"person": "ada", "slack_user": SlackUser("U0ADA")}, "own-plan"),
+        ({"slack_user": replace(GRACE, is_guest=True)}, "guest"),
+        ({"slack_user": replace(GRACE, is_stranger=True)}, "outsider"),
+        ({"slack_user": replace(GRACE, is_bot=True)}, "outsider"),
+        ({"slack_user": replace(GRACE, deleted=True)}, "outsider"),
+        ({"person": "mallory", "slack_user": SlackUser("U0MALLORY")}, "not-an-approver"),
+        ({"person": "linus", "slack_user": LINUS, "groups": {}}, "not-an-approver"),
+        ({"person": "linus", "slack_user": None}, "not-an-approver"),  # no group on a terminal
+        ({"person": "nobody", "slack_user": SlackUser("U0NOBODY")}, "unknown-person"),
+        ({"slack_user": LINUS}, "unknown-person"),  # somebody else's name
+        ({"channel": "C0RANDOM"}, "other-channel"),
+        ({"digest8": "00000000"}, "other-digest"),
+        ({"digest8": ""}, "other-digest"),
+    ],
+)
+def test_whoever_may_not_decide_is_told_why(changes, code):
+    """Each reason has its own code."""
+    assert code in ask(**changes)
+
+
+def test_a_requester_reads_first_that_it_is_their_own_plan():
+    """Also when they are no approver at all."""
+    record = make_record()
+    findings = may_decide(
+        record,
+        person="ada",
+        slack_user=SlackUser("U0ADA"),
+        channel="C0OPS",
+        digest8=record.digest[:8],
+        groups={},
+        settings=SETTINGS,
+        now=NOW,
+    )
+    assert "own plan" in findings[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        (make_record(expires_at=NOW), "plan-expired"),
+        (make_record(status=PlanStatus.REJECTED), "plan-decided"),
+        (make_record(digest="0" * 64), "other-digest"),
+        (make_record(drafted=draft(report=with_node(make_report(), "w1", ready=False))), "plan-blocked"),
+    ],
+)
+def test_a_plan_that_may_not_be_approved_is_refused_to_everybody(record, code):
+    """Expired, decided, another plan than its digest says, blocked."""
+    assert code in ask(record, digest8=record.digest[:8])
+
+
+def judge(record=None, *, key=BOT, now=NOW, started=False, **changes):
+    record = record or make_record()
+    approval = sign_as_bot(make_statement(record, **changes), key)
+    return codes(judge_approval(approval, record, SETTINGS, now, started=started))
+
+
+def test_a_genuine_approval_stands():
+    """By the list, or by a group as the bot saw it."""
+    assert judge() == []
+    assert judge(person="linus", evidence="user group S0OPS at 12:00 UTC") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"key": STRANGER}, "approval-not-genuine"),
+        ({"digest": "0" * 64}, "approval-of-another-plan"),
+        ({"plan_id": "p-22222222"}, "approval-of-another-plan"),
+        ({"cluster": "other"}, "approval-of-another-plan"),
+        ({"decision": "reject"}, "approval-of-another-plan"),
+        ({"requester": "linus"}, "approval-of-another-plan"),
+        ({"person": "ada"}, "own-plan"),
+        ({"person": "mallory"}, "approver-not-entitled"),
+        ({"person": "linus", "evidence": "user group S0OTHER at 12:00 UTC"}, "approver-not-entitled"),
+        ({"expires_at": NOW}, "approval-expired"),
+    ],
+)
+def test_whatever_is_not_an_approval_of_exactly_this_plan_is_refused(changes, code):
+    """Whoever can merely write to Redis cannot approve."""
+    assert code in judge(**changes)
+
+
+def test_a_changed_word_breaks_the_signature():
+    """The statement that is read is the one that was signed."""
+    record = make_record()
+    approval = sign_as_bot(make_statement(record, person="mallory"), BOT)
+    forged = replace(approval, statement=make_statement(record))
+    assert "approval-not-genuine" in codes(judge_approval(forged, record, SETTINGS, NOW))
+
+
+def test_the_bots_signature_is_not_taken_for_a_persons():
+    """The way in which it was signed is part of what is checked."""
+    record = make_record()
+    approval = replace(sign_as_bot(make_statement(record), BOT), signed_with=SignedWith.SSH)
+    assert "approval-not-genuine" in codes(judge_approval(approval, record, SETTINGS, NOW))
+
+
+def test_expiry_bounds_the_start_only():
+    """A run that has begun is not stopped by the clock."""
+    late = NOW + timedelta(hours=2)
+    assert judge(now=late) == ["approval-expired"]
+    assert judge(now=late, started=True) == []
