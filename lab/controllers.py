@@ -15,6 +15,7 @@ from lab.scheduling import schedule_pods, tolerates
 from lab.workloads import sync_deployments, sync_jobs, sync_replica_sets
 
 SETTLE = 0.1  # lab seconds between a change and the controllers' answer to it
+UNREACHABLE_RETRY = 2.0  # lab seconds
 MONITOR_PERIOD = 5.0  # lab seconds
 # A node is lost when its lease stands still for the grace period of 50 s. Counted in rounds, not on a clock: when the
 # machine that runs the lab stalls, leases and rounds stall together, and no node is lost for it.
@@ -70,7 +71,7 @@ class Controllers:
     async def _follow(self) -> None:
         while True:
             await self._dirty.wait()
-            await self.clock.sleep(SETTLE)
+            await self.clock.sleep(SETTLE if self.reachable() else UNREACHABLE_RETRY)
             if not self.reachable():
                 continue
             self._dirty.clear()
@@ -80,6 +81,7 @@ class Controllers:
         """One round of every controller."""
         taint_cordoned(self.store)
         finish_namespaces(self.store)
+        collect_orphans(self.store)
         for one in SYNCS:
             one(self.store)
 
@@ -159,6 +161,14 @@ def _stays(pod: dict[str, Any]) -> bool:
     """Tolerates the unreachable taint without an end."""
     endless = [one for one in pod["spec"].get("tolerations", ()) if "tolerationSeconds" not in one]
     return tolerates(endless, {"key": UNREACHABLE, "effect": "NoExecute"})
+
+
+def collect_orphans(store: ObjectStore) -> None:
+    """Pods of a node that is no longer there are removed."""
+    nodes = {node["metadata"]["name"] for node in store.each("Node")}
+    for pod in tuple(store.each("Pod")):
+        if pod["spec"].get("nodeName") and pod["spec"]["nodeName"] not in nodes:
+            store.delete("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
 
 
 def finish_namespaces(store: ObjectStore) -> None:

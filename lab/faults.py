@@ -54,6 +54,19 @@ class Faults:
         }
         return self.add(Fault(path, method, code, body, times=times))
 
+    def deny(self, path: str, message: str, *, times: int | None = 1, method: str = "POST") -> Fault:
+        """An admission policy's no."""
+        body = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": "Forbidden",
+            "code": 403,
+        }
+        return self.add(Fault(path, method, 403, body, times=times))
+
     def overload(self, path: str = ".*", *, seconds: int = 1, times: int | None = 1, method: str = ".*") -> Fault:
         """Priority and fairness turn the request away: plain text, with Retry-After."""
         return self.add(Fault(path, method, 429, OVERLOAD_BODY, {"Retry-After": str(seconds)}, times=times))

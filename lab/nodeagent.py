@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Callable, Collection
 from typing import Any
 
 from lab import podlife
 from lab.clock import LabClock, micro_stamp
-from lab.nodeobject import ready_conditions, register
+from lab.mirror import STATIC_PODS, mirror_pod
+from lab.nodeobject import image_list, ready_conditions, register
 from lab.objects import Change, ObjectStore
 
 # Lab seconds, from the recordings and from kubelet's defaults.
@@ -19,7 +18,6 @@ RESTART_TO_REPORT = 0.3
 POD_START = 1.0
 POD_STOP = 1.0  # an app that ends at SIGTERM
 WRITE_RETRY = 0.5  # between tries while no API server answers
-STATIC_PODS = "kube-system"
 
 
 class NodeAgent:
@@ -45,6 +43,8 @@ class NodeAgent:
         self.address = address
         self.reachable = reachable
         self.running = False
+        self.images: Collection[str] = ()  # what the machine has pulled; the owner may hand in a set that grows
+        self.trouble: tuple[str, str] | None = None  # why no pod starts here: a waiting reason and its message
         self._manifests: dict[str, dict[str, Any]] = {}
         self._static_due: set[str] = set()
         self._mirroring = False
@@ -106,6 +106,7 @@ class NodeAgent:
             if self.reachable():
                 self._renew()
                 self._mirror()
+                self._list_images()
                 await self.clock.sleep(LEASE_PERIOD)
             else:
                 await self.clock.sleep(WRITE_RETRY)
@@ -116,7 +117,15 @@ class NodeAgent:
             node = self._register()
         node["status"]["nodeInfo"]["kubeletVersion"] = self.version
         node["status"]["conditions"] = ready_conditions(node["status"].get("conditions", []))
+        node["status"]["images"] = image_list(self.images)
         self.store.put(node)
+
+    def _list_images(self) -> None:
+        """The node's image list, when it changed."""
+        node = self.store.peek("Node", self.node_name)
+        listed = image_list(self.images)
+        if node is not None and node["status"].get("images") != listed:
+            self.store.merge("Node", self.node_name, "", {"status": {"images": listed}})
 
     def _register(self) -> dict[str, Any]:
         return register(
@@ -143,7 +152,8 @@ class NodeAgent:
 
     def _mirror(self) -> None:
         """Bring the mirror pods that changed up to date."""
-        if not self.running or not self.reachable():
+        node = self.store.peek("Node", self.node_name)
+        if not self.running or not self.reachable() or node is None:
             return
         self._mirroring = True
         for component in sorted(self._static_due):
@@ -151,49 +161,9 @@ class NodeAgent:
             name = f"{component}-{self.node_name}"
             self.store.delete("Pod", name, STATIC_PODS)
             if manifest is not None:
-                self.store.put(self._mirror_pod(name, component, manifest))
+                self.store.put(mirror_pod(node, component, manifest, self.address))
         self._mirroring = False
         self._static_due.clear()
-
-    def _mirror_pod(self, name: str, component: str, manifest: dict[str, Any]) -> dict[str, Any]:
-        node = self.store.peek("Node", self.node_name)
-        digest = hashlib.md5(json.dumps(manifest, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
-        meta = manifest.get("metadata", {})
-        owner = {
-            "apiVersion": "v1",
-            "controller": True,
-            "kind": "Node",
-            "name": self.node_name,
-            "uid": node["metadata"]["uid"] if node else "",
-        }
-        annotations = dict(meta.get("annotations") or {}) | {
-            "kubernetes.io/config.hash": digest,
-            "kubernetes.io/config.mirror": digest,
-            "kubernetes.io/config.seen": micro_stamp(),
-            "kubernetes.io/config.source": "file",
-        }
-        pod = {
-            "kind": "Pod",
-            "metadata": {
-                "name": name,
-                "namespace": STATIC_PODS,
-                "annotations": annotations,
-                "labels": dict(meta.get("labels") or {"component": component, "tier": "control-plane"}),
-                "ownerReferences": [owner],
-            },
-            "spec": manifest["spec"]
-            | {
-                "nodeName": self.node_name,
-                "hostNetwork": True,
-                "priority": 2000001000,
-                "priorityClassName": "system-node-critical",
-                "restartPolicy": "Always",
-                "terminationGracePeriodSeconds": 30,
-                "tolerations": [{"effect": "NoExecute", "operator": "Exists"}],
-            },
-            "status": {"phase": "Pending", "qosClass": "Burstable"},
-        }
-        return podlife.running(pod, self.address, self.address)
 
     def _notice(self, change: Change) -> None:
         if change.kind != "Pod":
@@ -236,6 +206,10 @@ class NodeAgent:
         await self.clock.sleep(POD_START)
         await self._until_reachable()
         held = self._same(pod)
+        if held is not None and self.trouble is not None:
+            self.store.put(podlife.waiting(held, *self.trouble))
+            await self._until_well()
+            held = self._same(pod)
         if held is None:
             return
         self.store.put(podlife.running(held, podlife.pod_address(held, self.address), self.address))
@@ -261,6 +235,11 @@ class NodeAgent:
         if held is None or held["metadata"]["uid"] != pod["metadata"]["uid"]:
             return None
         return None if "deletionTimestamp" in held["metadata"] else held
+
+    async def _until_well(self) -> None:
+        while self.trouble is not None:
+            await self.clock.sleep(POD_START)
+        await self._until_reachable()
 
     async def _until_reachable(self) -> None:
         while not self.reachable():

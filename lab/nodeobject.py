@@ -15,6 +15,8 @@ HEALTHY = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+MOST_IMAGES = 50
+IMAGE_BYTES = 27_000_000
 UNREACHABLE = "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -81,6 +83,11 @@ def _status(name: str, version: str, address: str) -> dict[str, Any]:
             "systemUUID": machine,
         },
     }
+
+
+def image_list(names: Collection[str]) -> list[dict[str, Any]]:
+    """`status.images`, as many as a kubelet reports."""
+    return [{"names": [name], "sizeBytes": IMAGE_BYTES} for name in sorted(names)[:MOST_IMAGES]]
 
 
 def ready_conditions(before: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -41,6 +41,25 @@ def running(pod: dict[str, Any], pod_ip: str, host_ip: str) -> dict[str, Any]:
     return alive
 
 
+def waiting(pod: dict[str, Any], reason: str, message: str) -> dict[str, Any]:
+    """The pod with containers that do not start."""
+    held = copy_object(pod)
+    held["status"]["containerStatuses"] = [
+        {
+            "image": one["image"],
+            "imageID": "",
+            "lastState": {},
+            "name": one["name"],
+            "ready": False,
+            "restartCount": 0,
+            "started": False,
+            "state": {"waiting": {"reason": reason, "message": message}},
+        }
+        for one in pod["spec"]["containers"]
+    ]
+    return held
+
+
 def succeeded(pod: dict[str, Any]) -> dict[str, Any]:
     """The pod with every container ended well."""
     now = stamp()

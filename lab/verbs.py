@@ -13,7 +13,7 @@ from lab.defaults import complete
 from lab.eviction import evict
 from lab.objects import ObjectStore
 from lab.patches import BadPatchError, copy_object, json_patch, merge_patch, strategic_patch
-from lab.protobuf import MAGIC, UnknownBodyError, read_protobuf
+from lab.protobuf import MAGIC, read_protobuf
 from lab.resources import BY_KIND, Resource
 from lab.statuses import (
     Refusal,
@@ -214,7 +214,7 @@ def read_body(raw: bytes, content_type: str = "application/json") -> Any:
     if raw.startswith(MAGIC):
         try:
             return read_protobuf(raw)
-        except UnknownBodyError as error:
+        except ValueError as error:
             raise unsupported("application/json") from error
     if not content_type.endswith(("json", "octet-stream")):
         raise unsupported("application/json")

@@ -250,3 +250,47 @@ def test_a_pod_that_fits_nowhere_stays_pending(lab):
     assert [pod["status"]["phase"] for pod in lab.pods("homeless")] == ["Pending"]
     core.patch_node("w3", {"spec": {"unschedulable": None}})
     assert lab.running("homeless", 1)[0]["spec"]["nodeName"] == "w3"
+
+
+def test_the_pods_of_a_deleted_node_move_on(lab):
+    """A node that leaves takes its pods along; their Deployment replaces them."""
+    lab.put(deployment("web", 3))
+    lab.running("web", 3)
+    lab.call(lab.cluster.agents["w1"].stop)
+    client.CoreV1Api(lab.api()).delete_node("w1")
+
+    def moved() -> bool:
+        pods = lab.pods("web")
+        return len(pods) == 3 and {pod["spec"].get("nodeName") for pod in pods} <= {"w2", "w3"}
+
+    assert lab.eventually(moved)
+
+
+def test_a_troubled_kubelet_starts_no_pod(lab):
+    """The pod says why it waits, and starts when the trouble is over."""
+    agent = lab.cluster.agents["w1"]
+    lab.call(lambda: setattr(agent, "trouble", ("ImagePullBackOff", "Back-off pulling image")))
+    lab.put(deployment("stuck", 1, nodeSelector={"kubernetes.io/hostname": "w1"}))
+
+    def waits() -> str | None:
+        states = [one for pod in lab.pods("stuck") for one in pod["status"].get("containerStatuses", ())]
+        return states[0]["state"]["waiting"]["reason"] if states else None
+
+    assert lab.eventually(waits) == "ImagePullBackOff"
+    lab.call(lambda: setattr(agent, "trouble", None))
+    lab.running("stuck", 1)
+
+
+def test_a_node_lists_the_images_of_its_machine(lab):
+    """As they are pulled."""
+    images = {"registry.k8s.io/pause:3.10.1"}
+    lab.call(lambda: setattr(lab.cluster.agents["w1"], "images", images))
+
+    def listed() -> list[str]:
+        node = lab.get("Node", "w1")
+        assert node is not None
+        return [image["names"][0] for image in node["status"]["images"]]
+
+    assert lab.eventually(listed) == ["registry.k8s.io/pause:3.10.1"]
+    images.add("registry.k8s.io/pause:3.10.2")
+    lab.eventually(lambda: len(listed()) == 2)
