@@ -52,7 +52,7 @@ def report_rows(report: ClusterReport) -> tuple[Row, ...]:
     images = ((p.component, _tag(p), p.node) for p in pods if p.component != "kube-apiserver" or _differs(report, p))
     kubelets = ((_kubelet_name(n), _reading(n.kubelet), n.name) for n in (*report.control_plane, *report.worker_nodes))
     declared = ("kubeadm-config", _reading(report.declared), "")
-    add_ons = (Row(a.name, a.image.rsplit("/", 1)[-1], a.nodes) for a in report.add_ons)
+    add_ons = (Row(a.name, _image_tag(a.image), a.nodes) for a in report.add_ons)
     return (*_grouped(servers), *_grouped(images), *_grouped(kubelets), *_grouped((declared,)), *add_ons)
 
 
@@ -70,6 +70,12 @@ def _reading(value: object) -> str:
 
 def _tag(pod: StaticPod) -> str:
     return (pod.tag or "image without a tag") + ("" if pod.ready else ", not ready")
+
+
+def _image_tag(image: str) -> str:
+    """`v1.34.7` of `registry/kube-proxy:v1.34.7`; the whole last part where no tag is in it."""
+    last = image.rpartition("/")[2]
+    return last.partition(":")[2] if "@" not in last and ":" in last else last
 
 
 def _order(pod: StaticPod) -> int:
