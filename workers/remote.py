@@ -9,18 +9,19 @@ from functools import partial
 from typing import TypeVar
 
 from cluster.errors import Fenced, MachineUnreachable
+from workers.login import HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused
 from workers.machine import NodeScriptFailed
 from workers.node_script.attempts import AttemptState, PollAnswer, StartKind
 from workers.node_script.lines import UnreadableAnswer
 from workers.site import AttemptLost, Site
-from workers.ssh import HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused
 
 KEPT = 256 * 1024  # bytes of output kept for the failure's sentence; the whole stays on the machine
 _FIRST_LOOK = 0.1  # of waits.poll: short commands end soon
 _GROWTH = 2.0
 
 # Waiting does not help: a person must act first.
-_HOPELESS = (HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused)
+_HOPELESS = (HostKeyChanged, HostKeyUnknown, KeyUnusable)
+_REFUSALS = 3  # in a row: a link that dies during a login looks like a refusal once
 _T = TypeVar("_T")
 
 
@@ -46,6 +47,7 @@ class Link:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._broken_at: datetime | None = None
+        self._refusals = 0
 
     def ask(self, call: Callable[[], _T], *, patience: float) -> _T:
         """The call's answer; raises StepBlocked after `patience` seconds without one."""
@@ -58,9 +60,12 @@ class Link:
             except NodeScriptFailed as error:
                 raise site.blocked("node-script-failed", str(error), "Look at the machine, then `retry`.") from error
             except (MachineUnreachable, UnreadableAnswer) as error:
+                self._refusals = self._refusals + 1 if isinstance(error, LoginRefused) else 0
+                if self._refusals == _REFUSALS:
+                    raise site.blocked("machine-refused", str(error), "Correct that, then `retry`.") from error
                 self._outlast(error, patience)
             else:
-                self._broken_at = None
+                self._broken_at, self._refusals = None, 0
                 return answer
 
     def _outlast(self, error: Exception, patience: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ RENEWALS = 2  # a lease may be renewed once by what was on its way at the restar
 DAEMONS_ACCEPTED = "daemonset-not-ready"  # an accepted finding of this code lets such a node pass
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 _GONE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_LEASE = "its lease has not been renewed twice since the restart"
 _SHOWN = 3
 
 
@@ -34,7 +35,7 @@ class Watch:
     renewals: int = -1  # the first sight of it is no renewal
     well_since: datetime | None = None
     unit: KubeletUnit | None = None
-    told: set[str] = field(default_factory=set)
+    told: bool = False
 
     def see_lease(self, renew_time: str) -> None:
         if renew_time != self.renew_time:
@@ -50,9 +51,11 @@ def await_node(site: Site) -> None:
             return
         if problems:
             watch.well_since = None
-            if not watch.told:
-                watch.told.add(problems[0])
-                site.tell(f"{site.node.name} is coming up: {problems[0]}; it is waited for.")
+            if not watch.told and problems != (_LEASE,):  # the lease is waited for on every node: no news
+                watch.told = True
+                site.tell(
+                    f"{site.node.name} is coming up: {next(p for p in problems if p != _LEASE)}; it is waited for."
+                )
         if site.elapsed(since) > site.waits.node_ready + site.waits.stable:
             raise site.blocked(
                 "node-not-healthy",
@@ -95,7 +98,7 @@ def _problems(site: Site, watch: Watch) -> Iterator[str]:
     watch.see_lease(str((lease.get("spec") or {}).get("renewTime", "")))
     # Ready alone may be stale for most of a minute; only the lease tells that this kubelet lives.
     if watch.renewals < RENEWALS:
-        yield "its lease has not been renewed twice since the restart"
+        yield _LEASE
     yield from node_problems(node, str(site.hop.target))
     if site.node.role is not Role.WORKER:
         yield from static_pod_problems(site, static_pods_on(site))

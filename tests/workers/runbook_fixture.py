@@ -16,6 +16,7 @@ from cluster.procedure import Phase, Step, Verb
 from cluster.report import ClusterIdentity
 from cluster.settings import parse_settings
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
+from workers.login import LoginRefused
 from workers.node_script.attempts import AttemptState, PollAnswer, StartAnswer, StartKind
 from workers.site import Site
 
@@ -210,6 +211,7 @@ class FakeMachine:
         self.looks = 1
         self.ends: dict[str, tuple[int | None, bytes]] = {}  # verb → how it ends; None: LOST
         self.cuts = 0  # calls that do not reach it, the next ones
+        self.refuse_logins = 0  # logins that are refused, the next ones
         self.lose: set[int] = set()  # answers that are lost on the way back, by their number from 1
         self.answered = 0
         self.packages = dict.fromkeys(("kubeadm", "kubelet", "kubectl"), "1.34.7-1.1")
@@ -280,6 +282,9 @@ class FakeMachine:
         return [" ".join(words) for _, words in self.started]
 
     def _link(self) -> None:
+        if self.refuse_logins > 0:
+            self.refuse_logins -= 1
+            raise LoginRefused(f"{self.name} does not accept the key")
         if self.cuts > 0:
             self.cuts -= 1
             raise MachineUnreachable(f"{self.name} cannot be reached")

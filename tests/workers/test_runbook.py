@@ -283,3 +283,16 @@ def test_phases_of_the_walk_are_those_of_the_plan() -> None:
 def test_the_line_that_says_why_is_found(output: str, complaint: str) -> None:
     """kubeadm's checks, its error, apt's E: line, the script's sentence, then the last words."""
     assert find_complaint(output) == complaint
+
+
+@pytest.mark.parametrize(("times", "blocked"), [(2, False), (10, True)])
+def test_a_refused_login_counts_only_when_it_repeats(*, times: int, blocked: bool) -> None:
+    """A link that dies during a login looks like a refusal once; a key that is not taken is told soon."""
+    bench = Bench()
+    bench.w1.refuse_logins = times
+    if blocked:
+        with pytest.raises(StepBlocked) as refused:
+            perform(bench.site("w1", Verb.HOLD))
+        assert refused.value.finding.code == "machine-refused"
+    else:
+        perform(bench.site("w1", Verb.HOLD))

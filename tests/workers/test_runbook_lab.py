@@ -1,0 +1,124 @@
+"""The runbook on the lab: real SSH, the real node script, the real client, and what breaks on the way."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cluster.plan import Options, PlanKind
+from cluster.procedure import Verb
+from tests.workers.lab_walk import walking
+from workers.runbook import StepBlocked, perform
+
+
+def test_a_small_cluster_goes_up_one_minor_step_by_step() -> None:
+    """Every step of every node in order; afterwards nothing of ours is left, and nothing was started twice."""
+    with walking("small", "1.35.4") as walk:
+        before = walk.world.snapshot()
+        for _, name, position in walk.steps():
+            walk.take(name, position)
+        after = walk.world.snapshot()
+        assert {after[n]["kubelet"] for n in after} == {"v1.35.4"}
+        assert after["cp1"]["apiserver"] == "v1.35.4"
+        assert {n: (after[n]["cordoned"], after[n]["holds"]) for n in after} == {
+            n: (before[n]["cordoned"], before[n]["holds"]) for n in before
+        }
+        assert len(walk.starts()) == len(set(walk.starts()))
+        assert not any("lockkeeper-smoke" in pod for node in after.values() for pod in node["pods"])
+
+
+def test_a_drain_that_a_budget_blocks_gives_the_node_back_and_goes_on_when_it_is_lifted() -> None:
+    """Pod and budget are named; a new attempt succeeds."""
+    with walking("pdb-blocked", "1.35.4", options=Options(drain_timeout=2, delete_emptydir=True)) as walk:
+        cordon, drain = walk.position("w1", Verb.CORDON), walk.position("w1", Verb.DRAIN)
+        walk.take("w1", cordon)
+        with pytest.raises(StepBlocked) as blocked:
+            walk.take("w1", drain)
+        assert blocked.value.uncordoned
+        assert "demo/ledger" in blocked.value.finding.sentence
+        assert "PodDisruptionBudget demo/ledger" in blocked.value.finding.sentence
+        assert not walk.world.snapshot()["w1"]["cordoned"]
+        walk.world.lift_budget()
+        walk.take("w1", cordon)
+        walk.take("w1", drain)
+        assert not any("ledger" in pod for pod in walk.world.snapshot()["w1"]["pods"])
+
+
+def test_a_hand_edited_api_server_is_put_back() -> None:
+    """A revert brings the declared version and touches no kubelet."""
+    with walking("hand-edited-apiserver", "1.34.7", kind=PlanKind.REVERT) as walk:
+        assert walk.world.snapshot()["cp1"]["apiserver"] != "v1.34.7"
+        for _, name, position in walk.steps():
+            if name == "cp1":
+                walk.take(name, position)
+        assert walk.world.snapshot()["cp1"]["apiserver"] == "v1.34.7"
+
+
+def test_a_connection_cut_again_and_again_starts_nothing_twice() -> None:
+    """The command runs on, and its end is found."""
+    with walking("small", "1.35.4", speed=10) as walk:
+        stop = threading.Event()
+
+        def cut() -> None:
+            while not stop.wait(0.4):
+                walk.world.cut_ssh("w1")
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        try:
+            for verb in (Verb.HOLD, Verb.FETCH, Verb.SET_SOURCE, Verb.INSTALL_KUBEADM):
+                walk.take("w1", walk.position("w1", verb))
+        finally:
+            stop.set()
+            thread.join()
+        assert walk.world.snapshot()["w1"]["kubeadm"] == "v1.35.4"
+        assert len(walk.starts()) == len(set(walk.starts())) == 4
+
+
+def test_a_machine_that_reboots_in_the_middle_is_repaired_and_tried_again() -> None:
+    """The first attempt is lost, the second one mends what it left and ends well."""
+    with walking("small", "1.35.4", speed=4) as walk:
+        for verb in (Verb.HOLD, Verb.SET_SOURCE):
+            walk.take("w1", walk.position("w1", verb))
+        position = walk.position("w1", Verb.INSTALL_KUBEADM)
+        done = threading.Event()
+
+        def reboot_in_the_middle() -> None:
+            while not done.wait(0.01):
+                if any(_installs_kubeadm(record.argv) for record in walk.world.exec_log()):
+                    walk.world.reboot("w1")
+                    return
+
+        thread = threading.Thread(target=reboot_in_the_middle)
+        thread.start()
+        try:
+            walk.take("w1", position)
+        finally:
+            done.set()
+            thread.join()
+        assert walk.world.snapshot()["w1"]["kubeadm"] == "v1.35.4"
+        assert walk.attempts["w1", position] == 2
+
+
+def _installs_kubeadm(argv: tuple[str, ...]) -> bool:
+    return argv[0].endswith("apt-get") and "install" in argv and "--download-only" not in argv
+
+
+def test_what_somebody_else_cordoned_is_drained_and_left_cordoned() -> None:
+    """Our annotation never comes onto it."""
+    with walking("small", "1.35.4") as walk:
+        walk.world.cordon("w1")
+        for verb in (Verb.CORDON, Verb.DRAIN, Verb.UNCORDON):
+            walk.take("w1", walk.position("w1", verb))
+        assert walk.world.snapshot()["w1"]["cordoned"]
+
+
+def test_a_time_out_that_passed_with_an_earlier_driver_blocks_at_once() -> None:
+    """The attempt's recorded start counts."""
+    with walking("pdb-blocked", "1.35.4", options=Options(delete_emptydir=True)) as walk:
+        walk.take("w1", walk.position("w1", Verb.CORDON))
+        long_ago = datetime.now(UTC) - timedelta(hours=1)
+        with pytest.raises(StepBlocked, match="900 s"):
+            perform(walk.site("w1", walk.position("w1", Verb.DRAIN), started_at=long_ago))
