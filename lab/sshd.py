@@ -1,4 +1,4 @@
-"""SSH in front of a machine: key-only login, commands in a real /bin/sh, and a wire that can be cut or go silent."""
+"""SSH in front of a machine: key-only login, commands in a real /bin/sh, behind a wire that can be cut or go silent."""
 
 from __future__ import annotations
 
@@ -7,84 +7,18 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import asyncssh
+
+from lab.wire import HOST, Wire
 
 if TYPE_CHECKING:
     from lab.machines import Machine
 
 USER = "upgrader"
-HOST = "127.0.0.1"
 CHUNK = 1 << 16
-
-
-class _Pump(asyncio.Protocol):
-    """One direction of a connection through the wire."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.transport: asyncio.Transport | None = None
-        self.other: _Pump | None = None
-        self.waiting: list[bytes] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.wire.pumps.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self.wire.silent:
-            return  # swallowed: the peer sees neither an answer nor an end
-        if self.other is None or self.other.transport is None:
-            self.waiting.append(data)
-        else:
-            self.other.transport.write(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self.wire.pumps.discard(self)
-        if self.other is not None and self.other.transport is not None and not self.wire.silent:
-            self.other.transport.close()
-
-
-class Wire:
-    """The network in front of an SSH server: forwards, cuts, or swallows everything."""
-
-    def __init__(self) -> None:
-        self.silent = False
-        self.pumps: set[_Pump] = set()
-        self.behind = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def accept(self) -> asyncio.Protocol:
-        near = _Pump(self)
-        task = asyncio.ensure_future(self._connect(near))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return near
-
-    async def _connect(self, near: _Pump) -> None:
-        if self.silent:
-            return
-        try:
-            _, far = await asyncio.get_running_loop().create_connection(lambda: _Pump(self), HOST, self.behind)
-        except OSError:
-            if near.transport is not None:
-                near.transport.abort()
-            return
-        near.other, far.other = far, near
-        if far.transport is not None:
-            for data in near.waiting:
-                far.transport.write(data)
-        near.waiting.clear()
-
-    def cut(self) -> int:
-        """Drop every connection at once; returns how many there were."""
-        pumps = tuple(self.pumps)
-        for pump in pumps:
-            if pump.transport is not None:
-                pump.transport.abort()
-        return len(pumps) // 2
+CLOSING = 5.0  # real seconds for killed commands to be reaped
 
 
 class _Gatekeeper(asyncssh.SSHServer):
@@ -96,6 +30,12 @@ class _Gatekeeper(asyncssh.SSHServer):
 
     def password_auth_supported(self) -> bool:
         return False
+
+
+def _kill(pid: int) -> None:
+    """End a command and all of its session's first group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 async def _feed(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> None:
@@ -133,6 +73,8 @@ class SshDaemon:
         self._server: asyncssh.SSHAcceptor | None = None
         self._front: asyncio.Server | None = None
         self._children: set[int] = set()
+        self._commands: set[asyncio.Task[int]] = set()
+        self._off = False
         self.port = 0
 
     @property
@@ -173,10 +115,22 @@ class SshDaemon:
         if process.get_extra_info("username") != USER:
             process.exit(1)
             return
+        # A task of our own: asyncssh may cancel this one with the link, and the child must be waited for.
+        command = asyncio.ensure_future(self._run(process, process.command))
+        self._commands.add(command)
+        command.add_done_callback(self._commands.discard)
+        code = await asyncio.shield(command)
+        with contextlib.suppress(OSError, asyncssh.Error):
+            if code < 0:
+                process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+            else:
+                process.exit(code)
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes], command: str) -> int:
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            process.command,
+            command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -185,18 +139,15 @@ class SshDaemon:
             start_new_session=True,
         )
         self._children.add(child.pid)
+        if self._off:  # the power went while the shell was started
+            _kill(child.pid)
         feeding = asyncio.ensure_future(_feed(process, child))
         try:
             await asyncio.gather(_relay(child.stdout, process.stdout), _relay(child.stderr, process.stderr))
-            code = await child.wait()
+            return await child.wait()
         finally:
             self._children.discard(child.pid)
             feeding.cancel()
-        with contextlib.suppress(OSError, asyncssh.Error):
-            if code < 0:
-                process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
-            else:
-                process.exit(code)
 
     def cut(self) -> int:
         """Drop all connections now."""
@@ -222,14 +173,17 @@ class SshDaemon:
         if self._front is not None:
             self._front.close()
         self._wire.cut()
+        self._off = True
         for pid in tuple(self._children):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            _kill(pid)
 
     async def power_on(self) -> None:
+        self._off = False
         await self._open_port()
 
     async def close(self) -> None:
         self.power_off()
         if self._server is not None:
             self._server.close()
+        if self._commands:
+            await asyncio.wait(self._commands, timeout=CLOSING)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _FRAME = struct.Struct("!cI")
 _LENGTH = struct.Struct("!I")
 _LONGEST_REQUEST = 1 << 20
+HAS_PERL = shutil.which("perl", path="/usr/bin") is not None
 
 # A machine runs hundreds of tools in one upgrade: perl starts in 2 ms, python in 60 ms. Without modules, perl needs the
 # numbers of AF_UNIX and SOCK_STREAM itself; they are 1 and 1 on Linux.
@@ -151,9 +152,9 @@ class Invocation:
 Tool = Callable[[Invocation], Awaitable[int]]
 
 
-def client(tool: str, *, machine: str, socket: Path, binary: str = "") -> str:
+def client(tool: str, *, machine: str, socket: Path, binary: str = "", perl: bool = HAS_PERL) -> str:
     """The program that stands on the PATH for one tool."""
-    text = _PERL if shutil.which("perl", path="/usr/bin") else _PYTHON
+    text = _PERL if perl else _PYTHON
     for key, value in {"SOCKET": str(socket), "TOOL": tool, "MACHINE": machine, "BINARY": binary}.items():
         text = text.replace(f"@{key}@", value)
     return text

@@ -104,3 +104,19 @@ def test_nothing_is_left_when_a_world_ends(tmp_path):
         bench.close()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+def test_a_world_can_end_in_the_middle_of_a_command(tmp_path):
+    """The command is killed and waited for: nothing dangles, no warning is raised."""
+    with World.start("small", speed=50, directory=tmp_path / "w") as world:
+        bench = Bench(world)
+
+        async def begin() -> None:
+            link = await bench.connect("w1")
+            process = await link.create_process("echo $$; sleep 3600")
+            pids.append(int(str(await process.stdout.readline())))
+
+        pids: list[int] = []
+        world.call(begin)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)

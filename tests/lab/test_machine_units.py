@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from lab.toolbox import HAS_PERL, client, write_program
 from lab.world import World
 from tests.machine_fixture import Bench, recorded
 
@@ -111,3 +112,19 @@ def test_a_reboot_ends_units_and_changes_the_boot_id(bench):
     assert machine.boot_id != before
     assert "LoadState=not-found" in bench.ok("w1", "systemctl show doomed -p LoadState")
     assert bench.ok("w1", "systemctl is-active kubelet") == "active\n"
+
+
+@pytest.mark.parametrize("perl", [True, False])
+def test_a_tool_is_the_same_program_in_both_languages(bench, perl):
+    """Hosts without perl get slower tools that do the same."""
+    if perl and not HAS_PERL:
+        pytest.skip("install perl-base to have the quicker tools")
+    path = bench.world.machines["w1"].root / "home/upgrader/apt-mark"
+    socket = bench.world.site.toolbox.socket
+    write_program(path, client("apt-mark", machine="w1", socket=socket, perl=perl))
+    answer = bench.run("w1", "LOCKKEEPER_ATTEMPT=me $HOME/apt-mark showhold; $HOME/apt-mark hold 'no such'; echo $?")
+    assert (answer.out, answer.err) == (
+        "kubeadm\nkubectl\nkubelet\n100\n",
+        "E: Unable to locate package no such\nE: No packages found\n",
+    )
+    assert bench.world.exec_log()[-2].unit == "me"
