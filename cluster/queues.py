@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -12,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
+
+from cluster.errors import StoreUnavailable
 
 QUEUE = "lockkeeper"
 _TIMEOUT = 2.0  # seconds
@@ -25,6 +28,13 @@ class JobName(StrEnum):
     DRIVE = "workers.jobs.drive"
     PROPOSE = "workers.jobs.propose"
     SURVEY = "workers.jobs.survey"
+
+
+def _short(job: JobName) -> str:
+    return job.rpartition(".")[2]
+
+
+_BY_SHORT_NAME = {_short(job): job for job in JobName}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +59,31 @@ class Wakeups:
     def ask_for_survey(self, request_id: str) -> None:
         self._send(JobName.SURVEY, request_id)
 
+    def queued(self) -> frozenset[tuple[JobName, str]]:
+        """What waits for a worker: function and argument."""
+        found = set()
+        for job_id in self._waiting():
+            name, _, rest = job_id.partition("-")
+            if name in _BY_SHORT_NAME:
+                found.add((_BY_SHORT_NAME[name], rest.rpartition("-")[0]))
+        return frozenset(found)
+
+    def anything_waits(self) -> bool:
+        return bool(self._waiting())
+
+    def _waiting(self) -> list[str]:
+        try:
+            return [str(i) for i in self.queue.get_job_ids()]
+        except redis_errors.RedisError as error:
+            raise StoreUnavailable("The queue in Redis cannot be read: start Redis, or correct REDIS_URL.") from error
+
     def _send(self, job: JobName, argument: str) -> None:
         """A wake-up that cannot be sent is not an error: the record stands, and a reconciler finds it."""
         try:
             self.queue.enqueue_call(
                 job.value,
                 args=(argument,),
+                job_id=f"{_short(job)}-{argument}-{secrets.token_hex(3)}",
                 timeout=_NO_TIMEOUT,
                 result_ttl=_FORGET,
                 failure_ttl=_FORGET,

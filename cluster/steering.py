@@ -13,11 +13,13 @@ _S = OperationState
 def wished(operation: Operation, wish: Wish, person: str) -> Operation:
     """The operation with a wish to pause or to cancel; its driver fulfils it after the nodes in hand."""
     _check_running(operation)
-    if wish is operation.wish:
+    if wish is operation.wish is not Wish.NONE:
         raise Refused(f"{operation.wished_by} asked for that already: {operation.id} finishes the nodes in hand first.")
     if operation.wish is Wish.CANCEL:
         raise Refused(f"{operation.id} is being cancelled, as {operation.wished_by} asked: that cannot be undone.")
-    if wish is Wish.PAUSE and operation.state in {_S.PARKED, _S.BLOCKED}:
+    if wish is Wish.CANCEL:  # at once, so that a driver is woken even where it stood still
+        return replace(operation, state=_S.CANCELLING, wish=wish, wished_by=person, reason="")
+    if operation.state in {_S.PARKED, _S.BLOCKED}:
         raise Refused(f"{operation.id} stands still already ({operation.reason}): `resume` lets it go on.")
     return replace(operation, wish=wish, wished_by=person)
 
@@ -59,10 +61,8 @@ def again(row: NodeRow) -> NodeRow:
 
 
 def needs_driver(operation: Operation) -> bool:
-    """Whether a driver could move it on: it runs, or somebody asked for its end."""
-    if operation.state in {_S.PARKED, _S.BLOCKED}:
-        return operation.wish is Wish.CANCEL and operation.state is _S.PARKED
-    return not operation.ended
+    """Whether a driver could move it on; one that is parked or blocked waits for a person."""
+    return operation.state in {_S.SCHEDULED, _S.RUNNING, _S.CANCELLING}
 
 
 def _check_running(operation: Operation) -> None:

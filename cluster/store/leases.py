@@ -23,10 +23,6 @@ if redis.call('HGET', KEYS[2], 'fence') ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-_DROP = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 1
-"""
 _SEED = """
 local known = tonumber(redis.call('GET', KEYS[1]) or '0')
 if known < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
@@ -49,7 +45,7 @@ class Leases(Ledger):
         return bool(self.run(_RENEW, keys, [owner, str(ttl_ms), str(fence)]))
 
     def drop_lease(self, operation_id: str, owner: str) -> None:
-        self.run(_DROP, [key("lease", operation_id)], [owner])
+        self.let_go(key("lease", operation_id), owner)
 
     def lease_owner(self, operation_id: str) -> str | None:
         return self.text(key("lease", operation_id))

@@ -43,6 +43,16 @@ for _, effect in ipairs(asked.effects) do redis.call(unpack(effect)) end
 redis.call('SET', KEYS[1], '1', 'EX', ARGV[2])
 return {'done', ''}
 """
+_HOLD = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_LET_GO = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+"""
 
 Effect = tuple[str, ...]
 
@@ -148,6 +158,14 @@ class Ledger:
         if script not in self._scripts:
             self._scripts[script] = self.client.register_script(script)
         return self.ask(lambda _: self._scripts[script](keys=keys, args=args))
+
+    def hold(self, place: str, owner: str, ttl_ms: int) -> bool:
+        """Take a mark that times out, or renew it; False while somebody else has it."""
+        return bool(self.run(_HOLD, [place], [owner, str(ttl_ms)]))
+
+    def let_go(self, place: str, owner: str) -> None:
+        """Give a mark up, if it is ours."""
+        self.run(_LET_GO, [place], [owner])
 
     def commit(self, *, token: str, checks: list[Check], effects: list[Effect]) -> Commit:
         """All effects if all checks hold, once per token."""

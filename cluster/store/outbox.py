@@ -10,16 +10,6 @@ from cluster.outbox import OutboxItem, OutboxKind, Posted
 from cluster.store.ledger import Check, Effect, Ledger, key, new_token
 from cluster.store.records import OUTBOX_ITEM
 
-_SENDER = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-_DROP = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 1
-"""
 _ITEMS, _CURSOR, _ORDER = key("outbox", "items"), key("outbox", "cursor"), key("outbox", "order")
 # only the newest of a card's edits is kept: its place is its card's, so an older one is overwritten
 
@@ -29,10 +19,10 @@ class Outbox(Ledger):
 
     def outbox_take_lease(self, owner: str, ttl_ms: int) -> bool:
         """Become the one sender, or stay it."""
-        return bool(self.run(_SENDER, [key("outbox", "sender")], [owner, str(ttl_ms)]))
+        return self.hold(key("outbox", "sender"), owner, ttl_ms)
 
     def outbox_drop_lease(self, owner: str) -> None:
-        self.run(_DROP, [key("outbox", "sender")], [owner])
+        self.let_go(key("outbox", "sender"), owner)
 
     def outbox_cursor(self) -> str:
         return self.text(_CURSOR) or "0"

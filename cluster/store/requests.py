@@ -62,6 +62,16 @@ class Requests(Ledger):
         text = self.field(key("request", request_id), "answer")
         return None if text is None else ANSWER.validate_json(text)
 
+    def take_request(self, request_id: str, owner: str, ttl_ms: int) -> bool:
+        """Become the worker that answers it, or stay it."""
+        return self.hold(key("request", request_id, "worker"), owner, ttl_ms)
+
+    def drop_request(self, request_id: str, owner: str) -> None:
+        self.let_go(key("request", request_id, "worker"), owner)
+
+    def request_is_taken(self, request_id: str) -> bool:
+        return self.text(key("request", request_id, "worker")) is not None
+
     def save_survey(self, survey: Survey) -> None:
         text = SURVEY.dump_json(survey).decode()
         self.ask(lambda r: r.set(key("survey", survey.cluster), text))

@@ -1,0 +1,75 @@
+"""Where tests kill a worker: CRASH_AT names a point around a side effect; reaching it is a SIGKILL of this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from workers.node_script.attempts import StartAnswer
+from workers.site import Api, RemoteNode
+
+VARIABLE = "CRASH_AT"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_T = TypeVar("_T")
+POINTS = ("before-start", "after-start", "before-record", "after-record")
+
+
+def reach(point: str, verb: str) -> None:
+    """Die here if `CRASH_AT` says so, e.g. `after-start:apply`."""
+    if os.environ.get(VARIABLE) == f"{point}:{verb}":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watched_machine(machine: RemoteNode) -> RemoteNode:
+    """The machine, with a crash point on both sides of every start; itself where no test asks for a crash."""
+    return _Machine(machine) if VARIABLE in os.environ else machine
+
+
+def watched_api(api: Api, verb: str) -> Api:
+    """The API, with a crash point on both sides of every change; itself where no test asks for a crash."""
+    return _Api(api, verb) if VARIABLE in os.environ else api
+
+
+class _Machine:
+    def __init__(self, machine: RemoteNode) -> None:
+        self.name = machine.name
+        self.observe = machine.observe
+        self.poll = machine.poll
+        self.logs = machine.logs
+        self._start = machine.start
+
+    def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer:
+        return _around(verb, lambda: self._start(attempt, fence, verb, *args))
+
+
+class _Api:
+    def __init__(self, api: Api, verb: str) -> None:
+        self._api = api
+        self._verb = verb
+        self.get = api.get
+        self.items = api.items
+        self.text = api.text
+
+    def at(self, endpoint: str) -> Api:
+        return _Api(self._api.at(endpoint), self._verb)
+
+    def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
+        return _around(self._verb, lambda: self._api.post(path, body, query))
+
+    def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
+        return _around(self._verb, lambda: self._api.patch(path, body, query))
+
+    def delete(
+        self, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] = _NOTHING
+    ) -> dict[str, Any]:
+        return _around(self._verb, lambda: self._api.delete(path, body, query))
+
+
+def _around(verb: str, call: Callable[[], _T]) -> _T:
+    reach("before-start", verb)
+    answer = call()
+    reach("after-start", verb)
+    return answer

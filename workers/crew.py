@@ -1,0 +1,57 @@
+"""What a driver works with, as arguments: tests bring their own, workers/jobs.py brings the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cluster.approval import Approval
+from cluster.findings import Findings
+from cluster.operation import Operation
+from cluster.plan import PlanNode, PlanRecord
+from cluster.procedure import Step
+from cluster.report import ClusterReport
+from cluster.settings import Settings
+from cluster.store import Store
+from workers.site import Api, RemoteNode, Site, StepDone
+
+
+class CheckGate(Protocol):
+    """policies.gate.check_gate: may this step start now?"""
+
+    def __call__(
+        self,
+        *,
+        record: PlanRecord,
+        approval: Approval | None,
+        operation: Operation,
+        report: ClusterReport | None,
+        step: Step,
+        node: PlanNode,
+        settings: Settings,
+        now: datetime,
+    ) -> Findings: ...
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The collaborators of one driver; `machine` logs in anew for each step, with credentials read anew."""
+
+    settings: Settings
+    store: Store
+    lease_store: Store  # a connection of its own: a slow answer elsewhere must not cost the lease
+    observe: Callable[[], ClusterReport]
+    check_gate: CheckGate
+    perform: Callable[[Site], StepDone]
+    machine: Callable[[str], AbstractContextManager[RemoteNode]]
+    kube: Callable[[], Api]
+    now: Callable[[], datetime]
+    others_wait: Callable[[], bool]  # whether work waits that no worker is free for
+
+
+def endpoints_of(report: ClusterReport | None) -> Mapping[str, str]:
+    """Node → host:port of its own API server."""
+    return {a.node: a.endpoint for a in report.api_servers if a.endpoint} if report else {}

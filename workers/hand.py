@@ -1,0 +1,248 @@
+"""One node in hand: a thread that carries it step by step to the end of its stage."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
+from cluster.findings import Finding, Findings, Severity, blockers
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish, attempt_id
+from cluster.plan import PlanNode
+from cluster.procedure import DOING, Phase, Step, Verb, itinerary
+from cluster.steering import needs_driver
+from workers import crashpoints, progress
+from workers.progress import Move
+from workers.remote import FencedByMachine
+from workers.run import Run
+from workers.schedule import OVER, is_in_hand
+from workers.site import AttemptLost, RemoteNode, Site, StepBlocked, Yielded
+from workers.watch import FRESH
+
+MAX_LOSSES = 3  # attempts of one step that may vanish before a person is asked
+_LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
+_LOG = logging.getLogger(__name__)
+
+
+class Hand(threading.Thread):
+    """Ends at the end of the stage, when the node is blocked, when the gate says no, or when the driver leaves."""
+
+    def __init__(self, run: Run, node: PlanNode) -> None:
+        super().__init__(name=f"hand-{node.name}", daemon=True)
+        self._run = run
+        self._node = node
+        self._steps = itinerary(run.plan, node)
+        self._index = run.plan.nodes.index(node)
+
+    def run(self) -> None:
+        try:
+            self._go()
+        except Yielded:
+            _LOG.info("%s: %s is left to the next driver", self._run.id, self._node.name)
+        except Exception:  # noqa: BLE001 - the edge of a thread: a bug is logged, told, and never ends an operation in silence
+            self._confess()
+        finally:
+            self._run.woken.set()
+
+    def _go(self) -> None:
+        operation = self._run.operation()
+        stage = self._steps[operation.row(self._node.name).position].stage
+        while True:
+            row = operation.row(self._node.name)
+            step = self._steps[row.position]
+            if row.state in OVER or row.state is RowState.BLOCKED or step.stage != stage:
+                return
+            if row.state is RowState.WAITING:
+                if not self._pass_gate(operation, step):
+                    return
+                operation = self._begin(row, step)
+                row = operation.row(self._node.name)
+                if row.state is not RowState.STARTED:
+                    return
+            operation = self._attempt(row, step)
+
+    def _pass_gate(self, operation: Operation, step: Step) -> bool:
+        """Ask the gate; a no must hold for several fresh reports, an unreadable cluster for the whole deadline."""
+        if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
+            return True  # giving back what we changed is always right
+        run = self._run
+        deadline = time.monotonic() + run.waits.control_plane
+        newer_than, looks, told = time.monotonic() - FRESH, 0, False
+        while True:
+            run.wait_for_lease()
+            found = self._ask_gate(run.operation(), step, newer_than)
+            if not found:
+                return True
+            unread = found[0].code == "cluster-unreadable"
+            looks += 0 if unread else 1
+            if looks >= _LOOKS or (unread and time.monotonic() > deadline):
+                run.stop_for(self._node.name, found)
+                return False
+            if unread and not told:
+                told = True
+                self._tell(operation.row(self._node.name), step, "The cluster's API does not answer; waiting for it.")
+            run.sleep(min(run.waits.poll, 1.0))
+            newer_than = time.monotonic()
+
+    def _ask_gate(self, operation: Operation, step: Step, newer_than: float) -> Findings:
+        run = self._run
+        report = run.report(newer_than=newer_than)
+        if run.leaving():
+            raise Yielded
+        # right after our own change of the control plane the API may be away: the step's own check waits for it
+        if report is None and step.verb is not Verb.VERIFY_CONTROL_PLANE:
+            sentence = f"The cluster {operation.cluster} could not be read: {run.watch.reason}"
+            remedy = "Look at its API servers, then `resume`."
+            return (Finding("cluster-unreadable", Severity.BLOCKER, operation.cluster, sentence, remedy),)
+        return blockers(
+            run.crew.check_gate(
+                record=run.record,
+                approval=run.approval,
+                operation=operation,
+                report=report,
+                step=step,
+                node=self._node,
+                settings=run.crew.settings,
+                now=run.now(),
+            )
+        )
+
+    def _begin(self, row: NodeRow, step: Step) -> Operation:
+        run = self._run
+
+        def change(operation: Operation) -> Move | None:
+            now_at = operation.row(row.node)
+            if now_at.state is not RowState.WAITING or now_at.position != row.position:
+                return None
+            if not self._is_wanted(operation, now_at, step):
+                return None
+            return progress.begin(operation, now_at, step, run.now())
+
+        return run.move(change, f"{self._attempt_id(row)}/started/{row.attempt}")
+
+    def _attempt(self, row: NodeRow, step: Step) -> Operation:
+        run = self._run
+        try:
+            run.wait_for_lease()
+            with run.crew.machine(self._node.name) as machine:
+                done = run.crew.perform(self._site(row, step, machine))
+        except StepBlocked as error:
+            return self._block(row, error.finding, uncordoned=error.uncordoned)
+        except AttemptLost as error:
+            return self._lose(row, step, str(error))
+        except FencedByMachine as error:
+            return self._rise_above(error.seen)
+        except MachineUnreachable as error:
+            return self._block(row, self._finding("machine-unreachable", str(error), "Bring it back, then `retry`."))
+        except LockkeeperError as error:
+            return self._block(row, self._finding("step-failed", str(error), "Mend that, then `retry`."))
+        crashpoints.reach("before-record", step.verb)
+        after = self._record(row, "done", lambda o, r: progress.finish(run.plan, o, r, done, run.now()))
+        crashpoints.reach("after-record", step.verb)
+        run.last_end = time.monotonic()
+        _LOG.info("%s: %s: %s", run.id, self._attempt_id(row), done.sentence)
+        return after
+
+    def _record(self, row: NodeRow, what: str, change: Callable[[Operation, NodeRow], Move]) -> Operation:
+        """Record what became of the attempt in hand; nothing if somebody moved the row on meanwhile."""
+
+        def checked(operation: Operation) -> Move | None:
+            now_at = operation.row(row.node)
+            in_hand = (now_at.state, now_at.position, now_at.attempt) == (RowState.STARTED, row.position, row.attempt)
+            return change(operation, now_at) if in_hand else None
+
+        return self._run.move(checked, f"{self._attempt_id(row)}/{what}")
+
+    def _block(self, row: NodeRow, finding: Finding, *, uncordoned: bool = False) -> Operation:
+        run = self._run
+        _LOG.warning("%s: %s blocked: %s", run.id, self._attempt_id(row), finding.sentence)
+        return self._record(
+            row,
+            "blocked",
+            lambda o, r: progress.block(run.plan, o, r, finding, run.now(), uncordoned=uncordoned),
+        )
+
+    def _lose(self, row: NodeRow, step: Step, sentence: str) -> Operation:
+        run = self._run
+        key = f"{row.node}/{row.position}"
+        run.losses[key] = run.losses.get(key, 0) + 1
+        if run.losses[key] >= MAX_LOSSES:
+            text = f"{DOING[step.verb]} on {row.node} vanished {MAX_LOSSES} times: {sentence}"
+            return self._block(row, self._finding("attempt-lost", text, "Look at the machine, then `retry`."))
+        return self._record(row, "lost", lambda o, r: progress.lose(o, r, step, sentence, run.now()))
+
+    def _tell(self, row: NodeRow, step: Step, sentence: str) -> None:
+        run = self._run
+        mark = hashlib.sha256(sentence.encode()).hexdigest()[:12]
+
+        def change(operation: Operation) -> Move | None:
+            return progress.note(operation, operation.row(row.node), step, sentence, run.now())
+
+        run.move(change, f"{self._attempt_id(row)}/told/{mark}")
+
+    def _is_wanted(self, operation: Operation, row: NodeRow, step: Step) -> bool:
+        """Whether a step may still begin: a person may have asked to stop while the gate was looking."""
+        if not needs_driver(operation):
+            return False
+        if is_in_hand(self._run.plan, self._node, row) or step.phase is Phase.AFTER:
+            return True
+        return operation.state is OperationState.RUNNING and operation.wish is Wish.NONE
+
+    def _rise_above(self, seen: int) -> Operation:
+        while True:
+            try:
+                self._run.lease.rise_above(seen)
+            except StoreUnavailable as error:
+                if self._run.leaving():
+                    raise Yielded from error
+                self._run.sleep(1.0)
+            else:
+                return self._run.operation()
+
+    def _site(self, row: NodeRow, step: Step, machine: RemoteNode) -> Site:
+        run = self._run
+        return Site(
+            settings=run.crew.settings,
+            cluster=run.plan.cluster,
+            plan=run.plan,
+            node=self._node,
+            step=step,
+            operation_id=run.id,
+            attempt_id=self._attempt_id(row),
+            attempt=row.attempt,
+            fence=run.lease.fence,
+            started_at=row.started_at or run.now(),
+            machine=crashpoints.watched_machine(machine),
+            kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb),
+            endpoints=run.endpoints,
+            tell=lambda sentence: self._tell(row, step, sentence),
+            stopping=run.leaving,
+            may_start=run.may_start,
+            now=run.now,
+            sleep=run.sleep,
+        )
+
+    def _attempt_id(self, row: NodeRow) -> str:
+        return attempt_id(self._run.id, self._index, row.position, row.attempt)
+
+    def _finding(self, code: str, sentence: str, remedy: str) -> Finding:
+        return Finding(code, Severity.BLOCKER, self._node.name, sentence, remedy)
+
+    def _confess(self) -> None:
+        """Log a bug with its traceback, and tell people only where to find it."""
+        reference = secrets.token_hex(4)
+        _LOG.exception("%s: %s: unexpected error, reference %s", self._run.id, self._node.name, reference)
+        sentence = f"Something unexpected happened with {self._node.name}, reference {reference}."
+        finding = self._finding("internal-error", sentence, "Find the reference in the worker's log, then `retry`.")
+        try:
+            row = self._run.operation().row(self._node.name)
+            if row.state is RowState.STARTED:
+                self._block(row, finding)
+            else:
+                self._run.stop_for(self._node.name, (finding,))
+        except (Yielded, LockkeeperError):
+            return

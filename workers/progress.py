@@ -1,0 +1,186 @@
+"""How an operation's record changes as its steps go: pure moves, each with the events that tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cluster.events import Event, Happened
+from cluster.findings import Finding
+from cluster.operation import NodeRow, Operation, OperationState, RowState
+from cluster.plan import PlanNode, UpgradePlan
+from cluster.procedure import DOING, Phase, Step, Verb, itinerary
+from cluster.steering import again
+from workers.schedule import OVER, is_in_hand
+from workers.site import StepDone
+
+CUT_SHORT = "cancelled before it was upgraded"
+_S = OperationState
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What to write: the operation as it shall be, and what happened."""
+
+    after: Operation
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Makes events of one operation."""
+
+    operation: Operation
+    now: datetime
+
+    def event(self, kind: Happened, sentence: str, **facts: str) -> Event:
+        o = self.operation
+        return Event(kind, self.now, o.cluster, sentence, plan_id=o.plan_id, operation_id=o.id, facts=facts)
+
+    def of_step(self, kind: Happened, sentence: str, row: NodeRow, step: Step) -> Event:
+        place = f"{step.hop}/{step.phase}/{step.verb}"
+        return replace(self.event(kind, sentence), node=row.node, step=place, attempt=row.attempt)
+
+
+def with_row(operation: Operation, row: NodeRow) -> Operation:
+    return replace(operation, rows=tuple(row if r.node == row.node else r for r in operation.rows))
+
+
+def begin(operation: Operation, row: NodeRow, step: Step, now: datetime) -> Move:
+    """The attempt is written down before anything is done."""
+    started = replace(row, state=RowState.STARTED, started_at=now, note="" if row.note != CUT_SHORT else row.note)
+    sentence = f"{row.node}: {DOING[step.verb]}."
+    told = Teller(operation, now).of_step(Happened.STEP_STARTED, sentence, row, step)
+    return Move(with_row(operation, started), (told,))
+
+
+def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone, now: datetime) -> Move:
+    """The step's result was observed: on to the next one, or the node's end."""
+    steps = itinerary(plan, _node(plan, row))
+    step = steps[row.position]
+    tell = Teller(operation, now)
+    told = replace(tell.of_step(Happened.STEP_FINISHED, done.sentence, row, step), facts=done.facts)
+    cordoned = row.cordoned_by_us
+    if step.verb is Verb.CORDON:
+        cordoned = done.facts.get("cordoned") == "ours"
+    elif step.verb is Verb.UNCORDON:
+        cordoned = False
+    row = replace(row, started_at=None, cordoned_by_us=cordoned)
+    if row.position + 1 == len(steps):
+        return _end_of_way(operation, row, told, now)
+    follower = steps[row.position + 1]
+    # attempts are counted on within a stage: a failed drain goes back, and no attempt id may come twice
+    attempt = row.attempt if follower.stage == step.stage else 1
+    moved = replace(row, position=row.position + 1, attempt=attempt, state=RowState.WAITING, note="", finding=None)
+    return Move(with_row(operation, moved), (told,))
+
+
+def _end_of_way(operation: Operation, row: NodeRow, told: Event, now: datetime) -> Move:
+    tell = Teller(operation, now)
+    if row.note == CUT_SHORT:
+        ended = replace(row, state=RowState.SKIPPED)
+        last = replace(tell.event(Happened.NODE_SKIPPED, f"{row.node} was left as it is: {CUT_SHORT}."), node=row.node)
+    else:
+        ended = replace(row, state=RowState.FINISHED, note="", finding=None)
+        last = replace(tell.event(Happened.NODE_FINISHED, f"{row.node} is done."), node=row.node)
+    return Move(with_row(operation, ended), (told, last))
+
+
+def block(
+    plan: UpgradePlan, operation: Operation, row: NodeRow, finding: Finding, now: datetime, *, uncordoned: bool
+) -> Move:
+    """A person must choose; a node that was given back after a failed drain begins again with its cordon."""
+    steps = itinerary(plan, _node(plan, row))
+    step = steps[row.position]
+    tell = Teller(operation, now)
+    told = tell.of_step(Happened.STEP_FAILED, f"{finding.sentence} {finding.remedy}".strip(), row, step)
+    told = replace(told, facts={"code": finding.code})
+    blocked = replace(row, state=RowState.BLOCKED, note=finding.sentence, finding=finding)
+    if not uncordoned:
+        return Move(with_row(operation, blocked), (told,))
+    position = _position_of(steps, step, Verb.CORDON)
+    blocked = replace(blocked, position=position, cordoned_by_us=False)
+    given = f"{row.node} was uncordoned: its drain did not succeed, and nothing on it was changed."
+    back = tell.of_step(Happened.NODE_UNCORDONED, given, row, step)
+    return Move(with_row(operation, blocked), (told, back))
+
+
+def lose(operation: Operation, row: NodeRow, step: Step, sentence: str, now: datetime) -> Move:
+    """The attempt vanished; the next one has its own id."""
+    told = Teller(operation, now).of_step(Happened.STEP_WAITED, f"{sentence} A new attempt starts.", row, step)
+    return Move(with_row(operation, again(row)), (told,))
+
+
+def note(operation: Operation, row: NodeRow, step: Step, sentence: str, now: datetime) -> Move:
+    """An expected wait or a fact, said once."""
+    kept = row if row.note == CUT_SHORT else replace(row, note=sentence)
+    told = Teller(operation, now).of_step(Happened.STEP_WAITED, sentence, row, step)
+    return Move(with_row(operation, kept), (told,))
+
+
+def skip(operation: Operation, row: NodeRow, why: str, now: datetime) -> Move:
+    """The node is not touched any more."""
+    told = replace(Teller(operation, now).event(Happened.NODE_SKIPPED, f"{row.node} is skipped: {why}."), node=row.node)
+    skipped = replace(row, state=RowState.SKIPPED, note=why, started_at=None)
+    return Move(with_row(operation, skipped), (told,))
+
+
+def cut_short(plan: UpgradePlan, operation: Operation) -> Operation:
+    """A cancelled operation's rows: untouched nodes are skipped, touched ones go on with what restores them."""
+    return replace(operation, rows=tuple(_cut_row(plan, row) for row in operation.rows))
+
+
+def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
+    if row.state in OVER:
+        return row
+    node = _node(plan, row)
+    steps = itinerary(plan, node)
+    if steps[row.position].phase is Phase.AFTER:
+        return row
+    if row.state is not RowState.BLOCKED and is_in_hand(plan, node, row):
+        return row
+    if row.position == 0:
+        return replace(row, state=RowState.SKIPPED, note=CUT_SHORT)
+    return replace(row, position=len(steps) - 1, attempt=1, state=RowState.WAITING, note=CUT_SHORT, started_at=None)
+
+
+def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | None:
+    """Where an operation goes when no node is in hand: ended, blocked, paused, or on as it is (None)."""
+    tell = Teller(operation, now)
+    if all(r.state in OVER for r in operation.rows):
+        if operation.state is _S.CANCELLING:
+            after = replace(operation, state=_S.CANCELLED, ended_at=now, reason=f"cancelled by {operation.wished_by}")
+            sentence = (
+                f"Cancelled, as {operation.wished_by} asked: the nodes in hand were finished, holds are restored."
+            )
+            return Move(after, (tell.event(Happened.OPERATION_CANCELLED, sentence),))
+        after = replace(operation, state=_S.COMPLETED, ended_at=now, reason="")
+        sentence = f"{operation.cluster} is at {plan.target}."
+        return Move(after, (tell.event(Happened.OPERATION_COMPLETED, sentence),))
+    if blocked := [r for r in operation.rows if r.state is RowState.BLOCKED]:
+        return stop(operation, _S.BLOCKED, "; ".join(_why(r) for r in blocked), now)
+    return None
+
+
+def stop(operation: Operation, state: OperationState, reason: str, now: datetime) -> Move:
+    """Parked or blocked: the driver leaves, a person goes on."""
+    kind = Happened.OPERATION_PARKED if state is _S.PARKED else Happened.OPERATION_BLOCKED
+    after = replace(operation, state=state, reason=reason)
+    word = "Paused" if state is _S.PARKED else "Blocked"
+    return Move(after, (Teller(operation, now).event(kind, f"{word}: {reason}".rstrip(".") + "."),))
+
+
+def _why(row: NodeRow) -> str:
+    sentence = row.finding.sentence if row.finding else row.note
+    return sentence if row.node in sentence else f"{row.node}: {sentence}"
+
+
+def _node(plan: UpgradePlan, row: NodeRow) -> PlanNode:
+    node = plan.node(row.node)
+    if node is None:
+        raise LookupError(row.node)  # rows are made from the plan's own nodes
+    return node
+
+
+def _position_of(steps: tuple[Step, ...], like: Step, verb: Verb) -> int:
+    return next(n for n, s in enumerate(steps) if s.verb is verb and s.stage == like.stage)

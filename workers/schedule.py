@@ -1,0 +1,132 @@
+"""Which nodes may take a step now, and what keeps the others: pure arithmetic over rows, stages and a live report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
+from cluster.procedure import Phase, Step, itinerary
+from cluster.report import ClusterReport
+
+MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; sshd and package mirrors are the limit
+OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
+_ONE_BY_ONE = frozenset({Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS})
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who may go on now; `waits` says in words what keeps the rest where nobody may."""
+
+    nodes: tuple[PlanNode, ...]
+    waits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One unfinished node: its row and the step that it is at."""
+
+    node: PlanNode
+    row: NodeRow
+    step: Step
+    in_hand: bool  # it has begun this stage: it goes on to its end whatever is asked meanwhile
+
+
+def find_runnable(
+    plan: UpgradePlan,
+    operation: Operation,
+    report: ClusterReport | None,
+    *,
+    held: frozenset[str] = frozenset(),
+    max_parallel: int = MAX_PARALLEL,
+) -> Turn:
+    """
+    The nodes that may take their next step; those in hand first, then new ones in order.
+
+    Stages are barriers. Whoever is in hand goes on; nobody new starts beside a blocked node, or after somebody asked
+    to pause. A node of the report that is not Ready or is cordoned counts as away, whoever is the cause. `held` are
+    nodes that a thread is already about to begin.
+    """
+    places = tuple(_places(plan, operation, held))
+    if not places:
+        return Turn(())
+    stage = min(p.step.stage for p in places)
+    here = tuple(p for p in places if p.step.stage == stage)
+    in_hand = tuple(p for p in here if p.in_hand and p.row.state is not RowState.BLOCKED)
+    fresh = tuple(p for p in here if not p.in_hand and p.row.state is RowState.WAITING)
+    if _nobody_new(operation, places, here[0].step.phase):
+        return Turn(tuple(p.node for p in in_hand))
+    occupied = tuple(p for p in here if p.in_hand)
+    phase = here[0].step.phase
+    limit = 1 if phase in _ONE_BY_ONE else max_parallel
+    candidates, waits = _admit(plan, phase, occupied, fresh, report)
+    new = candidates[: max(0, limit - len(occupied))]
+    return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else waits)
+
+
+def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:
+    """Whether a node has begun the stage that it is at."""
+    if row.state is RowState.STARTED:
+        return True
+    steps = itinerary(plan, node)
+    return row.state not in OVER and row.position > 0 and steps[row.position - 1].stage == steps[row.position].stage
+
+
+def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> list[_Place]:
+    found = []
+    for row in operation.rows:
+        node = plan.node(row.node)
+        if node is not None and row.state not in OVER:
+            step = itinerary(plan, node)[row.position]
+            found.append(_Place(node, row, step, row.node in held or is_in_hand(plan, node, row)))
+    return found
+
+
+def _nobody_new(operation: Operation, places: tuple[_Place, ...], phase: Phase) -> bool:
+    if operation.state is OperationState.CANCELLING:
+        return phase is not Phase.AFTER
+    return operation.wish is not Wish.NONE or any(p.row.state is RowState.BLOCKED for p in places)
+
+
+def _admit(
+    plan: UpgradePlan,
+    phase: Phase,
+    occupied: tuple[_Place, ...],
+    fresh: tuple[_Place, ...],
+    report: ClusterReport | None,
+) -> tuple[tuple[_Place, ...], str]:
+    if phase in {Phase.PREPARE, Phase.AFTER}:
+        return fresh, ""
+    if phase is Phase.CONTROL_PLANE:
+        return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
+    if report is None:
+        return (), "the cluster can be read again"
+    new: list[_Place] = []
+    waits: list[str] = []
+    for pool in plan.pools:
+        chosen, why = _admit_pool(pool, occupied, fresh, report)
+        new += chosen
+        waits += [why] if why else []
+    return tuple(new), "; ".join(waits)
+
+
+def _admit_pool(
+    pool: PlanPool, occupied: tuple[_Place, ...], fresh: tuple[_Place, ...], report: ClusterReport
+) -> tuple[list[_Place], str]:
+    names = {n.name for n in pool.nodes}
+    gone = {n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned)}
+    away = gone | {p.node.name for p in occupied if p.node.name in names}
+    waiting = [p for p in fresh if p.node.name in names]
+    chosen: list[_Place] = []
+    # one that is away already takes no further place, so it goes first
+    for place in sorted(waiting, key=lambda p: p.node.name not in gone):
+        if len(away | {place.node.name}) <= pool.max_unavailable:
+            away.add(place.node.name)
+            chosen.append(place)
+    if chosen or not waiting:
+        return chosen, ""
+    listed = ", ".join(sorted(away))
+    return (
+        [],
+        f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)",
+    )
