@@ -131,7 +131,7 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
     except ValidationError as error:
         first = error.errors()[0]
         raise Refused(
-            f"The option {first['loc'][0]} cannot be {str(first['input'])[:40]!r}: {first['msg']}."
+            f"The option {first['loc'][0]} cannot be `{str(first['input'])[:40]}`: {first['msg']}."
         ) from error
 
 

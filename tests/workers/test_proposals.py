@@ -1,0 +1,194 @@
+"""A request becomes a plan, its revert, or one sentence: on the lab's cluster and machines, kept in a real Redis."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cluster.errors import StoreUnavailable
+from cluster.events import Event, Happened
+from cluster.facts import OfferState
+from cluster.findings import Severity, blockers
+from cluster.plan import PlanKind, PlanStatus
+from cluster.report import Unread
+from cluster.requests import PlanRequest
+from cluster.settings import Settings
+from cluster.versions import Minor
+from lab.world import World
+from tests.redis_fixture import redis_server, redis_url, store
+from workers.proposals import propose
+from workers.survey import run_survey
+
+__all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World.start("small", speed=50) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def edited():
+    with World.start("hand-edited-apiserver", speed=50) as running:
+        yield running
+
+
+def settings_of(world):
+    people = {"people": {"ada": {}, "grace": {}}, "approvals": {"approvers": ["grace"], "expire_after": 600}}
+    return Settings.model_validate({**world.config(), **people})
+
+
+def ask(world, store, target, *, request_id="r-00000001", settings=None, now=NOW, **changes):
+    """Put a request and have it answered, as the worker's job does."""
+    usual = {"kind": "plan", "cluster": "lab", "person": "ada", "channel": "C0OPS"}
+    request = PlanRequest(id=request_id, target=target, at=NOW, **{**usual, **changes})
+    event = Event(Happened.PLAN_REQUESTED, NOW, request.cluster, "ada asked.", person="ada")
+    store.put_request(request, event)
+    return propose(request, settings=settings or settings_of(world), store=store, now=now)
+
+
+def test_a_plan_is_kept_with_its_digest_and_told(world, store):
+    """The record is what people see and approve; the survey is kept beside it."""
+    answer = ask(world, store, "v1.35")
+    (plan_id,) = answer.plan_ids
+    record = store.plan(plan_id)
+    assert record.status is PlanStatus.PROPOSED
+    assert record.digest == record.plan.digest
+    assert str(record.plan.target) == "v1.35.4"
+    assert (record.requester, record.channel, record.request_id) == ("ada", "C0OPS", "r-00000001")
+    assert (record.expires_at - NOW).total_seconds() == 600
+    assert blockers(record.findings) == ()
+    assert store.answer("r-00000001") == answer
+    assert [e.kind for _, e in store.events(plan_id)] == [Happened.PLAN_PROPOSED]
+    survey = store.survey("lab")
+    assert {m.name for m in survey.machines} == {"cp1", "w1", "w2"}
+
+
+def test_an_answer_given_twice_makes_one_plan(world, store):
+    """A worker may die between its writes, and another does the request again."""
+    first = ask(world, store, "v1.35.4")
+    assert ask(world, store, "v1.35.4").plan_ids == first.plan_ids
+    assert len(store.plans("lab")) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("v1.33.1", "downgrade"),
+        ("v1.34.2", "downgrade"),
+        ("v1.34.7", "Nothing to do"),
+        ("v1.35.99", "not offered"),
+        ("banana", "is not a version"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_in_one_sentence(world, store, target, words):
+    """Nothing is planned, and the refusal is told."""
+    answer = ask(world, store, target)
+    assert words in answer.refusal
+    assert answer.plan_ids == ()
+    assert store.plans("lab") == ()
+    assert store.feed()[-1][1].kind is Happened.REQUEST_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cluster": "nowhere"}, "no cluster `nowhere`"),
+        ({"overrides": {"speed": 9}}, "no option speed"),
+        ({"overrides": {"drain_timeout": "soon"}}, "drain_timeout cannot be `soon`"),
+        ({"kind": "revert"}, "Nothing to revert"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_in_one_sentence(world, store, changes, words):
+    """The same way."""
+    assert words in ask(world, store, "v1.35.4", **changes).refusal
+
+
+def test_options_of_the_request_override_the_clusters(world, store):
+    """They are part of the intent."""
+    (plan_id,) = ask(world, store, "v1.35.4", overrides={"drain_timeout": 60, "delete_emptydir": True}).plan_ids
+    options = store.plan(plan_id).plan.options
+    assert (options.drain_timeout, options.delete_emptydir, options.delete_unmanaged) == (60, True, False)
+
+
+def test_an_unknown_host_key_blocks_the_plan_in_the_machines_own_words(world, store):
+    """It is found at the survey, before anything is done."""
+    settings = settings_of(world)
+    config = settings.model_dump(mode="json", exclude_none=True)
+    config["clusters"]["lab"]["machines"]["w1"]["host_key"] = "SHA256:" + "x" * 43
+    answer = ask(world, store, "v1.35.4", settings=Settings.model_validate(config))
+    (stop,) = blockers(answer.findings)
+    assert (stop.code, stop.subject) == ("machine-unreadable", "w1")
+    assert "host key" in stop.sentence
+
+
+def test_a_node_without_a_machine_blocks_the_plan(world, store):
+    """The inventory is what can be worked on."""
+    config = settings_of(world).model_dump(mode="json", exclude_none=True)
+    del config["clusters"]["lab"]["machines"]["w2"]
+    answer = ask(world, store, "v1.35.4", settings=Settings.model_validate(config))
+    assert [(f.code, f.subject) for f in blockers(answer.findings)] == [("machine-missing", "w2")]
+
+
+def test_a_cluster_that_cannot_be_read_is_refused(world, store, tmp_path):
+    """One sentence with the reason, and the request is answered."""
+    config = settings_of(world).model_dump(mode="json", exclude_none=True)
+    config["clusters"]["lab"]["kubeconfig"] = str(tmp_path / "none")
+    answer = ask(world, store, "v1.35.4", settings=Settings.model_validate(config))
+    assert "cannot be used" in answer.refusal
+    assert store.open_requests() == ()
+
+
+def test_a_hand_edited_control_plane_gets_its_revert_beside_the_blocked_plan(edited, store):
+    """The upgrade may not be approved; the revert may."""
+    answer = ask(edited, store, "v1.35.4")
+    upgrade, revert = (store.plan(i) for i in answer.plan_ids)
+    assert [f.code for f in blockers(upgrade.findings)] == ["hand-edited-apiserver"]
+    assert revert.plan.kind is PlanKind.REVERT
+    assert str(revert.plan.target) == "v1.34.7"
+    assert blockers(revert.findings) == ()
+    assert {f.code for f in answer.findings if f.severity is Severity.BLOCKER} == {"hand-edited-apiserver"}
+
+
+def test_a_revert_can_be_asked_for_by_itself(edited, store):
+    """Without a target."""
+    (plan_id,) = ask(edited, store, "", kind="revert").plan_ids
+    assert store.plan(plan_id).plan.kind is PlanKind.REVERT
+
+
+def test_a_survey_is_kept_and_told_without_a_plan(world, store):
+    """What the next minors offer, too."""
+    answer = ask(world, store, "", kind="survey")
+    assert (answer.plan_ids, answer.refusal) == ((), "")
+    offers = store.survey("lab").machine("w1").offers
+    assert [str(o.minor) for o in offers] == ["v1.34", "v1.35", "v1.36"]
+    assert store.feed()[-1][1].kind is Happened.SURVEY_FINISHED
+
+
+def test_without_redis_a_request_stays_open(world):
+    """A refusal would be an answer; there is nobody to keep it."""
+
+    class Away:
+        def save_survey(self, _):
+            raise StoreUnavailable("Redis is away.")
+
+    request = PlanRequest("r-1", "plan", "lab", "v1.35.4", "ada", "", NOW)
+    with pytest.raises(StoreUnavailable):
+        propose(request, settings=settings_of(world), store=Away(), now=NOW)
+
+
+def test_a_survey_asks_every_machine_and_keeps_each_failure_apart(world):
+    """One that swallows every packet does not cost the others their answer."""
+    settings = settings_of(world).clusters["lab"]
+    config = settings.model_dump(mode="json", exclude_none=True)
+    config["machines"]["w1"]["port"] = 1
+    survey = run_survey("lab", settings.model_validate(config), (Minor(1, 35), Minor(1, 60)), NOW)
+    assert isinstance(survey.machine("w1").facts, Unread)
+    assert "w1" in survey.machine("w1").facts.reason
+    facts = survey.facts("cp1")
+    assert facts.control_plane
+    assert str(facts.kubeadm) == "v1.34.7"
+    assert [o.state for o in survey.machine("w2").offers] == [OfferState.OFFERED, OfferState.ABSENT]
+    assert survey.age(NOW).total_seconds() == 0
