@@ -39,6 +39,7 @@ DEMO_WAITS = {
     "remote_step": 300.0,
     "slack_edit": 1.0,
 }
+BOT_START = 60.0  # seconds; imports alone take some on a cold disk
 DEMO_DRAIN_TIMEOUT = 10  # seconds; the smallest that the settings take
 
 
@@ -104,6 +105,7 @@ class Rig:
         for part in self.parts:
             part.start()
         threading.Thread(target=self._keep_alive, name="rig-keeper", daemon=True).start()
+        self.slack.wait_for(lambda slack: slack.sockets.count, timeout=BOT_START)
 
     def _keep_alive(self) -> None:
         """What a Deployment does: a process that died is started again."""
