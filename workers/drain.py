@@ -221,9 +221,15 @@ def _kept_volumes(site: Site) -> set[str]:
         for volume in (pod.get("spec") or {}).get("volumes") or []
         if "persistentVolumeClaim" in volume
     }
-    kept = set()
-    for space, name in claims:
-        path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
-        claim = ask_api(site, lambda path=path: site.kube().get(path))  # type: ignore[misc]
-        kept.add(str((claim.get("spec") or {}).get("volumeName") or ""))
-    return kept
+    return {_volume_of(site, space, name) for space, name in claims}
+
+
+def _volume_of(site: Site, namespace: str, claim: str) -> str:
+    path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}"
+    try:
+        found = ask_api(site, lambda: site.kube().get(path))
+    except KubeDenied as error:
+        if error.status != NOT_FOUND:
+            raise
+        return ""
+    return str((found.get("spec") or {}).get("volumeName") or "")

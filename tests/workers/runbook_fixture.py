@@ -81,6 +81,7 @@ class FakeApi:
     pods: dict[str, Raw] = field(default_factory=dict)  # by name
     budgets: list[Raw] = field(default_factory=list)
     attachments: list[Raw] = field(default_factory=list)
+    claims: dict[str, str] = field(default_factory=dict)  # PersistentVolumeClaim → its volume
     daemon_sets: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)  # API server of a node → version
     unready: dict[str, str] = field(default_factory=dict)  # endpoint → body of its /readyz
@@ -101,12 +102,14 @@ class FakeApi:
         kind, name = path.rsplit("/", 2)[-2:]
         if path == "/version":
             return {"gitVersion": self.versions[self.endpoint]}
-        if kind == "nodes" and name in self.nodes:
-            return copy.deepcopy(self.nodes[name])
-        if kind == "pods" and name in self.pods:
-            return copy.deepcopy(self.pods[name])
-        if kind == "daemonsets" and name in self.daemon_sets:
-            return {}
+        held = {
+            "nodes": self.nodes,
+            "pods": self.pods,
+            "daemonsets": dict.fromkeys(self.daemon_sets, Raw()),
+            "persistentvolumeclaims": {claim: {"spec": {"volumeName": v}} for claim, v in self.claims.items()},
+        }.get(kind, {})
+        if name in held:
+            return copy.deepcopy(held[name])
         if kind == "configmaps":
             return {"data": {"ClusterConfiguration": f"kubernetesVersion: {self.declared}\n"}}
         if kind == "leases":

@@ -221,6 +221,10 @@ def test_volumes_are_waited_for_and_those_of_pods_that_stay_are_not() -> None:
     bench.api.attachments = [{"spec": {"nodeName": "w1", "source": source}, "status": {"attached": True}}]
     with pytest.raises(StepBlocked, match="pv-1"):
         perform(bench.site("w1", Verb.DRAIN))
+    bench.api.pods["log"] = pod("log", "w1", kind="DaemonSet", volumes=[{"persistentVolumeClaim": {"claimName": "c"}}])
+    bench.api.daemon_sets = {"of-log"}
+    bench.api.claims = {"c": "pv-1"}
+    perform(bench.site("w1", Verb.DRAIN))
 
 
 def test_a_patch_with_minor_only_touches_no_pod_and_no_cordon() -> None:
