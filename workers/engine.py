@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cluster.errors import ClusterUnreadable, LockkeeperError, StoreUnavailable
 from cluster.events import Happened
-from cluster.findings import Finding, Findings, Severity
+from cluster.findings import Finding, Findings
 from cluster.operation import Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode
 from cluster.report import ClusterReport
@@ -26,13 +26,13 @@ from workers.site import Yielded
 TICK = 0.2  # seconds between two looks at the record: how soon a person's wish or a hand-over is noticed
 HAND_OVER = 0.8  # seconds that nodes in hand get to stop at a poll; their remote commands go on anyway
 TURN = 10.0  # seconds before a driver gives way to work that no worker is free for
-_WAITED = 3.0  # seconds that such work must have waited
+_WAITED = 0.3  # of a turn that such work must have waited
 PARKING = frozenset({"foreign-change", "freeze", "window-closed"})  # the gate's codes that park; others block
 _S = OperationState
 _LOG = logging.getLogger(__name__)
 
 
-def drive(crew: Crew, operation_id: str, *, stop: threading.Event | None = None) -> None:
+def drive(crew: Crew, operation_id: str, *, stop: threading.Event | None = None, turn: float = TURN) -> None:
     """Re-entrant, and harmless when another driver is at work or nothing is to be done."""
     operation = crew.store.operation(operation_id)
     if not needs_driver(operation):
@@ -48,7 +48,7 @@ def drive(crew: Crew, operation_id: str, *, stop: threading.Event | None = None)
     _LOG.info("%s: driving with fence %d", operation_id, run.lease.fence)
     run.watch.start()
     try:
-        Driver(run).work()
+        Driver(run, turn).work()
     except Yielded:
         _LOG.info("%s: left to the next driver", operation_id)
     finally:
@@ -66,11 +66,13 @@ def _highest_fence(crew: Crew, operation: Operation) -> int:
 class Driver:
     """The loop: people's wishes first, then the end, then whoever may go on."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, turn: float) -> None:
         self._run = run
+        self._turn = turn
         self._hands: dict[str, Hand] = {}
         self._began = time.monotonic()
         self._others_since: float | None = None
+        self._blind_since: float | None = None
         self._claimed = threading.Event()
         self._obstacle: Finding | None = None
         self._cutting = False  # it is said that the operation is being cancelled
@@ -119,8 +121,22 @@ class Driver:
             return True
         if not turn.nodes and self._settle(operation):
             return False
-        if turn.waits and report is not None:
-            self._say_wait(operation, turn.waits)
+        return self._wait(operation, turn.waits, report)
+
+    def _wait(self, operation: Operation, what: str, report: ClusterReport | None) -> bool:
+        """Nobody can go on, for a reason that may pass; it is said once. An unreadable cluster has a deadline."""
+        run = self._run
+        if report is not None:
+            self._blind_since = None
+        elif not run.watch.reason:  # not read yet at all
+            return True
+        else:
+            self._blind_since = self._blind_since or time.monotonic()
+            if time.monotonic() - self._blind_since > run.waits.control_plane:
+                return self._stop(_S.BLOCKED, (run.unreadable(),))
+            what = "the cluster to be readable again"
+        if what:
+            self._say_wait(operation, what)
         return True
 
     def _may_begin(self, operation: Operation, node: PlanNode) -> bool:
@@ -156,7 +172,7 @@ class Driver:
                 run.sleep(1.0)
             except ClusterUnreadable as error:
                 if time.monotonic() > deadline:
-                    self._obstacle = _unreadable(run.plan.cluster, error)
+                    self._obstacle = run.unreadable(str(error))
                     break
                 run.sleep(min(1.0, run.waits.poll))
             else:
@@ -278,7 +294,7 @@ class Driver:
     def _gives_way(self) -> bool:
         """Whether other work has waited long enough for a worker."""
         moment = time.monotonic()
-        if moment - self._began < TURN:
+        if moment - self._began < self._turn:
             return False
         try:
             waits = self._run.crew.others_wait()
@@ -288,7 +304,7 @@ class Driver:
             self._others_since = None
             return False
         self._others_since = self._others_since or moment
-        return moment - self._others_since > _WAITED
+        return moment - self._others_since > self._turn * _WAITED
 
     def _hand_over(self) -> None:
         """Stop at the next poll; whoever does not is left behind, and may start nothing any more."""
@@ -301,11 +317,6 @@ class Driver:
 def _state_for(operation: Operation, findings: Findings) -> OperationState:
     parks = operation.state is _S.RUNNING and {f.code for f in findings} <= PARKING
     return _S.PARKED if parks else _S.BLOCKED
-
-
-def _unreadable(cluster: str, error: ClusterUnreadable) -> Finding:
-    sentence = f"The cluster {cluster} could not be read: {error}"
-    return Finding("cluster-unreadable", Severity.BLOCKER, cluster, sentence, "Look at its API servers, then `resume`.")
 
 
 def _token(run: Run, what: str) -> str:

@@ -95,9 +95,7 @@ class Hand(threading.Thread):
             raise Yielded
         # right after our own change of the control plane the API may be away: the step's own check waits for it
         if report is None and step.verb is not Verb.VERIFY_CONTROL_PLANE:
-            sentence = f"The cluster {operation.cluster} could not be read: {run.watch.reason}"
-            remedy = "Look at its API servers, then `resume`."
-            return (Finding("cluster-unreadable", Severity.BLOCKER, operation.cluster, sentence, remedy),)
+            return (run.unreadable(),)
         return blockers(
             run.crew.check_gate(
                 record=run.record,

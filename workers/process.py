@@ -6,9 +6,9 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from redis import Redis
 from redis import exceptions as redis_errors
@@ -26,11 +26,8 @@ from workers.reconciler import keep_reconciling
 _AGAIN = 1.0  # seconds before a worker that lost Redis begins anew
 _AWAY = (redis_errors.ConnectionError, redis_errors.TimeoutError)
 _LOG = logging.getLogger(__name__)
-_FUNCTIONS: dict[str, Callable[[str], None]] = {
-    JobName.DRIVE: jobs.drive,
-    JobName.PROPOSE: jobs.propose,
-    JobName.SURVEY: jobs.survey,
-}
+Functions = Mapping[str, Callable[[str], None]]
+FUNCTIONS: Functions = {JobName.DRIVE: jobs.drive, JobName.PROPOSE: jobs.propose, JobName.SURVEY: jobs.survey}
 
 
 class NotOurs(RuntimeError):  # noqa: N818 - reads as a fact, as in cluster/errors.py
@@ -40,12 +37,14 @@ class NotOurs(RuntimeError):  # noqa: N818 - reads as a fact, as in cluster/erro
 class ListedJob(Job):
     """A job whose function comes from our list: whoever can write to Redis must not choose what is imported."""
 
+    functions: ClassVar[Functions] = FUNCTIONS
+
     @property
     def func(self) -> Callable[[str], None]:
         name = self.func_name
-        if self.instance is not None or name not in _FUNCTIONS:
+        if self.instance is not None or name not in self.functions:
             raise NotOurs(f"The job {self.id} names `{str(name)[:80]}`, which no worker runs: it is refused.")
-        return _FUNCTIONS[name]
+        return self.functions[name]
 
     @property
     def success_callback(self) -> None:
@@ -63,14 +62,13 @@ class ListedJob(Job):
 class OpsWorker(Worker):
     """One queue; a child per job, which SIGTERM asks to hand over; heartbeats that a silent Redis does not break."""
 
-    job_class = ListedJob
     max_connection_wait_time = 2.0  # seconds; RQ's own back-off grows to a minute
 
-    def __init__(self, connection: Redis, leaving: threading.Event) -> None:
+    def __init__(self, connection: Redis, leaving: threading.Event, job_class: type[ListedJob] = ListedJob) -> None:
         super().__init__(
-            [Queue(QUEUE, connection=connection, job_class=ListedJob, serializer=JSONSerializer)],
+            [Queue(QUEUE, connection=connection, job_class=job_class, serializer=JSONSerializer)],
             connection=connection,
-            job_class=ListedJob,
+            job_class=job_class,
             serializer=JSONSerializer,
             job_monitoring_interval=5,
             worker_ttl=30,
@@ -99,7 +97,7 @@ class OpsWorker(Worker):
         _through(super().teardown)
 
 
-def work(settings: Settings) -> int:
+def work(settings: Settings, job_class: type[ListedJob] = ListedJob) -> int:
     """Work until SIGTERM; returns the exit code."""
     url = settings.redis.url.read()
     jobs.SETTINGS.set(settings)
@@ -115,20 +113,20 @@ def work(settings: Settings) -> int:
         daemon=True,
     ).start()
     try:
-        _work_on(url, leaving)
+        _work_on(url, leaving, job_class)
     finally:
         stopped.set()
     return 0
 
 
-def _work_on(url: str, leaving: threading.Event) -> None:
+def _work_on(url: str, leaving: threading.Event, job_class: type[ListedJob]) -> None:
     """A worker after the other: RQ's ends when Redis is away, this process does not."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leaving.set())
     while not leaving.is_set():
         try:
             connection = Redis.from_url(url, socket_connect_timeout=2.0)
-            OpsWorker(connection, leaving).work(logging_level="WARNING")
+            OpsWorker(connection, leaving, job_class).work(logging_level="WARNING")
         except StopRequested:
             return
         except redis_errors.RedisError as error:

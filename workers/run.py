@@ -11,7 +11,7 @@ from functools import partial
 
 from cluster.approval import Approval
 from cluster.errors import Fenced, StaleMove, StoreUnavailable
-from cluster.findings import Findings
+from cluster.findings import Finding, Findings, Severity
 from cluster.operation import Operation
 from cluster.plan import PlanRecord, UpgradePlan
 from cluster.report import ClusterReport
@@ -131,6 +131,13 @@ class Run:
         """Without waiting; None when there is none that still says something."""
         report, age = self.watch.newest()
         return report if age < _OLD_REPORT else None
+
+    def unreadable(self, reason: str = "") -> Finding:
+        """For when the cluster was waited for in vain."""
+        cluster = self.plan.cluster
+        sentence = f"The cluster {cluster} could not be read: {reason or self.watch.reason}"
+        remedy = "Look at its API servers, then `resume`."
+        return Finding("cluster-unreadable", Severity.BLOCKER, cluster, sentence, remedy)
 
     def endpoints(self) -> Mapping[str, str]:
         """Node → its own API server, as last seen: an unreadable cluster does not make them unknown."""

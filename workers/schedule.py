@@ -100,7 +100,7 @@ def _admit(
     if phase is Phase.CONTROL_PLANE:
         return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
     if report is None:
-        return (), "the cluster can be read again"
+        return (), "the cluster to be readable again"
     new: list[_Place] = []
     waits: list[str] = []
     for pool in plan.pools:

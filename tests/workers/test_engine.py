@@ -1,0 +1,502 @@
+"""The driver's promises, on a real Redis, with steps that have a memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.events import Happened
+from cluster.findings import Finding, Severity
+from cluster.operation import OperationState, RowState, Wish
+from cluster.plan import PlanKind
+from cluster.procedure import Phase, Verb, itinerary
+from cluster.store import Store
+from lab.redis import RedisServer
+from tests.engine_fixture import CLUSTER, NODES, WORKERS, approve, event, plan, record
+from tests.engine_yard import Driving, Yard, wait_for_state, wait_until
+from tests.redis_fixture import own_redis, redis_server, redis_url, store
+from workers.engine import drive
+from workers.remote import FencedByMachine
+from workers.site import AttemptLost, Site, StepBlocked
+from workers.watch import FRESH
+
+__all__ = ["own_redis", "redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
+
+OP = "op-1"
+SMALL = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    """Three and four machines that do as they are told."""
+    return Yard(record(), tmp_path / "log")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Yard:
+    """One and two machines, of which one worker may be away."""
+    return Yard(record(SMALL), tmp_path / "log")
+
+
+def begin(yard: Yard, store: Store) -> Driving:
+    approve(store, yard.record, OP)
+    return Driving(yard, store, OP)
+
+
+def kinds(store: Store) -> list[Happened]:
+    return [e.kind for _, e in store.events(OP)]
+
+
+def blocked(site: Site) -> None:
+    raise site.blocked("broken", f"{site.node.name} is broken.", "Mend it, then `retry`.")
+
+
+def hold(gate: threading.Event) -> Callable[[Site], None]:
+    """A step that goes on until the gate opens, and yields when asked to."""
+
+    def wait(site: Site) -> None:
+        while not gate.is_set():
+            site.wait(0.02)
+
+    return wait
+
+
+def stop_with(code: str) -> Finding:
+    return Finding(code, Severity.BLOCKER, "w-1", "Something is in the way.", "Clear it.")
+
+
+def test_every_node_takes_every_step_once_and_in_order(yard: Yard, store: Store) -> None:
+    """From scheduled to completed: each itinerary whole, phases as barriers, lock and Lease gone."""
+    begin(yard, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.COMPLETED
+    for node in yard.record.plan.nodes:
+        assert yard.verbs(node.name) == [s.verb for s in itinerary(yard.record.plan, node)]
+    assert len(yard.started()) == len(set(yard.started()))
+    assert yard.phases() == [p.value for p in Phase]
+    assert store.lock_holder(CLUSTER) is None
+    assert yard.lease is None
+    assert kinds(store)[0] is Happened.PLAN_APPROVED
+    assert kinds(store)[1] is Happened.OPERATION_STARTED
+    assert kinds(store)[-1] is Happened.OPERATION_COMPLETED
+    assert (
+        kinds(store).count(Happened.STEP_STARTED) == kinds(store).count(Happened.STEP_FINISHED) == len(yard.started())
+    )
+
+
+def test_the_last_event_tells_old_against_new(small: Yard, store: Store) -> None:
+    """Every node's kubelet, from a report that was read at the end."""
+    begin(small, store).join()
+    last = store.events(OP)[-1][1]
+    assert {last.facts[n] for n in ("cp-1", "w-1", "w-2")} == {"v1.34.7 -> v1.35.4"}
+
+
+def test_never_more_workers_are_away_than_the_pool_allows(yard: Yard, store: Store) -> None:
+    """A window of two over four workers."""
+    begin(yard, store).join()
+    assert yard.most_away == 2
+
+
+def test_two_hops_are_walked_one_after_the_other(tmp_path: Path, store: Store) -> None:
+    """No step of the second hop before the last of the first."""
+    two = Yard(record(plan(("cp-1",), ("w-1",), targets=("1.35.4", "1.36.2"))), tmp_path / "log")
+    begin(two, store).join()
+    hops = [e.step.split("/")[0] for _, e in store.events(OP) if e.kind is Happened.STEP_STARTED]
+    assert hops == sorted(hops)
+    assert set(hops) == {"0", "1"}
+
+
+def test_a_revert_runs_on_the_control_plane_alone(tmp_path: Path, store: Store) -> None:
+    """Workers have no row in it."""
+    revert = Yard(record(plan(kind=PlanKind.REVERT)), tmp_path / "log")
+    begin(revert, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert {line[1] for line in revert.lines()} == {"cp-1", "cp-2", "cp-3"}
+
+
+def test_a_failed_step_blocks_after_the_others_in_hand_have_finished(yard: Yard, store: Store) -> None:
+    """Nobody new starts beside it; the reason names the node; no driver stays."""
+    yard.script("w-1", Verb.UPGRADE_NODE, blocked)
+    begin(yard, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "w-1 is broken" in operation.reason
+    assert operation.row("w-1").state is RowState.BLOCKED
+    assert yard.verbs("w-2")[-1] == Verb.UNCORDON
+    assert Verb.SET_SOURCE not in yard.verbs("w-3") + yard.verbs("w-4")
+    assert store.lease_owner(OP) is None
+    assert store.lock_holder(CLUSTER) == OP
+
+
+def test_retry_starts_a_new_attempt_and_goes_on_to_the_end(small: Yard, store: Store) -> None:
+    """The attempt id is a new one; nothing that was done is done again."""
+    small.script("w-1", Verb.INSTALL_KUBELET, blocked)
+    begin(small, store).join()
+    store.retry(OP, "w-1", "grace", event(Happened.RETRY_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    tried = [line[3] for line in small.lines() if line[:3] == ["start", "w-1", Verb.INSTALL_KUBELET]]
+    assert len(tried) == len(set(tried)) == 2
+    assert small.verbs("w-1").count(Verb.DRAIN) == 1
+
+
+def test_a_failed_drain_that_gave_the_node_back_begins_again_with_its_cordon(small: Yard, store: Store) -> None:
+    """Its event says so, and no attempt id comes twice."""
+
+    def pdb(site: Site) -> None:
+        small.change_node(site.node.name, cordoned=False)
+        raise StepBlocked(site.blocked("drain-blocked", "A budget forbids it.", "Lift it.").finding, uncordoned=True)
+
+    small.script("w-1", Verb.DRAIN, pdb)
+    begin(small, store).join()
+    row = store.operation(OP).row("w-1")
+    assert (row.state, row.cordoned_by_us) == (RowState.BLOCKED, False)
+    assert Happened.NODE_UNCORDONED in kinds(store)
+    store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert small.verbs("w-1").count(Verb.CORDON) == 2
+    assert len(small.started()) == len(set(small.started()))
+
+
+def test_a_vanished_attempt_is_replaced_a_few_times_then_a_person_is_asked(small: Yard, store: Store) -> None:
+    """Each replacement has its own id."""
+
+    def lost(site: Site) -> None:
+        raise AttemptLost("The machine was restarted.")
+
+    small.script("w-1", Verb.UPGRADE_NODE, lost)
+    small.script("w-2", Verb.UPGRADE_NODE, lost, lost, lost)
+    begin(small, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    finding = operation.row("w-2").finding
+    assert finding is not None
+    assert finding.code == "attempt-lost"
+    assert small.verbs("w-1").count(Verb.UPGRADE_NODE) == 1
+    assert len(small.started()) == len(set(small.started()))
+
+
+def test_a_bug_in_a_step_blocks_its_node_and_tells_only_a_reference(small: Yard, store: Store) -> None:
+    """No traceback and no message of the exception reaches the record."""
+
+    def bug(site: Site) -> None:
+        raise KeyError("secret-detail")
+
+    small.script("w-1", Verb.DRAIN, bug)
+    begin(small, store).join()
+    finding = store.operation(OP).row("w-1").finding
+    assert finding is not None
+    assert finding.code == "internal-error"
+    assert "secret-detail" not in finding.sentence + finding.remedy
+
+
+def test_pause_finishes_the_nodes_in_hand_and_resume_goes_on(small: Yard, store: Store) -> None:
+    """The node in hand is uncordoned first; the next one waits."""
+    gate = threading.Event()
+    small.script("w-1", Verb.DRAIN, hold(gate))
+    driving = begin(small, store)
+    wait_until(lambda: Verb.CORDON in small.verbs("w-1"))
+    store.wish(OP, Wish.PAUSE, "grace", event(Happened.PAUSE_ASKED, operation_id=OP))
+    gate.set()
+    driving.join()
+    operation = store.operation(OP)
+    assert (operation.state, operation.reason) == (OperationState.PARKED, "paused by grace")
+    assert small.verbs("w-1")[-1] == Verb.UNCORDON
+    assert Verb.CORDON not in small.verbs("w-2")
+    store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_cancel_finishes_the_nodes_in_hand_and_restores_the_touched_ones(small: Yard, store: Store) -> None:
+    """Every touched node is unheld; the cluster is free; upgraded and left nodes are told apart."""
+    gate = threading.Event()
+    small.script("w-1", Verb.DRAIN, hold(gate))
+    driving = begin(small, store)
+    wait_until(lambda: Verb.CORDON in small.verbs("w-1"))
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    gate.set()
+    driving.join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.CANCELLED
+    assert [small.verbs(n)[-1] for n in ("cp-1", "w-1", "w-2")] == [Verb.UNHOLD] * 3
+    assert small.verbs("w-1")[-2] == Verb.UNCORDON
+    assert Verb.CORDON not in small.verbs("w-2")
+    assert operation.row("w-2").state is RowState.SKIPPED
+    assert store.lock_holder(CLUSTER) is None
+    assert small.lease is None
+    assert kinds(store).count(Happened.OPERATION_CANCELLING) == 1
+    assert kinds(store)[-1] is Happened.OPERATION_CANCELLED
+
+
+def test_a_blocked_operation_can_be_cancelled(small: Yard, store: Store) -> None:
+    """The broken node is left as it is, its holds are restored."""
+    small.script("w-1", Verb.RESTART_KUBELET, blocked)
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.CANCELLED
+    assert small.verbs("w-1")[-1] == Verb.UNHOLD
+    assert Verb.UNCORDON not in small.verbs("w-1")
+
+
+def test_an_operation_that_was_never_begun_is_cancelled_without_a_step(small: Yard, store: Store) -> None:
+    """Untouched nodes are skipped."""
+    approve(store, small.record, OP)
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.CANCELLED
+    assert small.lines() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("foreign-change", OperationState.PARKED), ("approval-not-genuine", OperationState.BLOCKED)]
+)
+def test_a_no_of_the_gate_stops_before_the_step(small: Yard, store: Store, code: str, state: OperationState) -> None:
+    """Parked or blocked by its code; after it is cleared, resume goes on."""
+    small.findings = lambda _o, step, _n: (stop_with(code),) if step.verb is Verb.APPLY else ()
+    begin(small, store).join()
+    operation = store.operation(OP)
+    assert operation.state is state
+    assert "Something is in the way." in operation.reason
+    assert Verb.APPLY not in small.verbs("cp-1")
+    small.findings = lambda _o, _s, _n: ()
+    store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_a_passing_no_of_the_gate_is_asked_again(small: Yard, store: Store) -> None:
+    """One look at a cluster between two states stops nothing."""
+    answers = [(stop_with("foreign-change"),)]
+    small.findings = lambda _o, step, _n: answers.pop() if step.verb is Verb.PLAN and answers else ()
+    begin(small, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_an_unreadable_cluster_is_waited_for_and_told_once(small: Yard, store: Store) -> None:
+    """No step starts meanwhile, and none is blocked by it."""
+
+    def leave(site: Site) -> None:
+        small.away = True
+        time.sleep(FRESH * 1.5)  # until no report from before counts as live
+
+    small.script("cp-1", Verb.VERIFY_CONTROL_PLANE, leave)
+    driving = begin(small, store)
+    wait_until(lambda: any(e.kind is Happened.STEP_WAITED for _, e in store.events(OP)))
+    assert Verb.CORDON not in small.verbs("cp-1")
+    small.away = False
+    driving.join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert len([e for _, e in store.events(OP) if "readable" in e.sentence]) == 1
+
+
+def test_an_unreadable_cluster_blocks_after_its_deadline(small: Yard, store: Store) -> None:
+    """The reason says what could not be read."""
+    small.settings = small.settings.model_copy(
+        update={"waits": small.settings.waits.model_copy(update={"control_plane": 0.3})}
+    )
+    small.away = True
+    begin(small, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "could not be read" in operation.reason
+    assert small.lines() == []
+
+
+def test_a_cluster_of_another_installation_is_not_touched(small: Yard, store: Store) -> None:
+    """Its Lease stays, no step starts, the finding names the holder."""
+    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other/op-9"}}
+    begin(small, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "other/op-9" in operation.reason
+    assert small.lines() == []
+    assert small.lease["spec"]["holderIdentity"] == "other/op-9"
+
+
+def test_a_mark_of_our_own_without_a_record_stops_and_asks(small: Yard, store: Store) -> None:
+    """A Redis that lost its data must not be taken for a fresh one."""
+    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "lockkeeper/op-9"}}
+    begin(small, store).join()
+    stops = [e for _, e in store.events(OP) if e.kind is Happened.OPERATION_BLOCKED]
+    assert [e.facts["codes"] for e in stops] == ["traces-without-record"]
+
+
+def test_a_mark_of_an_ended_operation_of_ours_is_taken_over(small: Yard, store: Store) -> None:
+    """A crash between the last move and the Lease's end must not lock the cluster for ever."""
+    begin(small, store).join()
+    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "lockkeeper/op-1"}}
+    again = replace(record(SMALL, plan_id="p-2"))
+    approve(store, again, "op-2")
+    Driving(Yard(again, small.log.with_name("log2")), store, "op-2").join()
+    assert store.operation("op-2").state is OperationState.COMPLETED
+
+
+def test_a_node_that_left_is_skipped_and_one_that_joined_is_only_told(yard: Yard, store: Store) -> None:
+    """The rest goes on."""
+    nodes = {n.name: n for n in yard.report.nodes}
+    joined = replace(nodes.pop("w-4"), name="w-9", uid="uid-w-9")
+    yard.set_nodes(*nodes.values(), joined)
+    begin(yard, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.COMPLETED
+    assert operation.row("w-4").state is RowState.SKIPPED
+    assert kinds(store).count(Happened.NODE_SKIPPED) == 1
+    assert kinds(store).count(Happened.NODE_JOINED) == 1
+    assert {line[1] for line in yard.lines()} <= set(NODES)
+
+
+def test_a_cordon_of_somebody_else_takes_a_place_and_the_wait_is_told(small: Yard, store: Store) -> None:
+    """With one place and a foreign cordon on it, only that node moves; the other waits until it is free."""
+    small.change_node("w-2", cordoned=True)
+    uncordoned = threading.Event()
+    small.script("w-2", Verb.UNCORDON, lambda _: uncordoned.set())
+    original = small.change_node
+
+    def stays(name: str, **changes: object) -> None:
+        if name == "w-2" and changes.get("cordoned") is False:
+            return
+        original(name, **changes)
+
+    small.change_node = stays  # type: ignore[method-assign]
+    driving = begin(small, store)
+    wait_until(lambda: any("Waiting for w-2" in e.sentence for _, e in store.events(OP)))
+    assert Verb.CORDON not in small.verbs("w-1")
+    original("w-2", cordoned=False)
+    driving.join()
+    assert uncordoned.is_set()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_a_second_driver_does_nothing_while_the_first_one_drives(small: Yard, store: Store) -> None:
+    """Doubled wake-ups are harmless."""
+    gate = threading.Event()
+    small.script("cp-1", Verb.APPLY, hold(gate))
+    driving = begin(small, store)
+    wait_until(lambda: Verb.PLAN in small.verbs("cp-1"))
+    for _ in range(3):
+        Driving(small, store, OP).join()
+    gate.set()
+    driving.join()
+    assert len(small.started()) == len(set(small.started()))
+    assert Happened.DRIVER_TOOK_OVER not in kinds(store)
+
+
+def test_a_hand_over_leaves_the_attempt_to_the_next_driver(small: Yard, store: Store) -> None:
+    """Asked to leave, it leaves at the next poll; the next one attaches to the same attempt."""
+    gate = threading.Event()
+    small.script("cp-1", Verb.APPLY, hold(gate), hold(gate))
+    driving = begin(small, store)
+    wait_until(lambda: any("-s7-" in s for s in small.started()) or Verb.PLAN in small.verbs("cp-1"))
+    wait_until(lambda: store.operation(OP).row("cp-1").state is RowState.STARTED)
+    driving.end()
+    assert store.lease_owner(OP) is None
+    row = store.operation(OP).row("cp-1")
+    gate.set()
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    starts = [s for s in small.started() if s == f"op-1-n0-s{row.position}-a{row.attempt}"]
+    assert len(starts) == 2
+    assert kinds(store).count(Happened.DRIVER_TOOK_OVER) == 1
+
+
+def test_a_machine_that_knows_a_higher_fence_makes_us_rise_above_it(small: Yard, store: Store) -> None:
+    """Redis forgot its counter; the lease is ours, so a higher fence is taken and the step goes on."""
+    fences = []
+
+    def refuse(site: Site) -> None:
+        fences.append(site.fence)
+        raise FencedByMachine("The machine has seen fence 40.", seen=40)
+
+    small.script("w-1", Verb.FETCH, refuse, lambda site: fences.append(site.fence))
+    begin(small, store).join()
+    assert fences[0] < 40 < fences[1]
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_a_released_operation_is_left_at_once(small: Yard, store: Store) -> None:
+    """The driver is fenced off; nothing new starts."""
+    gate = threading.Event()
+    small.script("cp-1", Verb.APPLY, hold(gate))
+    driving = begin(small, store)
+    wait_until(lambda: Verb.PLAN in small.verbs("cp-1"))
+    wait_until(lambda: store.operation(OP).row("cp-1").state is RowState.STARTED)
+    store.release(CLUSTER, OP, "grace", event(Happened.LOCK_RELEASED, operation_id=OP))
+    gate.set()
+    driving.join()
+    assert Verb.VERIFY_CONTROL_PLANE not in small.verbs("cp-1")
+    assert store.operation(OP).state is OperationState.CANCELLED
+
+
+def test_a_redis_restart_in_the_middle_costs_nothing_but_time(small: Yard, own_redis: RedisServer) -> None:
+    """The step in hand goes on, its end is recorded when Redis is back, no step comes twice."""
+    store = Store.connect(own_redis.url)
+    down = threading.Event()
+
+    def outlive(site: Site) -> None:
+        own_redis.kill()
+        down.set()
+
+    small.script("cp-1", Verb.APPLY, outlive)
+    driving = begin(small, store)
+    assert down.wait(60)
+    wait_until(lambda: Verb.APPLY in small.verbs("cp-1"))
+    assert Verb.VERIFY_CONTROL_PLANE not in small.verbs("cp-1")
+    own_redis.restart()
+    driving.join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert len(small.started()) == len(set(small.started()))
+    assert kinds(store).count(Happened.STEP_FINISHED) == len(small.started())
+    store.close()
+
+
+def test_an_emptied_redis_stops_the_driver(small: Yard, own_redis: RedisServer) -> None:
+    """Without its record nothing new starts."""
+    store = Store.connect(own_redis.url)
+
+    def wipe(site: Site) -> None:
+        store.client.flushall()
+
+    small.script("cp-1", Verb.APPLY, wipe)
+    driving = begin(small, store)
+    driving.thread.join(60)
+    assert not driving.thread.is_alive()
+    assert Verb.VERIFY_CONTROL_PLANE not in small.verbs("cp-1")
+    store.close()
+
+
+def test_a_driver_gives_way_to_work_that_waits(small: Yard, store: Store) -> None:
+    """After its turn, when work waits that no worker is free for."""
+    gate = threading.Event()
+    small.script("cp-1", Verb.APPLY, hold(gate), hold(gate))
+    small.others_wait = True
+    approve(store, small.record, OP)
+    drive(small.crew(store), OP, turn=0.2)
+    assert store.operation(OP).state in {OperationState.RUNNING, OperationState.SCHEDULED}
+    assert store.lease_owner(OP) is None
+    small.others_wait = False
+    gate.set()
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_state_and_events_agree_for_every_worker(yard: Yard, store: Store) -> None:
+    """No state without its event: each finished node has exactly one."""
+    begin(yard, store).join()
+    finished = [e.node for _, e in store.events(OP) if e.kind is Happened.NODE_FINISHED]
+    assert sorted(finished) == sorted(NODES)
+    assert set(WORKERS) <= set(finished)
+
+
+def test_a_state_is_waited_for(small: Yard, store: Store) -> None:
+    """The helper of the process tests sees the same states."""
+    driving = begin(small, store)
+    assert wait_for_state(store, OP, OperationState.COMPLETED).ended
+    driving.join()

@@ -1,0 +1,255 @@
+"""The worker process's promises, with real processes: hand over, survive, resume, and run nothing that is not ours."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from cluster.events import Happened
+from cluster.operation import OperationState, RowState
+from cluster.queues import JobName, Wakeups
+from cluster.store import Store
+from lab.redis import RedisServer
+from tests.engine_fixture import CLUSTER, approve, record
+from tests.engine_worker import REMOTE, SMALL
+from tests.engine_yard import DEADLINE, wait_until
+from workers.crashpoints import POINTS, VARIABLE
+
+OP = "op-1"
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Plant:
+    """A Redis, a folder that is the machines, and workers."""
+
+    redis: RedisServer
+    folder: Path
+    store: Store
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def worker(self, **environment: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+        given = {**os.environ, "REDIS_URL": self.redis.url, "ENGINE_FOLDER": str(self.folder), **environment}
+        command = [sys.executable, "-m", "tests.engine_worker"]
+        with log:
+            process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=log, stderr=log)
+        self.workers.append(process)
+        return process
+
+    def attempts(self) -> list[str]:
+        return sorted(p.name for p in self.folder.iterdir() if p.name.startswith(OP))
+
+    def drivers(self) -> list[tuple[int, int]]:
+        """Child and worker of every drive, in order."""
+        file = self.folder / "drivers"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [(int(a), int(b)) for a, b in (line.split() for line in lines)]
+
+    def wait_for_end(self) -> None:
+        wait_until(lambda: self.store.operation(OP).state is OperationState.COMPLETED, self.logs())
+
+    def check_history(self) -> None:
+        """Each remote step has one attempt, each attempt one start and one end; state and events agree."""
+        count = sum(1 for n in SMALL.nodes for s in _steps(n.name) if s in REMOTE)
+        assert len(self.attempts()) == count
+        told = [e for _, e in self.store.events(OP)]
+        ends = Counter((e.node, e.step) for e in told if e.kind is Happened.STEP_FINISHED)
+        assert set(ends.values()) == {1}
+        assert sum(ends.values()) == sum(len(_steps(n.name)) for n in SMALL.nodes)
+        assert self.store.lock_holder(CLUSTER) is None
+
+    def logs(self) -> str:
+        return "\n".join(p.read_text(errors="replace")[-2000:] for p in self.folder.glob("worker-*.log"))
+
+
+def _steps(node: str) -> list[str]:
+    from cluster.procedure import itinerary  # noqa: PLC0415 - used by one check alone
+
+    found = SMALL.node(node)
+    return [] if found is None else [s.verb for s in itinerary(SMALL, found)]
+
+
+@contextmanager
+def running_plant() -> Iterator[Plant]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="lk-")))
+        redis = stack.enter_context(RedisServer.start(folder / "redis"))
+        store = Store.connect(redis.url)
+        stack.callback(store.close)
+        plant = Plant(redis, folder, store)
+        try:
+            yield plant
+        finally:
+            for child, parent in plant.drivers():
+                _kill_driver(child, parent)
+            for process in plant.workers:
+                process.kill()
+                process.wait()
+
+
+def _kill_driver(child: int, parent: int) -> None:
+    """Only if it still is one of ours: a process id may have been given to another meanwhile."""
+    status = Path(f"/proc/{child}/cmdline")
+    if status.exists() and b"tests.engine_worker" in status.read_bytes() and parent:
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.fixture
+def plant() -> Iterator[Plant]:
+    with running_plant() as made:
+        yield made
+
+
+def begin(plant: Plant) -> None:
+    approve(plant.store, record(SMALL), OP)
+
+
+def in_hand(plant: Plant, attempts: int = 1) -> None:
+    """Until a remote command runs."""
+    wait_until(
+        lambda: (
+            len(plant.attempts()) >= attempts
+            and any(r.state is RowState.STARTED for r in plant.store.operation(OP).rows)
+        ),
+        "no remote command was started",
+    )
+
+
+def test_every_name_of_a_job_can_be_imported() -> None:
+    """A wake-up that names a function which is not there would be lost in silence."""
+    for name in JobName:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_an_approved_operation_needs_no_wake_up(plant: Plant) -> None:
+    """The reconciler finds it; losing every RQ key loses nothing."""
+    begin(plant)
+    plant.worker()
+    plant.wait_for_end()
+    plant.check_history()
+
+
+def test_a_terminated_worker_hands_over_and_the_command_goes_on(plant: Plant) -> None:
+    """It exits by itself with code 0; the next worker attaches to the same attempt."""
+    begin(plant)
+    first = plant.worker()
+    in_hand(plant)
+    first.terminate()
+    assert first.wait(DEADLINE) == 0
+    assert not plant.store.operation(OP).ended
+    assert plant.store.lease_owner(OP) is None
+    plant.worker()
+    plant.wait_for_end()
+    plant.check_history()
+
+
+def test_a_killed_worker_and_child_are_replaced_by_another_worker(plant: Plant) -> None:
+    """The second worker resumes when the lease has run out; the thread is told."""
+    begin(plant)
+    first = plant.worker()
+    in_hand(plant)
+    child = plant.drivers()[-1][0]
+    first.kill()
+    os.kill(child, signal.SIGKILL)
+    first.wait()
+    plant.worker()
+    plant.wait_for_end()
+    plant.check_history()
+    told = [e.kind for _, e in plant.store.events(OP)]
+    assert told.count(Happened.DRIVER_TOOK_OVER) == 1
+
+
+def test_an_orphaned_child_goes_on_alone_beside_a_new_worker(plant: Plant) -> None:
+    """Only the worker is killed: its child keeps the lease, and nothing runs twice."""
+    begin(plant)
+    first = plant.worker()
+    in_hand(plant)
+    first.kill()
+    first.wait()
+    plant.worker()
+    plant.wait_for_end()
+    plant.check_history()
+
+
+def test_a_worker_outlives_an_outage_of_redis(plant: Plant) -> None:
+    """The process does not die; what ran is recorded afterwards; nothing starts twice."""
+    begin(plant)
+    worker = plant.worker()
+    in_hand(plant)
+    plant.redis.kill()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(8)  # RQ's own worker is gone by now, or would be at the next heartbeat
+    plant.redis.restart()
+    plant.wait_for_end()
+    plant.check_history()
+    assert worker.poll() is None
+
+
+def test_a_frozen_driver_finds_itself_fenced(plant: Plant) -> None:
+    """Stopped for longer than its lease, it wakes up to another driver and starts nothing."""
+    begin(plant)
+    plant.worker()
+    in_hand(plant)
+    child = plant.drivers()[-1][0]
+    os.kill(child, signal.SIGSTOP)
+    plant.worker()
+    wait_until(lambda: plant.store.operation(OP).fence >= 2, "nobody took over")
+    os.kill(child, signal.SIGCONT)
+    plant.wait_for_end()
+    plant.check_history()
+
+
+def test_a_job_that_is_not_ours_is_refused(plant: Plant) -> None:
+    """Whoever can write to Redis cannot choose what a worker imports and calls."""
+    target = plant.folder / "made-by-a-stranger"
+    wakeups = Wakeups.connect(plant.redis.url)
+    wakeups.queue.enqueue_call("os.mkdir", args=(str(target),), job_id="forged")
+    wakeups.queue.enqueue_call(
+        "os.path.exists", args=("/",), job_id="forged-too", description="a listed name is needed, not a harmless one"
+    )
+    begin(plant)
+    plant.worker()
+    plant.wait_for_end()
+    assert not target.exists()
+    assert not wakeups.queue.get_job_ids()
+
+
+def test_a_crash_at_either_side_of_a_side_effect_is_survived() -> None:
+    """Killed right before and after a start, and right before and after its record: the same end, no second start."""
+
+    def crash(point: str) -> None:
+        with running_plant() as plant:
+            begin(plant)
+            plant.worker(**{VARIABLE: f"{point}:{'drain'}"})
+            wait_until(lambda: _crashed(plant), f"{point} was never reached")
+            plant.workers[0].kill()
+            plant.workers[0].wait()
+            plant.worker()
+            plant.wait_for_end()
+            plant.check_history()
+
+    with ThreadPoolExecutor(len(POINTS)) as pool:
+        list(pool.map(crash, POINTS))
+
+
+def _crashed(plant: Plant) -> bool:
+    drivers = plant.drivers()
+    if not drivers:
+        return False
+    row = plant.store.operation(OP).row("w-1")
+    gone = not Path(f"/proc/{drivers[0][0]}/task").exists()
+    return gone and row.position > 0
