@@ -20,6 +20,7 @@ from tests.engine_yard import Machine, Yard
 from workers import jobs
 from workers.crew import Crew
 from workers.engine import drive
+from workers.node_script.attempts import AttemptState, PollAnswer
 from workers.process import ListedJob, work
 from workers.site import Site, StepDone
 
@@ -43,9 +44,10 @@ class FileMachine(Machine):
             with (self._folder / "attached").open("a", encoding="utf-8") as file:
                 file.write(f"{attempt}\n")
 
-    def poll(self, attempt: str, offset: int = 0) -> Any:  # noqa: ARG002 - the seam's signature
+    def poll(self, attempt: str, offset: int = 0) -> PollAnswer:  # noqa: ARG002 - the seam's signature
         text = (self._folder / attempt).read_text(encoding="utf-8")
-        return not text or time.time() > json.loads(text)["until"]
+        done = not text or time.time() > json.loads(text)["until"]
+        return PollAnswer(AttemptState.DONE if done else AttemptState.RUNNING, 0 if done else None, 0, "boot", b"")
 
 
 def perform(site: Site) -> StepDone:
@@ -53,7 +55,7 @@ def perform(site: Site) -> StepDone:
     if site.step.verb in REMOTE:
         site.check_lease()
         site.machine.start(site.attempt_id, site.fence, site.step.verb)
-        while not site.machine.poll(site.attempt_id):
+        while site.machine.poll(site.attempt_id).state is AttemptState.RUNNING:
             site.wait(0.05)
     return StepDone(f"{site.step.verb} of {site.node.name} is done.")
 

@@ -42,7 +42,7 @@ class ListedJob(Job):
     @property
     def func(self) -> Callable[[str], None]:
         name = self.func_name
-        if self.instance is not None or name not in self.functions:
+        if name is None or self.instance is not None or name not in self.functions:
             raise NotOurs(f"The job {self.id} names `{str(name)[:80]}`, which no worker runs: it is refused.")
         return self.functions[name]
 
