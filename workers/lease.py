@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import socket
 import threading
 import time
 
@@ -73,7 +75,8 @@ class Lease:
 
     def _take(self) -> bool:
         asked = time.monotonic()
-        owner = secrets.token_hex(8)
+        # who drives is worth knowing when one looks into Redis; the last part makes every driver new
+        owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         fence = self._store.take_lease(self._operation_id, owner, _milliseconds())
         if fence is None:
             return False
