@@ -243,9 +243,8 @@ def serve(config: ConfigPath = None) -> None:
 @app.command()
 def worker(config: ConfigPath = None) -> None:
     """Run one worker: it surveys machines, drafts plans and carries operations out."""
-    from workers.process import work
-
     from cluster.settings import load_settings
+    from workers.process import work
 
     _log()
     raise typer.Exit(work(load_settings(config)))

@@ -152,7 +152,7 @@ def rig(
         yield made
 
 
-def assemble(directory: Path, world: World, slack: LabSlack, redis: RedisServer, config: Path, workers: int) -> Rig:
+def assemble(directory: Path, world: World, slack: LabSlack, redis: RedisServer, *, config: Path, workers: int) -> Rig:
     environment = {
         **{k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")},
         "REDIS_URL": redis.url,

@@ -9,8 +9,8 @@ import yaml
 
 from lab.kubeadm.session import NAMESPACE, Session, failure, preflight_failure
 from lab.kubeadm.staticupgrade import TMP, StaticUpgrade
+from lab.pulling import pull
 from lab.staticpods import image, images, minor_of, template
-from lab.tools.pulling import pull
 
 _PULLING = """\
 [upgrade/preflight] Pulling images required for setting up a Kubernetes cluster

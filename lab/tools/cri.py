@@ -6,10 +6,10 @@ import hashlib
 import json
 
 from lab.machines import Machine
+from lab.pulling import pull
 from lab.staticpods import COMPONENTS
 from lab.toolbox import Invocation, ToolError
 from lab.tools.etcd import etcdctl, etcdutl
-from lab.tools.pulling import pull
 
 
 def containers(machine: Machine) -> dict[str, tuple[str, str]]:

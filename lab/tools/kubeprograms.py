@@ -10,9 +10,9 @@ from typing import Any
 from lab.kubeadm.apply import Options, apply, node
 from lab.kubeadm.plan import plan, show_diff
 from lab.kubeadm.session import Session, failure
+from lab.pulling import pull
 from lab.staticpods import REGISTRY, images
 from lab.toolbox import Invocation, ToolError
-from lab.tools.pulling import pull
 
 _VALUED = {
     "--kubeconfig", "--patches", "--ignore-preflight-errors", "--kubernetes-version", "--image-repository",
