@@ -30,7 +30,8 @@ def resumed(operation: Operation) -> Operation:
     if operation.wish is Wish.CANCEL and operation.state is not _S.BLOCKED:
         raise Refused(f"{operation.id} is being cancelled, as {operation.wished_by} asked: that cannot be undone.")
     if operation.state is _S.PARKED:
-        return replace(operation, state=_S.RUNNING, wish=Wish.NONE, wished_by="", reason="")
+        rows = tuple(again(r) if r.state is RowState.BLOCKED else r for r in operation.rows)
+        return replace(operation, rows=rows, state=_S.RUNNING, wish=Wish.NONE, wished_by="", reason="")
     if operation.state is _S.BLOCKED or any(r.state is RowState.BLOCKED for r in operation.rows):
         return retried(operation, None)
     if operation.wish is Wish.PAUSE:

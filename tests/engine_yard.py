@@ -15,14 +15,14 @@ from typing import Any
 
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.findings import Findings
-from cluster.operation import Operation, OperationState
+from cluster.operation import Operation
 from cluster.plan import PlanNode, PlanRecord
-from cluster.procedure import Phase, Step, Verb
+from cluster.procedure import Step, Verb
 from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
 from cluster.versions import ReportedVersion
-from tests.engine_fixture import CLUSTER, report, settings
+from tests.engine_fixture import report, settings
 from workers.crew import Crew
 from workers.engine import drive
 from workers.site import Site, StepDone
@@ -239,11 +239,3 @@ def wait_until(what: Callable[[], object], why: str = "it never came") -> None:
     while not what():
         assert time.monotonic() < deadline, why
         time.sleep(0.02)
-
-
-def wait_for_state(store: Store, operation_id: str, *states: OperationState) -> Operation:
-    wait_until(lambda: store.operation(operation_id).state in states, f"never {states}")
-    return store.operation(operation_id)
-
-
-__all__ = ["CLUSTER", "Driving", "LeaseApi", "Machine", "Phase", "Yard", "wait_for_state", "wait_until"]

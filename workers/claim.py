@@ -12,6 +12,7 @@ from cluster.findings import Finding, Severity
 from cluster.observe import LEASE
 from cluster.operation import Operation
 from cluster.store import Store
+from workers.run import Run
 from workers.site import Api
 
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -105,6 +106,11 @@ class Claim:
             "Make sure that nothing works on it any more; delete its Lease `lockkeeper` in kube-system, then `resume`."
         )
         return Finding(code, Severity.BLOCKER, self.operation.cluster, sentence, remedy)
+
+
+def claim_of(run: Run, operation: Operation) -> Claim:
+    crew = run.crew
+    return Claim(crew.settings.installation, operation, crew.kube, crew.store)
 
 
 def _holder(found: dict[str, Any] | None) -> str:

@@ -46,6 +46,7 @@ class Hand(threading.Thread):
         except Exception:  # noqa: BLE001 - the edge of a thread: a bug is logged, told, and never ends an operation in silence
             self._confess()
         finally:
+            self._run.last_end = time.monotonic()
             self._run.woken.set()
 
     def _go(self) -> None:
@@ -141,7 +142,6 @@ class Hand(threading.Thread):
         crashpoints.reach("before-record", step.verb)
         after = self._record(row, "done", lambda o, r: progress.finish(run.plan, o, r, done, run.now()))
         crashpoints.reach("after-record", step.verb)
-        run.last_end = time.monotonic()
         _LOG.info("%s: %s: %s", run.id, self._attempt_id(row), done.sentence)
         return after
 

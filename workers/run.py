@@ -40,7 +40,7 @@ class Run:
         self.stop = threading.Event()  # hand over at the next poll
         self.woken = threading.Event()  # something changed: the driver looks again
         self.last_endpoints: Mapping[str, str] = {}
-        self.last_end = 0.0  # monotonic; when a step was last recorded as done
+        self.last_end = 0.0  # monotonic; when a node last came to rest
         self.losses: dict[str, int] = {}
         self.joined: set[tuple[str, str]] = set()  # said already
         self._stops: dict[str, Findings] = {}
@@ -129,8 +129,17 @@ class Run:
 
     def newest_report(self) -> ClusterReport | None:
         """Without waiting; None when there is none that still says something."""
-        report, age = self.watch.newest()
+        report, age = self.watch.newest(newer_than=self.last_end)
         return report if age < _OLD_REPORT else None
+
+    def report_is_current(self) -> bool:
+        """Whether the newest report was begun after the last node came to rest: older ones show it in hand."""
+        _, age = self.watch.newest(newer_than=self.last_end)
+        return time.monotonic() - age > self.last_end
+
+    def new_token(self, what: str) -> str:
+        """For moves that may come again: told apart by their moment."""
+        return f"{self.id}/{what}/{self.lease.fence}/{time.monotonic_ns()}"
 
     def unreadable(self, reason: str = "") -> Finding:
         """For when the cluster was waited for in vain."""

@@ -40,12 +40,12 @@ class Watch:
         """Why the newest report is None."""
         return self._reason
 
-    def newest(self) -> tuple[ClusterReport | None, float]:
-        """Without waiting: the newest report and its age; a fresher one is read meanwhile if it is not live."""
+    def newest(self, *, newer_than: float) -> tuple[ClusterReport | None, float]:
+        """Without waiting: the newest report and its age; another is read meanwhile if it is not live, or too old."""
         with self._changed:
             age = time.monotonic() - self._begun if self._begun >= 0 else float("inf")
-            if age > FRESH:
-                self._want(time.monotonic() - FRESH)
+            if age > FRESH or self._begun <= newer_than:
+                self._want(max(newer_than, time.monotonic() - FRESH))
             return self._report, age
 
     def read(self, *, newer_than: float, give_up: Callable[[], bool]) -> ClusterReport | None:

@@ -18,7 +18,7 @@ from cluster.procedure import Phase, Verb, itinerary
 from cluster.store import Store
 from lab.redis import RedisServer
 from tests.engine_fixture import CLUSTER, NODES, WORKERS, approve, event, plan, record
-from tests.engine_yard import Driving, Yard, wait_for_state, wait_until
+from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import own_redis, redis_server, redis_url, store
 from workers.engine import drive
 from workers.remote import FencedByMachine
@@ -321,6 +321,16 @@ def test_a_cluster_of_another_installation_is_not_touched(small: Yard, store: St
     assert small.lease["spec"]["holderIdentity"] == "other/op-9"
 
 
+def test_what_another_installation_blocks_can_still_be_cancelled(small: Yard, store: Store) -> None:
+    """Nothing was begun, so nothing has to be restored; the other's Lease stays."""
+    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other/op-9"}}
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.CANCELLED
+    assert small.lease["spec"]["holderIdentity"] == "other/op-9"
+
+
 def test_a_mark_of_our_own_without_a_record_stops_and_asks(small: Yard, store: Store) -> None:
     """A Redis that lost its data must not be taken for a fresh one."""
     small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "lockkeeper/op-9"}}
@@ -493,10 +503,3 @@ def test_state_and_events_agree_for_every_worker(yard: Yard, store: Store) -> No
     finished = [e.node for _, e in store.events(OP) if e.kind is Happened.NODE_FINISHED]
     assert sorted(finished) == sorted(NODES)
     assert set(WORKERS) <= set(finished)
-
-
-def test_a_state_is_waited_for(small: Yard, store: Store) -> None:
-    """The helper of the process tests sees the same states."""
-    driving = begin(small, store)
-    assert wait_for_state(store, OP, OperationState.COMPLETED).ended
-    driving.join()

@@ -1,0 +1,183 @@
+"""Who may go on: stages as barriers, the control plane one by one, workers within their pool's limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.findings import Finding, Severity
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish, schedule
+from cluster.plan import UpgradePlan
+from cluster.procedure import Phase, Step, Verb, itinerary
+from cluster.report import ClusterReport
+from tests.engine_fixture import NODES, NOW, plan, record, report
+from workers.progress import block, cut_short, finish
+from workers.schedule import find_runnable
+from workers.site import StepDone
+
+PLAN = plan()
+REPORT = report(PLAN)
+
+
+def operation(**places: NodeRow) -> Operation:
+    """Running; rows by node name with `_` for `-`, the others wait at their first step."""
+    made = schedule(record(PLAN), operation_id="op-1", approved_by="grace", now=NOW)
+    rows = tuple(places.get(r.node.replace("-", "_"), r) for r in made.rows)
+    return replace(made, state=OperationState.RUNNING, rows=rows)
+
+
+def at(name: str, phase: Phase, verb: Verb | None = None, state: RowState = RowState.WAITING) -> NodeRow:
+    """A row at a step of a phase; at its first one unless the verb is named."""
+    node = PLAN.node(name)
+    assert node is not None
+    steps = itinerary(PLAN, node)
+    position = next(n for n, s in enumerate(steps) if s.phase is phase and verb in {None, s.verb})
+    return NodeRow(name, position, state=state)
+
+
+def everybody_at(phase: Phase, **others: NodeRow) -> Operation:
+    """Every node at the first step of a phase that it has, or beyond it."""
+    rows = {}
+    for node in PLAN.nodes:
+        steps = itinerary(PLAN, node)
+        reached = [n for n, s in enumerate(steps) if tuple(Phase).index(s.phase) >= tuple(Phase).index(phase)]
+        rows[node.name.replace("-", "_")] = NodeRow(node.name, reached[0])
+    return operation(**{**rows, **others})
+
+
+def names(made: Operation, seen: ClusterReport | None = REPORT, of: UpgradePlan = PLAN, **more: object) -> list[str]:
+    return [n.name for n in find_runnable(of, made, seen, **more).nodes]  # type: ignore[arg-type]
+
+
+def changed(seen: ClusterReport, name: str, **changes: object) -> ClusterReport:
+    nodes = tuple(replace(n, **changes) if n.name == name else n for n in seen.nodes)  # type: ignore[arg-type]
+    return replace(seen, nodes=nodes)
+
+
+def test_preparing_disturbs_nobody_and_goes_in_parallel() -> None:
+    """All at once up to the limit, even with an unreadable cluster."""
+    assert names(operation(), None) == list(NODES)
+    assert len(names(operation(), max_parallel=3)) == 3
+
+
+def test_nobody_enters_a_stage_before_everybody_has_left_the_one_before() -> None:
+    """One node that still prepares holds the control plane back."""
+    slow = at("w-4", Phase.PREPARE, Verb.FETCH)
+    assert names(everybody_at(Phase.CONTROL_PLANE, w_4=slow)) == ["w-4"]
+
+
+def test_the_first_control_plane_node_goes_first_and_alone() -> None:
+    """kubeadm apply before any upgrade node."""
+    assert names(everybody_at(Phase.CONTROL_PLANE)) == ["cp-1"]
+    busy = at("cp-1", Phase.CONTROL_PLANE, Verb.APPLY, RowState.STARTED)
+    assert names(everybody_at(Phase.CONTROL_PLANE, cp_1=busy)) == ["cp-1"]
+
+
+def test_control_plane_kubelets_go_one_by_one() -> None:
+    """Not beside one that is cordoned, whoever did it."""
+    made = everybody_at(Phase.CONTROL_PLANE_KUBELETS)
+    assert names(made) == ["cp-1"]
+    assert names(made, changed(REPORT, "cp-3", cordoned=True)) == ["cp-3"]
+
+
+@pytest.mark.parametrize(
+    ("away", "expected"),
+    [
+        ((), ["w-1", "w-2"]),
+        (("w-1",), ["w-1", "w-2"]),
+        (("w-3",), ["w-3", "w-1"]),
+        (("w-3", "w-4"), ["w-3", "w-4"]),
+        (("w-2", "w-3", "w-4"), []),
+    ],
+)
+def test_nodes_that_are_away_count_and_go_first(away: tuple[str, ...], expected: list[str]) -> None:
+    """A window of two over four workers; a broken node takes a place that a healthy one then cannot have."""
+    seen = REPORT
+    for name in away:
+        seen = changed(seen, name, ready=False)
+    assert names(everybody_at(Phase.WORKERS), seen) == expected
+
+
+def test_a_pool_that_is_full_says_who_fills_it() -> None:
+    """The wait is told in words."""
+    seen = changed(changed(changed(REPORT, "w-2", ready=False), "w-3", cordoned=True), "w-4", ready=False)
+    turn = find_runnable(PLAN, everybody_at(Phase.WORKERS), seen)
+    assert turn.nodes == ()
+    assert "w-2, w-3, w-4 of the pool general" in turn.waits
+
+
+def test_no_worker_starts_while_the_cluster_cannot_be_read() -> None:
+    """Who is away is not known then; whoever is in hand goes on."""
+    assert names(everybody_at(Phase.WORKERS), None) == []
+    busy = at("w-2", Phase.WORKERS, Verb.DRAIN)
+    assert names(everybody_at(Phase.WORKERS, w_2=busy), None) == ["w-2"]
+
+
+def test_a_node_that_a_thread_is_about_to_begin_counts_already() -> None:
+    """Else a slow gate would let a third one in."""
+    assert names(everybody_at(Phase.WORKERS), held=frozenset({"w-3", "w-4"})) == ["w-3", "w-4"]
+
+
+@pytest.mark.parametrize("wish", [Wish.PAUSE, Wish.CANCEL])
+def test_after_a_wish_only_nodes_in_hand_go_on(wish: Wish) -> None:
+    """Nobody new."""
+    busy = at("w-2", Phase.WORKERS, Verb.DRAIN)
+    made = replace(everybody_at(Phase.WORKERS, w_2=busy), wish=wish)
+    assert names(made) == ["w-2"]
+
+
+def test_nobody_new_starts_beside_a_blocked_node() -> None:
+    """And the blocked one does not go on by itself."""
+    stuck = at("w-1", Phase.WORKERS, Verb.DRAIN, RowState.BLOCKED)
+    busy = at("w-2", Phase.WORKERS, Verb.DRAIN, RowState.STARTED)
+    assert names(everybody_at(Phase.WORKERS, w_1=stuck, w_2=busy)) == ["w-2"]
+
+
+def test_skipped_nodes_hold_nobody_up() -> None:
+    """A node that left the cluster while preparing."""
+    gone = replace(at("w-4", Phase.PREPARE), state=RowState.SKIPPED)
+    assert names(everybody_at(Phase.CONTROL_PLANE, w_4=gone)) == ["cp-1"]
+
+
+def test_cutting_short_leaves_those_in_hand_and_restores_the_touched() -> None:
+    """Untouched nodes are skipped, blocked and waiting ones go on with their last step."""
+    busy = at("w-1", Phase.WORKERS, Verb.DRAIN, RowState.STARTED)
+    stuck = at("w-2", Phase.WORKERS, Verb.DRAIN, RowState.BLOCKED)
+    made = replace(
+        everybody_at(Phase.WORKERS, w_1=busy, w_2=stuck, w_4=NodeRow("w-4")), state=OperationState.CANCELLING
+    )
+    cut = cut_short(PLAN, made)
+    assert cut.row("w-1") == busy
+    assert _step(cut.row("w-2")).verb is Verb.UNHOLD
+    assert _step(cut.row("w-3")).verb is Verb.UNHOLD
+    assert cut.row("w-4").state is RowState.SKIPPED
+    assert cut_short(PLAN, cut) == cut
+    assert names(cut) == ["w-1"]
+
+
+def test_attempts_count_on_within_a_stage_and_anew_in_the_next() -> None:
+    """A drain that goes back to its cordon must never use an attempt id again."""
+    made = everybody_at(Phase.WORKERS)
+    row = replace(at("w-1", Phase.WORKERS, Verb.DRAIN, RowState.STARTED), attempt=3)
+    made = replace(made, rows=tuple(row if r.node == "w-1" else r for r in made.rows))
+    assert finish(PLAN, made, row, StepDone("done"), NOW).after.row("w-1").attempt == 3
+    last = replace(at("w-1", Phase.WORKERS, Verb.UNCORDON, RowState.STARTED), attempt=3)
+    assert finish(PLAN, made, last, StepDone("done"), NOW).after.row("w-1").attempt == 1
+
+
+def test_a_node_that_was_given_back_goes_back_to_its_cordon() -> None:
+    """Within the same stage; two facts are told."""
+    row = at("cp-2", Phase.CONTROL_PLANE_KUBELETS, Verb.DRAIN, RowState.STARTED)
+    made = everybody_at(Phase.CONTROL_PLANE_KUBELETS, cp_2=row)
+    finding = Finding("drain-blocked", Severity.BLOCKER, "cp-2", "A budget forbids it.", "Lift it.")
+    move = block(PLAN, made, row, finding, NOW, uncordoned=True)
+    assert _step(move.after.row("cp-2")).verb is Verb.CORDON
+    assert _step(move.after.row("cp-2")).phase is Phase.CONTROL_PLANE_KUBELETS
+    assert len(move.events) == 2
+
+
+def _step(row: NodeRow) -> Step:
+    node = PLAN.node(row.node)
+    assert node is not None
+    return itinerary(PLAN, node)[row.position]

@@ -1,0 +1,91 @@
+"""How a driver comes to rest: the operation has ended, or waits for a person."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from cluster.errors import ClusterUnreadable
+from cluster.findings import Findings
+from cluster.operation import Operation, OperationState, RowState, Wish
+from cluster.steering import needs_driver
+from workers import arrivals, progress
+from workers.claim import claim_of
+from workers.progress import Move
+from workers.run import Run
+from workers.schedule import OVER
+
+PARKING = frozenset({"foreign-change", "freeze", "window-closed"})  # the gate's codes that park; others block
+_S = OperationState
+_LOG = logging.getLogger(__name__)
+
+
+def settle(run: Run, operation: Operation) -> bool:
+    """No node can go on: the end, a block or a pause; False when it is only a wait."""
+    if all(r.state in OVER for r in operation.rows):
+        return _close(run, operation)
+    if any(r.state is RowState.BLOCKED for r in operation.rows):
+        _block(run, operation)
+        return True
+    if operation.wish is Wish.PAUSE:
+        park(run, operation)
+        return True
+    return False
+
+
+def park(run: Run, operation: Operation) -> None:
+    """Paused by a person."""
+    reason = f"paused by {operation.wished_by}"
+
+    def change(now_at: Operation) -> Move | None:
+        if now_at.wish is not Wish.PAUSE or not needs_driver(now_at):
+            return None
+        return progress.stop(now_at, _S.PARKED, reason, run.now())
+
+    run.move(change, run.new_token("parked"))
+
+
+def stop(run: Run, operation: Operation, findings: Findings) -> None:
+    """The gate or another installation forbids to go on."""
+    parks = operation.state is _S.RUNNING and {f.code for f in findings} <= PARKING
+    state = _S.PARKED if parks else _S.BLOCKED
+    reason = " ".join(f"{f.sentence} {f.remedy}".strip() for f in findings)
+
+    def change(now_at: Operation) -> Move | None:
+        if not needs_driver(now_at):
+            return None
+        made = progress.stop(now_at, state, reason, run.now())
+        codes = ", ".join(dict.fromkeys(f.code for f in findings))
+        return Move(made.after, tuple(replace(e, facts={"codes": codes}) for e in made.events))
+
+    _LOG.warning("%s: %s: %s", run.id, state, reason)
+    run.move(change, run.new_token("stopped"))
+
+
+def _block(run: Run, operation: Operation) -> None:
+    def change(now_at: Operation) -> Move | None:
+        return progress.settle(run.plan, now_at, run.now()) if now_at.state is operation.state else None
+
+    run.move(change, run.new_token("blocked"))
+
+
+def _close(run: Run, operation: Operation) -> bool:
+    """Take our name from the cluster, then end: the other order could leave it there for ever."""
+    try:
+        claim_of(run, operation).release()
+    except ClusterUnreadable as error:
+        if any(r.position for r in operation.rows):
+            _LOG.info("%s: our Lease is still there: %s", run.id, error)
+            run.sleep(min(1.0, run.waits.poll))
+            return False
+    report = run.report(newer_than=run.last_end) if any(r.position for r in operation.rows) else None
+    facts = arrivals.old_to_new(run.record, report)
+
+    def change(now_at: Operation) -> Move | None:
+        made = progress.settle(run.plan, now_at, run.now())
+        if made is None or not made.after.ended:
+            return None
+        return Move(made.after, tuple(replace(e, facts=facts) for e in made.events))
+
+    run.move(change, f"{run.id}/ended")
+    return True

@@ -1,0 +1,85 @@
+"""How a driver begins: it greets what was left in the middle, claims the cluster, and lets the operation run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+from cluster.errors import ClusterUnreadable, StoreUnavailable
+from cluster.events import Happened
+from cluster.findings import Finding
+from cluster.operation import Operation, OperationState, RowState
+from cluster.steering import needs_driver
+from workers.claim import claim_of
+from workers.progress import Move, Teller
+from workers.run import Run
+
+_S = OperationState
+
+
+class Opening:
+    """The claim is made in a thread of its own: the API may be away for minutes by our own doing."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._claimed = threading.Event()
+        self._told = False  # that the operation runs
+        self.obstacle: Finding | None = None  # who else has the cluster
+
+    @property
+    def claimed(self) -> bool:
+        """The cluster is certainly ours."""
+        return self._claimed.is_set()
+
+    def start(self) -> None:
+        self._greet(self._run.operation())
+        threading.Thread(target=self._claim, name="claim", daemon=True).start()
+
+    def open(self, operation: Operation) -> bool:
+        """From scheduled to running, once the cluster is ours; whether the operation was open before."""
+        run = self._run
+        was_open = operation.state is not _S.SCHEDULED
+        if self._told or not self.claimed or operation.state is _S.CANCELLING:
+            return was_open
+        sentence = f"{run.id} started: {operation.cluster} goes to {run.plan.target}, {len(operation.rows)} nodes."
+
+        def change(now_at: Operation) -> Move | None:
+            told = Teller(now_at, run.now()).event(Happened.OPERATION_STARTED, sentence)
+            if now_at.state is not _S.SCHEDULED:  # said here if it went on from a block before its start
+                return Move(now_at, (told,)) if needs_driver(now_at) else None
+            return Move(replace(now_at, state=_S.RUNNING), (told,))
+
+        run.move(change, f"{run.id}/opened")
+        self._told = True
+        run.woken.set()
+        return was_open
+
+    def _greet(self, operation: Operation) -> None:
+        """Say that another worker goes on, where something was left in the middle."""
+        run = self._run
+        in_hand = ", ".join(r.node for r in operation.rows if r.state is RowState.STARTED)
+        if not in_hand:
+            return
+        sentence = f"A worker took over with {in_hand} in hand; what runs there goes on."
+        told = Teller(operation, run.now()).event(Happened.DRIVER_TOOK_OVER, sentence, fence=str(run.lease.fence))
+        run.move(lambda o: Move(o, (told,)), f"{run.id}/driver/{run.lease.fence}")
+
+    def _claim(self) -> None:
+        run = self._run
+        deadline = time.monotonic() + run.waits.control_plane
+        while not run.leaving():
+            try:
+                self.obstacle = claim_of(run, run.crew.store.operation(run.id)).acquire(run.now())
+            except StoreUnavailable:
+                run.sleep(1.0)
+            except ClusterUnreadable as error:
+                if time.monotonic() > deadline:
+                    self.obstacle = run.unreadable(str(error))
+                    break
+                run.sleep(min(1.0, run.waits.poll))
+            else:
+                break
+        if self.obstacle is None:
+            self._claimed.set()
+        run.woken.set()
