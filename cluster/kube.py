@@ -50,6 +50,10 @@ class Kube:
         self._client = ApiClient(configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         if relax_x509_strict:
+            # urllib3 would load these into the shared context again at every connection, and threads that do so at
+            # the same time were seen to mix the key of one with the certificate of another, or to hang
+            for loaded in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
+                self._pool.connection_pool_kw.pop(loaded, None)
             self._pool.connection_pool_kw["ssl_context"] = _relaxed_context(configuration)
             self._pool.clear()
 
