@@ -24,7 +24,6 @@ class Happened(StrEnum):
     RESUME_ASKED = "resume-asked"
     RETRY_ASKED = "retry-asked"
     OPERATION_PARKED = "operation-parked"
-    OPERATION_RESUMED = "operation-resumed"
     OPERATION_BLOCKED = "operation-blocked"
     OPERATION_CANCELLING = "operation-cancelling"
     OPERATION_CANCELLED = "operation-cancelled"

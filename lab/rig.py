@@ -52,6 +52,7 @@ class Part:
     environment: dict[str, str]
     log: Path
     keep: bool = True
+    wanted: bool = True  # an installation without Slack has no bot
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     _sink: IO[bytes] | None = None
@@ -99,13 +100,14 @@ class Rig:
 
     @property
     def parts(self) -> list[Part]:
-        return [self.bot, *self.workers]
+        return [*([self.bot] if self.bot.wanted else []), *self.workers]
 
     def start(self) -> None:
         for part in self.parts:
             part.start()
         threading.Thread(target=self._keep_alive, name="rig-keeper", daemon=True).start()
-        self.slack.wait_for(lambda slack: slack.sockets.count, timeout=BOT_START)
+        if self.bot.wanted:
+            self.slack.wait_for(lambda slack: slack.sockets.count, timeout=BOT_START)
 
     def _keep_alive(self) -> None:
         """What a Deployment does: a process that died is started again."""
@@ -135,6 +137,7 @@ def rig(
     port: int = 0,
     workers: int = 2,
     installation: str = "demo",
+    with_slack: bool = True,
 ) -> Iterator[Rig]:
     """Start a scenario with everything around it; ends every process and server of it on the way out."""
     with ExitStack() as stack:
@@ -145,8 +148,9 @@ def rig(
         slack = stack.enter_context(LabSlack().start(port))
         slack.watch(f"{scenario}, {speed:g} times as fast as recorded", world.view)
         redis = stack.enter_context(RedisServer.start(directory / "redis"))
-        config = write_config(directory, world=world, slack=slack, installation=installation)
+        config = write_config(directory, world=world, slack=slack if with_slack else None, installation=installation)
         made = assemble(directory, world, slack, redis, config=config, workers=workers)
+        made.bot.wanted = with_slack
         stack.callback(made.stop)
         made.start()
         yield made
@@ -175,41 +179,46 @@ def assemble(directory: Path, world: World, slack: LabSlack, redis: RedisServer,
     )
 
 
-def write_config(directory: Path, *, world: World, slack: LabSlack, installation: str) -> Path:
+def write_config(directory: Path, *, world: World, slack: LabSlack | None, installation: str) -> Path:
     """Write the lockkeeper.yaml of this lab, with its keys and tokens in files beside it."""
     key = ed25519.Ed25519PrivateKey.generate()
     secret(directory / "bot.key", private_text(key))
-    secret(directory / "bot-token", slack.bot_token)
-    secret(directory / "app-token", slack.app_token)
     for name in ("grace", "linus"):
         person = ed25519.Ed25519PrivateKey.generate()
         secret(directory / f"{name}.key", private_text(person))
         (directory / f"{name}.key.pub").write_text(public_line(person) + "\n", encoding="utf-8")
     data: dict[str, Any] = world.config()
     for cluster in data["clusters"].values():
-        cluster["channel"] = CHANNEL
         cluster["defaults"] = {"drain_timeout": DEMO_DRAIN_TIMEOUT, "delete_emptydir": True}
     data |= {
         "installation": installation,
         "people": people(directory),
         "approvals": {
-            "user_groups": ["S0KEEPERS"],
             "approvers": ["grace", "linus"],
             "signing_key": {"file": str(directory / "bot.key")},
             "public_key": public_line(key),
         },
-        "slack": {
-            "mode": "socket",
-            "bot_token": {"file": str(directory / "bot-token")},
-            "app_token": {"file": str(directory / "app-token")},
-            "team_id": TEAM,
-            "api_url": slack.api_url,
-        },
         "waits": DEMO_WAITS,
     }
+    if slack is not None:
+        data["approvals"]["user_groups"] = ["S0KEEPERS"]
+        data["slack"] = slack_settings(directory, slack)
     path = directory / "lockkeeper.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return path
+
+
+def slack_settings(directory: Path, slack: LabSlack) -> dict[str, Any]:
+    secret(directory / "bot-token", slack.bot_token)
+    secret(directory / "app-token", slack.app_token)
+    return {
+        "mode": "socket",
+        "bot_token": {"file": str(directory / "bot-token")},
+        "app_token": {"file": str(directory / "app-token")},
+        "team_id": TEAM,
+        "api_url": slack.api_url,
+        "default_channel": CHANNEL,
+    }
 
 
 def people(directory: Path) -> dict[str, Any]:

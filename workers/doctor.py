@@ -31,9 +31,9 @@ def _examine_cluster(settings: Settings, name: str, now: datetime) -> Iterator[F
         yield Finding("cluster-unreadable", Severity.BLOCKER, name, str(error), "Check its kubeconfig and the network.")
         return
     for unread in report.unread:
-        sentence = f"{unread.what} could not be read: {unread.reason}"
+        sentence = f"{unread.what} of {name} could not be read: {unread.reason}"
         yield Finding("partly-unreadable", Severity.WARNING, name, sentence, "Check the rights of the account.")
-    counted = f"{len(report.api_servers)} API servers and {len(report.nodes)} nodes were read."
+    counted = f"{name}: API servers read {len(report.api_servers)}, nodes {len(report.nodes)}."
     yield Finding("cluster-readable", Severity.NOTE, name, counted, "")
 
 
@@ -44,4 +44,4 @@ def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:
     except LockkeeperError as error:
         remedy = "Mend it, and run `lockkeeper doctor` again."
         return Finding("machine-unreachable", Severity.BLOCKER, name, str(error), remedy)
-    return Finding("machine-ready", Severity.NOTE, name, f"It answers with node script protocol {version}.", "")
+    return Finding("machine-ready", Severity.NOTE, name, f"{name} answers with protocol {version} of the node script.", "")

@@ -1,0 +1,122 @@
+"""The same story on a terminal alone: no Slack anywhere, and approvals signed with SSH keys."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.rig import rig
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = [pytest.mark.story, pytest.mark.timeout(300)]
+
+
+class Terminal:
+    """A person at a shell: who they are is their login."""
+
+    def __init__(self, made):
+        self.rig = made
+
+    def type(self, *words, login=None, expect=0):
+        environment = self.rig.environment()
+        if login:
+            environment["LOGNAME"] = login
+        command = [sys.executable, "-m", "lockkeeper", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout if expect in {0, 3} else done.stderr
+
+    def ask(self, *words, expect=0):
+        return json.loads(self.type(*words, "-o", "json", expect=expect))
+
+
+@pytest.fixture(scope="module")
+def terminal():
+    with rig("small", speed=100, workers=1, with_slack=False) as made:
+        yield Terminal(made)
+
+
+def test_the_report_says_what_runs_where(terminal):
+    """Text for people, JSON with a schema for programs."""
+    assert "v1.34.7" in terminal.type("versions")
+    answer = terminal.ask("versions")
+    assert answer["schema"] == 1
+    assert {s["version"] for s in answer["report"]["api_servers"]} == {"v1.34.7"}
+
+
+def test_a_sound_installation_passes_the_doctor(terminal):
+    """Redis, the cluster and every machine are looked at; the configuration is sound."""
+    said = terminal.type("doctor")
+    assert all(name in said for name in ("cp1", "w1", "w2"))
+    assert "sound" in terminal.type("config", "check")
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("plan", "banana"), "`banana` is not a version"),
+        (("plan", "v1.34.1"), "downgrade"),
+        (("plan", "v1.35.99"), "not offered"),
+        (("versions", "nowhere"), "no cluster `nowhere`"),
+        (("approve", "p-00000000", "--yes", "--key", "/nowhere"), "p-00000000"),
+        (("status", "op-00000000"), "op-00000000"),
+        (("release", "lab", "--confirm", "op-1"), "nothing to release"),
+    ],
+)
+def test_a_wrong_word_is_one_sentence_and_exit_1(terminal, words, answer):
+    """Nothing is half done, and there is never a traceback."""
+    said = terminal.type(*words, expect=1)
+    assert answer in said
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_every_verb_but_demo_refuses_without_a_redis(terminal):
+    """The state is never kept anywhere else by accident."""
+    environment = {k: v for k, v in terminal.rig.environment().items() if k != "REDIS_URL"}
+    for verb in ("versions", "status", "worker"):
+        command = [sys.executable, "-m", "lockkeeper", verb]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        assert done.returncode == 1
+        assert "REDIS_URL is empty" in done.stderr
+
+
+def test_an_upgrade_is_planned_approved_and_carried_out(terminal):
+    """Pause and resume in the middle; the requester cannot approve, a stranger's key neither."""
+    directory = terminal.rig.directory
+    plan = terminal.ask("plan", "v1.35")["plan"]
+    assert plan["plan"]["hops"][-1]["target"] == "v1.35.4"
+    refused = terminal.type("approve", plan["id"], "--yes", "--key", str(directory / "bot.key"), expect=1)
+    assert "cannot be read" in refused or "belongs to nobody" in refused
+    operation = json.loads(
+        terminal.type("approve", plan["id"], "--yes", "--key", str(directory / "grace.key"), "-o", "json")
+    )["operation"]
+    again = terminal.type("approve", plan["id"], "--yes", "--key", str(directory / "linus.key"), expect=1)
+    assert "approved" in again.lower()
+    terminal.type("pause")
+    wait_for_state(terminal, operation["id"], {"parked"})
+    assert terminal.ask("status", expect=3)["operation"]["reason"]
+    terminal.type("resume")
+    wait_for_state(terminal, operation["id"], {"completed"})
+    kinds = [e["kind"] for e in terminal.ask("events", operation["id"])["events"]]
+    assert kinds[0] == "plan-approved"
+    assert {"pause-asked", "operation-parked", "resume-asked", "operation-completed"} <= set(kinds)
+    assert {m["kubelet"] for m in terminal.rig.world.snapshot().values()} == {"v1.35.4"}
+    assert "nothing" in terminal.type("plan", "v1.35.4", expect=1).lower()
+
+
+def wait_for_state(terminal, operation_id, states, patience=120):
+    end = time.monotonic() + patience
+    state = ""
+    while time.monotonic() < end:
+        state = terminal.rig.store.operation(operation_id).state.value
+        if state in states:
+            return
+        assert state != "blocked", terminal.rig.store.operation(operation_id).reason
+        time.sleep(0.2)
+    logs = [part.log.read_text()[-3000:] for part in terminal.rig.parts]
+    pytest.fail(f"{operation_id} is {state}, not {states}: {logs}, {os.getpid()}")
