@@ -21,7 +21,6 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.RESUME_ASKED: "arrow_forward",
     Happened.RETRY_ASKED: "repeat",
     Happened.OPERATION_PARKED: "double_vertical_bar",
-    Happened.OPERATION_RESUMED: "arrow_forward",
     Happened.OPERATION_BLOCKED: "x",
     Happened.OPERATION_CANCELLING: "no_entry_sign",
     Happened.OPERATION_CANCELLED: "no_entry_sign",
@@ -143,7 +142,7 @@ def _servers(record: PlanRecord, after: ClusterReport | None) -> list[tuple[str,
 
 
 def _kubelet(record: PlanRecord, row: NodeRow, after: ClusterReport | None) -> tuple[str, str, str]:
-    before = dict(record.basis.kubelets).get(row.node, "not read")
+    before = record.basis.kubelet_of.get(row.node, "not read")
     seen = after.node(row.node) if after else None
     if seen is not None and not isinstance(seen.kubelet, Unread):
         return f"kubelet {row.node}", before, str(seen.kubelet)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -55,13 +55,12 @@ class Part:
     wanted: bool = True  # an installation without Slack has no bot
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
-    _sink: IO[bytes] | None = None
 
     def start(self) -> None:
-        self._sink = self.log.open("ab")
-        self.process = subprocess.Popen(
-            self.command, env=self.environment, stdout=self._sink, stderr=self._sink, stdin=subprocess.DEVNULL
-        )
+        with self.log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL
+            )
         self.starts += 1
 
     def mend(self) -> None:
@@ -79,9 +78,6 @@ class Part:
         except subprocess.TimeoutExpired:
             kill_tree(self.process.pid)
             self.process.wait(5)
-        finally:
-            if self._sink is not None:
-                self._sink.close()
 
 
 @dataclass
