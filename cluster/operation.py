@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from cluster.errors import StaleMove
 from cluster.findings import Finding
@@ -81,7 +82,7 @@ class NodeRow:
     cordoned_by_us: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times
 class Operation:
     """One run; `fence` is the one of its last driver."""
 
@@ -100,7 +101,12 @@ class Operation:
     ended_at: datetime | None = None
 
     def row(self, node: str) -> NodeRow:
-        return next(r for r in self.rows if r.node == node)
+        """Raises KeyError for a node that is not in it."""
+        return self._by_node[node]
+
+    @cached_property
+    def _by_node(self) -> dict[str, NodeRow]:
+        return {r.node: r for r in self.rows}
 
     @property
     def ended(self) -> bool:

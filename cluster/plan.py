@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -93,7 +94,7 @@ class Options:
     without_snapshot: bool = False  # consent to go on where no etcdctl can be found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what follows from it is worked out once, also for thousands of nodes
 class UpgradePlan:
     """The intent. Whatever is in here is in the digest; live state, order and estimates are beside it."""
 
@@ -113,23 +114,27 @@ class UpgradePlan:
     def target(self) -> KubeVersion:
         return self.hops[-1].target
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[PlanNode, ...]:
         return tuple(n for pool in self.pools for n in pool.nodes)
 
     def node(self, name: str) -> PlanNode | None:
-        return next((n for n in self.nodes if n.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, PlanNode]:
+        return {n.name: n for n in reversed(self.nodes)}
 
     def pool_of(self, name: str) -> PlanPool:
         return next(p for p in self.pools if any(n.name == name for n in p.nodes))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256, hex, over the canonical JSON (sorted keys, no spaces, UTF-8)."""
         return hashlib.sha256(canonical(_PLAN.dump_python(self, mode="json"))).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as the plan
 class Basis:
     """What was seen when the plan was drafted; a foreign change is measured against it."""
 
@@ -137,6 +142,14 @@ class Basis:
     kubelets: tuple[tuple[str, str], ...]
     declared: str
     seen_at: datetime
+
+    @cached_property
+    def api_server_of(self) -> dict[str, str]:
+        return dict(self.api_servers)
+
+    @cached_property
+    def kubelet_of(self) -> dict[str, str]:
+        return dict(self.kubelets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from cluster.plan import PlanKind, PlanNode, Role, UpgradePlan
 
@@ -92,6 +93,7 @@ STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): _KUBELET,
     (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
 }
+_ORDER = {phase: index for index, phase in enumerate(Phase)}
 _HOP_PHASES = (Phase.PREPARE, Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS, Phase.WORKERS)
 
 
@@ -105,23 +107,25 @@ class Step:
 
     @property
     def stage(self) -> tuple[int, int]:
-        return self.hop, tuple(Phase).index(self.phase)
+        return self.hop, _ORDER[self.phase]
 
 
 def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
     """Every step of this node, in order, over all hops; an index into it is a node row's position."""
-    if plan.kind is PlanKind.REVERT:
-        if node.role is Role.WORKER:
+    return _itinerary(plan.kind, len(plan.hops), node.role)
+
+
+@cache  # a handful of values, asked for by every row of thousands
+def _itinerary(kind: PlanKind, hops: int, role: Role) -> tuple[Step, ...]:
+    if kind is PlanKind.REVERT:
+        if role is Role.WORKER:
             return ()
         verbs = (Verb.HOLD, Verb.REVERT, Verb.VERIFY_CONTROL_PLANE)
         return (*(Step(0, Phase.CONTROL_PLANE, v) for v in verbs), Step(0, Phase.AFTER, Verb.UNHOLD))
     steps = [
-        Step(hop, phase, verb)
-        for hop in range(len(plan.hops))
-        for phase in _HOP_PHASES
-        for verb in STAGES.get((phase, node.role), ())
+        Step(hop, phase, verb) for hop in range(hops) for phase in _HOP_PHASES for verb in STAGES.get((phase, role), ())
     ]
-    return (*steps, Step(len(plan.hops) - 1, Phase.AFTER, Verb.UNHOLD))
+    return (*steps, Step(hops - 1, Phase.AFTER, Verb.UNHOLD))
 
 
 def disturbs(verb: Verb) -> bool:

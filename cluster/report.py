@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from cluster.errors import InvalidVersion
 from cluster.versions import KubeVersion, Minor, ReportedVersion
@@ -100,7 +101,7 @@ class Budget:
     expected: int  # how many there are
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its nodes are looked up by name, thousands of times
 class ClusterReport:
     """Every version there is in one cluster, read at `read_at` (UTC)."""
 
@@ -118,7 +119,11 @@ class ClusterReport:
     lease_holder: str = ""  # who holds our Lease object in this cluster ("installation/operation"), "" for nobody
 
     def node(self, name: str) -> Node | None:
-        return next((n for n in self.nodes if n.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {n.name: n for n in self.nodes}
 
     @property
     def control_plane(self) -> tuple[Node, ...]:

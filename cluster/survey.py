@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cluster.facts import MachineFacts, Offer
 from cluster.report import Unread
@@ -22,7 +23,7 @@ class SurveyedMachine:
         return next((o for o in self.offers if o.minor == minor), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its machines are looked up by name, thousands of times
 class Survey:
     """All machines of the inventory, read at `read_at` (UTC)."""
 
@@ -31,7 +32,11 @@ class Survey:
     machines: tuple[SurveyedMachine, ...] = ()
 
     def machine(self, name: str) -> SurveyedMachine | None:
-        return next((m for m in self.machines if m.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, SurveyedMachine]:
+        return {m.name: m for m in self.machines}
 
     def facts(self, name: str) -> MachineFacts | None:
         """The facts of one machine; None where it is not in the inventory or could not be read."""

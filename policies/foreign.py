@@ -39,12 +39,12 @@ def _of_node(record: PlanRecord, node: PlanNode, row: NodeRow, report: ClusterRe
         yield _foreign(node.name, sentence)
         return
     if isinstance(seen.kubelet, ReportedVersion):
-        begun = dict(record.basis.kubelets).get(node.name, "")
+        begun = record.basis.kubelet_of.get(node.name, "")
         allowed = _allowed(record, node, row, _KUBELET, begun)
         yield from _compare(f"The kubelet of {node.name}", node.name, seen.kubelet, allowed)
     server = next((s for s in report.api_servers if s.node == node.name), None)
     if server is not None and isinstance(server.version, ReportedVersion):
-        begun = dict(record.basis.api_servers).get(node.name, "")
+        begun = record.basis.api_server_of.get(node.name, "")
         verbs = _REVERT if record.plan.kind is PlanKind.REVERT else _API_SERVER
         allowed = _allowed(record, node, row, verbs, begun)
         yield from _compare(f"The API server on {node.name}", node.name, server.version, allowed)

@@ -34,8 +34,9 @@ def form_pools(report: ClusterReport, cluster: Cluster) -> tuple[PlanPool, ...]:
     pools = [PlanPool(CONTROL_PLANE, 1, masters)] if masters else []
     left = sorted(report.worker_nodes, key=lambda n: by_name(n.name))
     for name, pool in cluster.pools.items():
-        members = [n for n in left if matches(pool.selector, n.labels)]
-        left = [n for n in left if n not in members]
+        chosen = [matches(pool.selector, n.labels) for n in left]
+        members = [n for n, is_member in zip(left, chosen, strict=True) if is_member]
+        left = [n for n, is_member in zip(left, chosen, strict=True) if not is_member]
         if members:
             pools.append(PlanPool(name, pool.limit(len(members)), _workers(members)))
     if left:
