@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cluster.approval import Approval, SignedWith
 from cluster.findings import Finding, Findings, Severity, blockers
@@ -71,8 +71,10 @@ def judge_approval(
     if said.person == record.requester:
         sentence = f"{said.person!r} approved a plan of their own."
         found.append(_stop("own-plan", said.person, sentence, "Cancel the run; let a second person approve."))
-    if not started and now >= min(said.expires_at, record.expires_at):
-        sentence = f"The approval of {record.id} expired at {said.expires_at:%H:%M} UTC, before its first step."
+    # also counted from the signed moment: what is shown to an approver as its end stands in Redis
+    end = min(said.expires_at, record.expires_at, said.at + timedelta(seconds=settings.approvals.expire_after))
+    if not started and now >= end:
+        sentence = f"The approval of {record.id} expired at {end:%H:%M} UTC, before its first step."
         found.append(_stop("approval-expired", record.id, sentence, "Cancel the run, and plan again."))
     return tuple(found)
 

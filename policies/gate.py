@@ -18,6 +18,7 @@ from policies.foreign import find_foreign_changes
 from policies.skew import API_SERVERS_APART, api_range, check_skew, lag_of
 
 _CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
+_FORGED = frozenset({"approval-missing", "approval-not-genuine", "approval-of-another-plan", "approval-of-another-run"})
 _KUBELET = frozenset({Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET})
 
 
@@ -37,10 +38,12 @@ def check_gate(
     A blocker that rests on a report older than the last recorded step may be our own doing: observe afresh, and ask
     again, before anything is stopped.
     """
-    found = [*_approved(record, approval, operation, settings, now)]
+    found = list(check_approval(record=record, approval=approval, operation=operation, settings=settings, now=now))
+    if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
+        found = [f for f in found if f.code in _FORGED]  # holds are given back, whoever lost a right meanwhile
     if report is None:
         return tuple(found)
-    found.extend(_same_cluster(record, report))
+    found.extend(_same_cluster(record, report, step))
     if step.phase is Phase.AFTER:  # giving holds back is right whatever else has happened
         return tuple(found)
     foreign = find_foreign_changes(record, operation, report)
@@ -58,15 +61,40 @@ def has_started(operation: Operation) -> bool:
     return any(r.position > 0 or r.attempt > 1 or r.state is not RowState.WAITING for r in operation.rows)
 
 
+def check_approval(
+    *,
+    record: PlanRecord,
+    approval: Approval | None,
+    operation: Operation,
+    settings: Settings,
+    now: datetime,
+    started: bool | None = None,
+) -> Findings:
+    """
+    Is this run the one that was approved? Needs nothing of the cluster, so it is asked before anything at all.
+
+    `started` is by default what the rows say; whoever knows it from a better witness says it.
+    """
+    started = has_started(operation) if started is None else started
+    return tuple(_approved(record, approval, operation, settings, now, started=started))
+
+
 def _approved(
-    record: PlanRecord, approval: Approval | None, operation: Operation, settings: Settings, now: datetime
+    record: PlanRecord,
+    approval: Approval | None,
+    operation: Operation,
+    settings: Settings,
+    now: datetime,
+    *,
+    started: bool,
 ) -> Iterator[Finding]:
     if approval is None:
         sentence = f"There is no approval of {record.id}."
         yield _stop("approval-missing", record.id, sentence, "Cancel the run, and have the plan approved.")
         return
-    yield from judge_approval(approval, record, settings, now, started=has_started(operation))
-    if approval.statement.operation_id != operation.id or operation.digest != record.plan.digest:
+    yield from judge_approval(approval, record, settings, now, started=started)
+    mine = (operation.id, record.plan.digest, record.plan.cluster)
+    if (approval.statement.operation_id, operation.digest, operation.cluster) != mine:
         sentence = f"The approval of {record.id} is for another run than {operation.id}."
         yield _stop("approval-of-another-run", operation.id, sentence, "Cancel the run, and plan again.")
     if record.status is not PlanStatus.APPROVED:
@@ -77,7 +105,10 @@ def _approved(
         yield _stop("plan-blocked", record.id, sentence, "Cancel the run, mend that, and plan again.")
 
 
-def _same_cluster(record: PlanRecord, report: ClusterReport) -> Iterator[Finding]:
+def _same_cluster(record: PlanRecord, report: ClusterReport, step: Step) -> Iterator[Finding]:
+    if report.identity is None and step.verb is not Verb.VERIFY_CONTROL_PLANE:  # that one expects an outage
+        sentence = f"The identity of `{report.cluster}` could not be read: it may be another cluster."
+        yield _stop("cluster-unreadable", report.cluster, sentence, "Look at its API servers, then `resume`.")
     if report.identity is not None and report.identity != record.plan.identity:
         sentence = f"`{report.cluster}` is another cluster than the one that was planned for."
         yield _stop("other-cluster", report.cluster, sentence, "Check its kubeconfig, cancel the run, and plan again.")

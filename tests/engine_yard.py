@@ -109,6 +109,7 @@ class Yard:
     settings: Settings = field(default_factory=settings)
     scripts: dict[tuple[str, Verb], list[Script]] = field(default_factory=dict)
     findings: Callable[[Operation, Step, PlanNode], Findings] = lambda _o, _s, _n: ()
+    approval_findings: Findings = ()
     lease: dict[str, Any] | None = None
     away: bool = False
     others_wait: bool = False
@@ -193,12 +194,16 @@ class Yard:
         def check_gate(*, operation: Operation, step: Step, node: PlanNode, **_: Any) -> Findings:
             return self.findings(operation, step, node)
 
+        def check_approval(**_: Any) -> Findings:
+            return self.approval_findings
+
         return Crew(
             settings=self.settings,
             store=store,
             lease_store=store,
             observe=self.observe,
             check_gate=check_gate,
+            check_approval=check_approval,
             perform=self.perform,
             machine=machine,
             kube=lambda: LeaseApi(self),

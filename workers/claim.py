@@ -32,8 +32,13 @@ class Claim:
     def holder(self) -> str:
         return f"{self.installation}/{self.operation.id}"
 
-    def acquire(self, now: datetime) -> Finding | None:
-        """Write our name; None when it stands there, else who stands in the way."""
+    def acquire(self, now: datetime, may_begin: Callable[[], Finding | None]) -> Finding | None:
+        """
+        Write our name; None when it stands there, else who or what stands in the way.
+
+        Our name there is the one witness outside Redis that this run has begun: `may_begin` is asked before it is
+        written, so that nobody starts an old run again by rewriting its record.
+        """
         for _ in range(_TRIES):
             found = self._read()
             held_by = _holder(found)
@@ -41,6 +46,8 @@ class Claim:
                 return None
             if held_by and (obstacle := self._judge(held_by)) is not None:
                 return obstacle
+            if (too_late := may_begin()) is not None:
+                return too_late
             if self._write(found, now):
                 return None
         return self._blocker("cluster-lock-contended", "Somebody else writes the Lease lockkeeper all the time.")

@@ -36,6 +36,21 @@ class CheckGate(Protocol):
     ) -> Findings: ...
 
 
+class CheckApproval(Protocol):
+    """policies.gate.check_approval: is this run the one that was approved?"""
+
+    def __call__(
+        self,
+        *,
+        record: PlanRecord,
+        approval: Approval | None,
+        operation: Operation,
+        settings: Settings,
+        now: datetime,
+        started: bool | None = None,
+    ) -> Findings: ...
+
+
 @dataclass(frozen=True)
 class Crew:
     """The collaborators of one driver; `machine` logs in anew for each step, with credentials read anew."""
@@ -45,6 +60,7 @@ class Crew:
     lease_store: Store  # a connection of its own: a slow answer elsewhere must not cost the lease
     observe: Callable[[], ClusterReport]
     check_gate: CheckGate
+    check_approval: CheckApproval
     perform: Callable[[Site], StepDone]
     machine: Callable[[str], AbstractContextManager[RemoteNode]]
     kube: Callable[[], Api]

@@ -146,7 +146,8 @@ class Driver:
         """Whoever is in hand goes on at once; a new node only when the cluster is certainly ours."""
         if node.name in self._hands or not self._run.may_start():
             return False
-        return self._opening.claimed or is_in_hand(self._run.plan, node, operation.row(node.name))
+        in_hand = self._opening.in_time and is_in_hand(self._run.plan, node, operation.row(node.name))
+        return self._opening.claimed or in_hand
 
     def _start(self, node: PlanNode) -> None:
         self._hands[node.name] = Hand(self._run, node)

@@ -14,6 +14,7 @@ from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish, attempt_id
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
+from cluster.report import ClusterReport
 from cluster.steering import needs_driver
 from workers import crashpoints, progress
 from workers.progress import Move
@@ -50,7 +51,8 @@ class Hand(threading.Thread):
             self._run.woken.set()
 
     def _go(self) -> None:
-        operation = self._run.operation()
+        run = self._run
+        operation = run.operation()
         stage = self._steps[operation.row(self._node.name).position].stage
         while True:
             row = operation.row(self._node.name)
@@ -64,13 +66,18 @@ class Hand(threading.Thread):
                 row = operation.row(self._node.name)
                 if row.state is not RowState.STARTED:
                     return
+            elif found := run.ask_approval(operation):  # begun by a driver before us, or so the record says
+                run.stop_for(self._node.name, found)
+                return
             operation = self._attempt(row, step)
 
     def _pass_gate(self, operation: Operation, step: Step) -> bool:
         """Ask the gate; a no must hold for several fresh reports, an unreadable cluster for the whole deadline."""
-        if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
-            return True  # giving back what we changed is always right
         run = self._run
+        if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
+            if found := self._judge(operation, step, None):  # giving back what we changed needs no readable cluster
+                run.stop_for(self._node.name, found)
+            return not found
         deadline = time.monotonic() + run.waits.control_plane
         newer_than, looks, told = time.monotonic() - FRESH, 0, False
         while True:
@@ -97,6 +104,10 @@ class Hand(threading.Thread):
         # right after our own change of the control plane the API may be away: the step's own check waits for it
         if report is None and step.verb is not Verb.VERIFY_CONTROL_PLANE:
             return (run.unreadable(),)
+        return self._judge(operation, step, report)
+
+    def _judge(self, operation: Operation, step: Step, report: ClusterReport | None) -> Findings:
+        run = self._run
         return blockers(
             run.crew.check_gate(
                 record=run.record,

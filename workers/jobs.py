@@ -19,7 +19,7 @@ from cluster.queues import Wakeups
 from cluster.requests import PlanRequest
 from cluster.settings import Machine, Settings, load_settings
 from cluster.store import Store
-from policies.gate import check_gate
+from policies.gate import check_approval, check_gate
 from workers import engine, proposals, runbook
 from workers.crew import Crew
 from workers.errand import errand
@@ -85,7 +85,7 @@ def _refuse(store: Store, request: PlanRequest, error: Exception) -> None:
 
 def assemble(settings: Settings, cluster: str, url: str) -> Crew:
     """The real collaborators for one operation."""
-    place = settings.clusters[cluster]
+    _, place = settings.cluster(cluster)
     wakeups = Wakeups.connect(url)
 
     @cache
@@ -101,6 +101,7 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         lease_store=Store.connect(url),
         observe=lambda: observe(cluster, place, now=look(), kube=kube()),
         check_gate=check_gate,
+        check_approval=check_approval,
         perform=runbook.perform,
         machine=partial(log_in, settings, cluster),
         kube=kube,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 from cluster.errors import ClusterUnreadable, StoreUnavailable
 from cluster.events import Happened
@@ -25,7 +26,8 @@ class Opening:
         self._run = run
         self._claimed = threading.Event()
         self._told = False  # that the operation runs
-        self.obstacle: Finding | None = None  # who else has the cluster
+        self.obstacle: Finding | None = None  # who else has the cluster, or why nothing may run at all
+        self.in_time = False  # the approval has not expired: what is in hand need not wait for the cluster's witness
 
     @property
     def claimed(self) -> bool:
@@ -33,7 +35,13 @@ class Opening:
         return self._claimed.is_set()
 
     def start(self) -> None:
-        self._greet(self._run.operation())
+        operation = self._run.operation()
+        if operation.state is not _S.CANCELLING:  # a run that was never approved may at least be cancelled
+            self.obstacle = next(iter(self._run.ask_approval(operation)), None)
+        if self.obstacle is not None:
+            return
+        self.in_time = self._may_begin(operation) is None
+        self._greet(operation)
         threading.Thread(target=self._claim, name="claim", daemon=True).start()
 
     def open(self, operation: Operation) -> bool:
@@ -70,7 +78,8 @@ class Opening:
         deadline = time.monotonic() + run.waits.control_plane
         while not run.leaving():
             try:
-                self.obstacle = claim_of(run, run.crew.store.operation(run.id)).acquire(run.now())
+                operation = run.crew.store.operation(run.id)
+                self.obstacle = claim_of(run, operation).acquire(run.now(), partial(self._may_begin, operation))
             except StoreUnavailable:
                 run.sleep(1.0)
             except ClusterUnreadable as error:
@@ -83,3 +92,9 @@ class Opening:
         if self.obstacle is None:
             self._claimed.set()
         run.woken.set()
+
+    def _may_begin(self, operation: Operation) -> Finding | None:
+        """Whether the run may begin now; its rows are no witness that it has, since they stand in Redis."""
+        if operation.state is _S.CANCELLING:
+            return None
+        return next(iter(self._run.ask_approval(operation, started=False)), None)

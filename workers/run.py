@@ -11,7 +11,7 @@ from functools import partial
 
 from cluster.approval import Approval
 from cluster.errors import Fenced, StaleMove, StoreUnavailable
-from cluster.findings import Finding, Findings, Severity
+from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.operation import Operation
 from cluster.plan import PlanRecord, UpgradePlan
 from cluster.report import ClusterReport
@@ -105,6 +105,19 @@ class Run:
             return before
         self.crew.store.move(before, made.after, fence=fence, events=made.events, token=token)
         return made.after
+
+    def ask_approval(self, operation: Operation, *, started: bool | None = None) -> Findings:
+        """What speaks against this run itself, whatever the record says of its steps."""
+        return blockers(
+            self.crew.check_approval(
+                record=self.record,
+                approval=self.approval,
+                operation=operation,
+                settings=self.crew.settings,
+                now=self.now(),
+                started=started,
+            )
+        )
 
     def stop_for(self, node: str, findings: Findings) -> None:
         """The gate said no before a step of this node."""

@@ -135,3 +135,11 @@ def test_expiry_bounds_the_start_only():
     late = NOW + timedelta(hours=2)
     assert judge(now=late) == ["approval-expired"]
     assert judge(now=late, started=True) == []
+
+
+def test_an_expiry_that_was_moved_in_the_store_counts_from_the_signed_moment():
+    """What the approver saw as the plan's end stands in Redis; the moment of the decision is signed."""
+    later = NOW + timedelta(days=300)
+    record = make_record(expires_at=later)
+    assert judge(record, expires_at=later) == []
+    assert judge(record, expires_at=later, now=NOW + timedelta(days=1)) == ["approval-expired"]

@@ -243,3 +243,24 @@ def test_a_revert_passes_where_its_own_cause_would_stop_an_upgrade():
     after = at(node, Verb.UNHOLD, operation=operation, record=record)
     assert foreign(after, make_report(), record) == []
     assert foreign(after, edited, record) == ["cp1"]
+
+
+def test_an_operation_that_names_another_cluster_is_not_the_approved_one():
+    """The worker reaches for the cluster that the operation names: it must be the plan's."""
+    assert "approval-of-another-run" in gate(operation=replace(OPERATION, cluster="other"))
+
+
+def test_a_cluster_that_does_not_say_who_it_is_counts_as_unreadable():
+    """Only a check of the control plane, which expects an outage, goes on without."""
+    nameless = replace(make_report(), identity=None)
+    assert gate(report=nameless) == ["cluster-unreadable"]
+    assert "cluster-unreadable" not in gate(Verb.VERIFY_CONTROL_PLANE, report=nameless)
+
+
+def test_a_lost_right_does_not_keep_the_holds():
+    """While cancelling, giving holds back asks only whether the approval is genuine."""
+    cancelling = at(CP1, Verb.UNHOLD, operation=replace(OPERATION, state=OperationState.CANCELLING))
+    unlisted = sign_as_bot(make_statement(RECORD, person="mallory"), BOT)
+    assert gate(Verb.UNHOLD, operation=cancelling, approval=unlisted) == []
+    assert "approver-not-entitled" in gate(Verb.DRAIN, operation=cancelling, approval=unlisted)
+    assert gate(Verb.UNHOLD, operation=cancelling, approval=None) == ["approval-missing"]
