@@ -32,6 +32,7 @@ _WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"],
 }
+_LINK_LOST = ("transport shut down or saw EOF", "timeout.")  # as paramiko words it; a refusal ends otherwise
 # The pin names one key, a server may have several: each kind is tried before the key counts as changed.
 _HOST_KEY_KINDS = (
     ("ssh-ed25519",),
@@ -169,9 +170,10 @@ def _socket(target: SshTarget, patience: float) -> socket.socket:
 def _authenticate(transport: paramiko.Transport, target: SshTarget, key: paramiko.PKey) -> None:
     try:
         also_wanted = transport.auth_publickey(target.user, key)
-    except paramiko.AuthenticationException as error:
-        raise _refused(target, key, words(error)) from error
     except (OSError, EOFError, paramiko.SSHException) as error:
+        # paramiko calls a link that died, and one that went silent, a failed authentication too.
+        if isinstance(error, paramiko.AuthenticationException) and not str(error).endswith(_LINK_LOST):
+            raise _refused(target, key, words(error)) from error
         raise MachineUnreachable(f"{target.place} broke off the login ({words(error)}): look at its sshd.") from error
     if also_wanted:
         raise _refused(target, key, f"it also wants {', '.join(also_wanted)}")

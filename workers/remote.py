@@ -20,8 +20,7 @@ _FIRST_LOOK = 0.1  # of waits.poll: short commands end soon
 _GROWTH = 2.0
 
 # Waiting does not help: a person must act first.
-_HOPELESS = (HostKeyChanged, HostKeyUnknown, KeyUnusable)
-_REFUSALS = 3  # in a row: a link that dies during a login looks like a refusal once
+_HOPELESS = (HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused)
 _T = TypeVar("_T")
 
 
@@ -47,7 +46,6 @@ class Link:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._broken_at: datetime | None = None
-        self._refusals = 0
 
     def ask(self, call: Callable[[], _T], *, patience: float) -> _T:
         """The call's answer; raises StepBlocked after `patience` seconds without one."""
@@ -60,12 +58,9 @@ class Link:
             except NodeScriptFailed as error:
                 raise site.blocked("node-script-failed", str(error), "Look at the machine, then `retry`.") from error
             except (MachineUnreachable, UnreadableAnswer) as error:
-                self._refusals = self._refusals + 1 if isinstance(error, LoginRefused) else 0
-                if self._refusals == _REFUSALS:
-                    raise site.blocked("machine-refused", str(error), "Correct that, then `retry`.") from error
                 self._outlast(error, patience)
             else:
-                self._broken_at, self._refusals = None, 0
+                self._broken_at = None
                 return answer
 
     def _outlast(self, error: Exception, patience: float) -> None:
