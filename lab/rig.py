@@ -142,7 +142,7 @@ def rig(
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lk-")))
         world = stack.enter_context(World.start(scenario=scenario, speed=speed, directory=directory / "world"))
         slack = stack.enter_context(LabSlack().start(port))
-        slack.watch(f"{scenario}, {speed:g} times as fast as recorded", world.view)
+        slack.watch(f"{scenario}, {speed:g}x", world.view)
         redis = stack.enter_context(RedisServer.start(directory / "redis"))
         config = write_config(directory, world=world, slack=slack if with_slack else None, installation=installation)
         made = assemble(directory, world, slack, redis, config=config, workers=workers)

@@ -52,6 +52,9 @@ def test_an_upgrade_is_asked_for_approved_and_watched_in_the_page(browser):
         expect(run).to_be_visible(timeout=PATIENCE)
         run.get_by_test_id("open-thread").click(timeout=PATIENCE)
         made.slack.wait_for(lambda _: busy_with_workers(made), timeout=PATIENCE / 1000)
+        expect(page.get_by_test_id("machine-w1").or_(page.get_by_test_id("machine-w2")).first).to_be_visible()
+        expect(page.get_by_text("cordoned").first).to_be_visible(timeout=PATIENCE)
+        page.get_by_test_id("messages").evaluate("pane => { pane.scrollTop = pane.scrollHeight }")
         PICTURE.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURE)
         done = page.get_by_test_id("messages").get_by_text("completed").last
