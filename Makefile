@@ -24,15 +24,18 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Two at a time: most of the suite waits for servers and deadlines, not for the processor.
+PYTEST := -m pytest -q -n 2 --dist loadgroup
+
 test: install    ## the whole suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python $(PYTEST)
 
 check: install   ## what CI runs: format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest
+	@$(BIN)/python $(PYTEST)
 
 format: install  ## put the code into its one format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -52,7 +55,7 @@ newest:          ## the tests that are not stories, on the newest interpreter fo
 	@if [ -z "$(NEWEST)" ]; then echo "no python newer than $(PYTHON) was found: nothing to do"; else \
 	  echo "testing on $$($(NEWEST) --version)"; \
 	  $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install && \
-	  .venv-newest/bin/python -m pytest -q -m "not story" -n 2; fi
+	  .venv-newest/bin/python $(PYTEST) -m "not story"; fi
 
 screenshot: install  ## take the README's picture anew, from the browser's story
 	@$(BIN)/python -m pytest -q tests/stories/test_browser.py && cp build/screenshots/demo.png docs/images/demo.png
