@@ -104,10 +104,11 @@ def approve(
     from bot import terminal
 
     desk = _desk(config)
+    record = desk.store.plan(plan_id)
     if not yes:
-        _say(terminal.render_plan(desk.store.plan(plan_id)))
+        _say(terminal.render_plan(record))
         typer.confirm("Approve exactly this plan?", abort=True)
-    _, operation = desk.approve(plan_id, key.expanduser())
+    _, operation = desk.approve(record, key.expanduser())
     _say(terminal.operation_json(operation) if output is Output.JSON else f"Approved. {operation.id} is scheduled.")
 
 

@@ -22,7 +22,7 @@ SEPARATOR = "|"  # between a token and a channel in a modal's private metadata
 
 def approve(station: Station, asked: Asked, token: str) -> Message:
     """Every check in order, then one write; each refusal is one sentence to the person who clicked."""
-    user = station.check_home(asked)
+    user = station.check_home(asked, fresh=True)
     record = _record(station, token)
     evidence = _check_right(station, asked, user, record, token)
     _check_lease(station, record)
@@ -113,6 +113,8 @@ def reject(station: Station, asked: Asked, token: str, reason: str) -> Message:
     """Anybody of `people` may reject, the requester too: it only ever stops something."""
     person = station.person(asked)
     record = _record(station, token)
+    if token.partition(":")[2] != record.digest[:8]:
+        raise Refused(f"The digest of this button is not the one of {record.id}: look at its newest card.")
     if asked.channel != record.channel:
         raise Refused(f"The plan {record.id} is decided in the channel of its card only: click there.")
     sentence = f"{person} rejected the plan: {reason}"

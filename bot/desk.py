@@ -78,12 +78,12 @@ class Desk:
             "start one with `lockkeeper worker`, or look with `lockkeeper status`."
         )
 
-    def approve(self, plan_id: str, key_file: Path) -> tuple[PlanRecord, Operation]:
-        """Approve a plan with the person's SSH key; raises Refused with the reason."""
+    def approve(self, shown: PlanRecord, key_file: Path) -> tuple[PlanRecord, Operation]:
+        """Approve the plan that was shown with the person's SSH key; raises Refused with the reason."""
         now = _now()
-        record = self.store.plan(plan_id)
+        record = self.store.plan(shown.id)
         person, line = self._signer(key_file)
-        self._check_right(record, person, now)
+        self._check_right(record, shown.digest, person, now)
         self._check_lease(record)
         operation_id = f"op-{secrets.token_hex(4)}"
         statement = Statement(
@@ -132,13 +132,13 @@ class Desk:
                 return name, line
         raise Refused(f"The key {public} belongs to nobody in `people`: add it to your `ssh_keys` in lockkeeper.yaml.")
 
-    def _check_right(self, record: PlanRecord, person: str, now: datetime) -> None:
+    def _check_right(self, record: PlanRecord, digest: str, person: str, now: datetime) -> None:
         findings = may_decide(
             record,
             person=person,
             slack_user=None,
             channel=record.channel,
-            digest8=record.digest[:8],
+            digest8=digest,
             groups={},
             settings=self.settings,
             now=now,

@@ -15,24 +15,26 @@ from cluster.errors import Refused
 from policies.approvals import SlackUser
 
 _USERS = timedelta(minutes=5)
-_GROUPS = timedelta(seconds=60)
 _T = TypeVar("_T")
 
 
 @dataclass
 class People:
-    """Two small caches before two methods of the Web API; safe to use from several threads."""
+    """A small cache of accounts before two methods of the Web API; safe to use from several threads."""
 
     client: WebClient
     team: str
     clock: Callable[[], datetime]
     _users: dict[str, tuple[datetime, SlackUser]] = field(default_factory=dict)
-    _groups: dict[str, tuple[datetime, frozenset[str]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def user(self, user_id: str) -> SlackUser | None:
-        """The account, or None when Slack knows none; raises Refused when Slack cannot say now."""
-        if found := self._kept(self._users, user_id, _USERS):
+    def user(self, user_id: str, *, fresh: bool = False) -> SlackUser | None:
+        """
+        The account, or None when Slack knows none; raises Refused when Slack cannot say now.
+
+        A decision is judged by a `fresh` look: who lost a right a moment ago must not decide.
+        """
+        if not fresh and (found := self._kept(self._users, user_id, _USERS)):
             return found
         try:
             answer = ask("users.info", lambda: self.client.users_info(user=user_id))
@@ -49,13 +51,10 @@ class People:
         return user
 
     def groups(self, group_ids: Iterable[str]) -> dict[str, frozenset[str]]:
-        """The members of each group; raises Refused when one cannot be read: without it nobody is an approver."""
+        """The members of each group now; raises Refused when one cannot be read: without it nobody is an approver."""
         return {g: self._members(g) for g in group_ids}
 
     def _members(self, group_id: str) -> frozenset[str]:
-        found = self._kept(self._groups, group_id, _GROUPS)
-        if found is not None:
-            return found
         try:
             answer = ask("usergroups.users.list", lambda: self.client.usergroups_users_list(usergroup=group_id))
         except (SlackRefused, SlackAway) as error:
@@ -63,10 +62,7 @@ class People:
                 f"Slack cannot say who is in the user group {group_id}, so nobody can approve by it: "
                 "try again, or name approvers in lockkeeper.yaml."
             ) from error
-        members = frozenset(str(u) for u in answer.get("users") or ())
-        with self._lock:
-            self._groups[group_id] = (self.clock(), members)
-        return members
+        return frozenset(str(u) for u in answer.get("users") or ())
 
     def _kept(self, cache: Mapping[str, tuple[datetime, _T]], key: str, life: timedelta) -> _T | None:
         with self._lock:

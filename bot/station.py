@@ -42,10 +42,10 @@ class Station:
     def command(self) -> str:
         return self.settings.slack.command if self.settings.slack else "/k8s"
 
-    def check_home(self, asked: Asked) -> SlackUser:
+    def check_home(self, asked: Asked, *, fresh: bool = False) -> SlackUser:
         """The account; raises Refused for whoever is not of our workspace: bots, deleted ones, strangers included."""
         slack = self.settings.slack
-        user = self.people.user(asked.user) if slack and asked.is_home(slack.team_id) else None
+        user = self.people.user(asked.user, fresh=fresh) if slack and asked.is_home(slack.team_id) else None
         if user is None or user.is_bot or user.deleted or user.is_stranger:
             raise Refused("lockkeeper answers people of its own workspace only: ask a colleague there.")
         return user

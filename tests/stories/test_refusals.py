@@ -1,28 +1,133 @@
 """What is refused: each with one clear sentence, and with nothing changed."""
 
 import dataclasses
+import re
+import secrets
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from slack_sdk import WebClient
 
-from cluster.approval import Approval, SignedWith, Statement
+from bot.desk import Desk
+from cluster.approval import Statement
+from cluster.errors import Refused
 from cluster.events import Event, Happened
-from cluster.operation import OperationState, schedule
+from cluster.findings import blockers
+from cluster.kube import Kube
+from cluster.observe import LEASE
+from cluster.operation import OperationState, RowState, schedule
 from cluster.plan import PlanStatus
 from cluster.queues import Wakeups
-from lab.rig import CHANNEL
+from cluster.settings import load_settings
+from cluster.signing import load_signing_key, sign_as_bot
+from cluster.store import Store
+from cluster.store.operations import create_operation
+from lab.redis import RedisServer
+from lab.rig import CHANNEL, assemble
 
-pytestmark = [pytest.mark.story, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.story, pytest.mark.timeout(300), pytest.mark.xdist_group("office")]
 
 
 @pytest.fixture
-def untouched(office):
-    """Whatever the story does, no operation is made and no machine is told to do anything."""
-    operations = len(office.store.operations())
+def idle(office):
+    """Whatever the story does, no machine is told to do anything."""
     starts = sum(1 for r in office.world.exec_log() if r.started)
     yield
-    assert len(office.store.operations()) == operations
     assert sum(1 for r in office.world.exec_log() if r.started) == starts
+
+
+@pytest.fixture
+def untouched(office, idle):
+    """Nor is an operation made, or a plan approved."""
+
+    def seen():
+        approved = {r.id for r in office.store.plans() if r.status is PlanStatus.APPROVED}
+        return {o.id for o in office.store.operations()}, approved
+
+    before = seen()
+    yield
+    assert seen() == before
+
+
+def told(record, kind=Happened.PLAN_PROPOSED, **parts):
+    sentence = f"{record.id}: {kind}."
+    return Event(kind, datetime.now(UTC), record.plan.cluster, sentence, plan_id=record.id, **parts)
+
+
+def copy_plan(office, record, **changes):
+    """The same plan once more, put into Redis as a worker does."""
+    again = dataclasses.replace(record, id=f"p-{secrets.token_hex(4)}", **changes)
+    office.store.propose(again, told(again))
+    return again
+
+
+def forge_button(office, token, channel=CHANNEL):
+    """A message of the bot with an Approve button that carries what one likes; whoever fills its outbox can do so."""
+    office.slack.unlimited()  # the bot posts there too, once a second
+    client = WebClient(token=office.slack.bot_token, base_url=office.slack.api_url)
+    press = {"type": "button", "text": {"type": "plain_text", "text": "Approve"}, "action_id": "plan_approve"}
+    blocks = [{"type": "actions", "elements": [{**press, "value": token}]}]
+    return client.chat_postMessage(channel=channel, text="A plan", blocks=blocks)["ts"]
+
+
+def approve_in_redis(office, record, key):
+    """What the bot writes at a click, with a signature by this key; answers with the operation."""
+    now = datetime.now(UTC)
+    statement = Statement(
+        plan_id=record.id,
+        digest=record.digest,
+        cluster=record.plan.cluster,
+        decision="approve",
+        person="grace",
+        requester=record.requester,
+        at=now,
+        expires_at=record.expires_at,
+        evidence="approver list",
+        operation_id=f"op-{secrets.token_hex(4)}",
+    )
+    operation = schedule(record, operation_id=statement.operation_id, approved_by="grace", now=now)
+    approval = sign_as_bot(statement, key)
+    event = told(record, Happened.PLAN_APPROVED, operation_id=operation.id)
+    office.store.approve(record, approval, operation, event, now)
+    return operation.id
+
+
+def blocked(office, operation_id):
+    """The reason why it does not run, once a worker has looked at it."""
+    Wakeups.connect(office.rig.redis.url).wake(operation_id)
+    state = OperationState.BLOCKED
+    return office.until(lambda: (o := office.store.operation(operation_id)).state is state and o.reason)
+
+
+@contextmanager
+def released(office):
+    """Whatever holds the cluster's lock afterwards is released, as a person would."""
+    yield
+    holder = office.store.lock_holder("lab")
+    if holder:
+        operation = office.store.operation(holder)
+        record = office.store.plan(operation.plan_id)
+        office.store.release("lab", holder, "ada", told(record, Happened.LOCK_RELEASED, operation_id=holder))
+
+
+@contextmanager
+def lease_of(office, holder):
+    """The Lease in the cluster names somebody else."""
+    with Kube.connect("lab", load_settings(office.rig.config).clusters["lab"]) as kube:
+        metadata = {"name": "lockkeeper", "namespace": "kube-system"}
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+        kube.post(LEASE.rpartition("/")[0], {**body, "spec": {"holderIdentity": holder}})
+        try:
+            yield
+        finally:
+            kube.delete(LEASE)
+
+
+def desk_of(config, url):
+    return Desk(load_settings(config), Store.connect(url), Wakeups.connect(url))
 
 
 @pytest.mark.usefixtures("untouched")
@@ -68,60 +173,163 @@ def test_who_may_not_approve_is_told_why(office, proposed, user, words):
 def test_a_member_of_the_workspace_who_is_no_approver_is_told_so(office, proposed):
     """Being in the channel is not enough."""
     record, ts = proposed
-    directory = office.slack.directory
-    person = dataclasses.replace(directory.people["U0GUS"], is_guest=False)
-    directory.people["U0GUS"], guest = person, directory.people["U0GUS"]
+    office.slack.directory.change_person("U0GUS", is_guest=False)
     try:
-        # the bot remembers accounts for some minutes: the click of somebody else whom it never saw would be the same
         said = office.click("U0GUS", ts, "plan_approve").lower()
     finally:
-        directory.people["U0GUS"] = guest
-    assert "approve" in said
+        office.slack.directory.change_person("U0GUS", is_guest=True)
+    assert "not among the approvers" in said
     assert office.store.plan(record.id).status is PlanStatus.PROPOSED
 
 
 @pytest.mark.usefixtures("untouched")
-def test_an_approval_forged_straight_into_redis_starts_nothing(office, proposed):
-    """Whoever can merely write to Redis cannot approve: the worker checks the signature, and says what it found."""
-    record, _ = proposed
-    now = datetime.now(UTC)
-    statement = Statement(
-        plan_id=record.id,
-        digest=record.digest,
-        cluster=record.plan.cluster,
-        decision="approve",
-        person="grace",
-        requester=record.requester,
-        at=now,
-        expires_at=record.expires_at,
-        evidence="approver list",
-        operation_id="op-0f0f0f0f",
-    )
-    # a copy of the record under another id, so that the genuine one stays to be approved
-    forged = dataclasses.replace(record, id="p-0f0f0f0f")
-    office.store.propose(forged, Event(Happened.PLAN_PROPOSED, now, record.plan.cluster, "A plan.", plan_id=forged.id))
-    operation = schedule(forged, operation_id="op-0f0f0f0f", approved_by="grace", now=now)
-    statement = dataclasses.replace(statement, plan_id=forged.id)
-    event = Event(
-        Happened.PLAN_APPROVED, now, record.plan.cluster, "Forged.", plan_id=forged.id, operation_id=operation.id
-    )
-    office.store.approve(forged, Approval(statement, SignedWith.BOT, "bm90IGEgc2lnbmF0dXJl"), operation, event, now)
-    Wakeups.connect(office.rig.redis.url).wake(operation.id)
+def test_a_right_that_was_lost_a_moment_ago_is_gone(office, proposed):
+    """An approver who became a guest after a look at the plan is a guest at the click."""
+    record, ts = proposed
+    office.slack.say("U0GRACE", CHANNEL, "/k8s status")
+    office.until(lambda: office.slack.ephemerals("U0GRACE"))
+    office.slack.directory.change_person("U0GRACE", is_guest=True)
     try:
-        blocked = office.until(
-            lambda: (o := office.store.operation(operation.id)).state is OperationState.BLOCKED and o, 90
-        )
-        assert "genuine" in blocked.reason.lower() or "signature" in blocked.reason.lower()
-        starts = [r for r in office.world.exec_log() if r.started and operation.id in r.unit]
-        assert starts == []
+        assert "guest" in office.click("U0GRACE", ts, "plan_approve").lower()
     finally:
-        gone = Event(Happened.LOCK_RELEASED, now, record.plan.cluster, "Released.", operation_id=operation.id)
-        office.store.release(record.plan.cluster, operation.id, "ada", gone)
-        office.store.forget(operation.id)
+        office.slack.directory.change_person("U0GRACE", is_guest=False)
+    assert office.store.plan(record.id).status is PlanStatus.PROPOSED
 
 
-def test_an_expired_plan_cannot_be_approved(office):
-    """After its hour the plan is only paper."""
-    record, ts = office.plan()
-    office.store.backdate(record.id, datetime.now(UTC) - timedelta(seconds=1))
-    assert "expired" in office.click("U0GRACE", ts, "plan_approve").lower()
+@pytest.mark.usefixtures("untouched")
+def test_a_button_in_another_channel_decides_nothing(office, proposed):
+    """A plan is decided where its people see it."""
+    record, _ = proposed
+    place = office.slack.directory.channels["C0RANDOM"]
+    office.slack.directory.change_channel("C0RANDOM", members=place.members | {"U0LOCK"})
+    ts = forge_button(office, record.token, "C0RANDOM")
+    assert "in its own channel only" in office.click("U0GRACE", ts, "plan_approve")
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("{id}:00000000", "The digest '00000000' is not the one of {id}"),
+        ("{id}:", "not one of lockkeeper's"),
+        ("p-nowhere:{digest}", "no plan `p-nowhere`"),
+    ],
+)
+def test_a_button_of_another_plan_approves_nothing(office, proposed, token, words):
+    """Another digest, none at all, a plan that there is not."""
+    record, _ = proposed
+    names = {"id": record.id, "digest": record.digest[:8]}
+    said = office.click("U0GRACE", forge_button(office, token.format(**names)), "plan_approve")
+    assert words.format(**names) in said
+
+
+def test_an_expired_plan_cannot_be_approved(office, proposed):
+    """After its hour the plan is only paper, whatever a button says."""
+    record, _ = proposed
+    old = copy_plan(office, record, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    operations = office.store.operations()
+    assert "expired" in office.click("U0GRACE", forge_button(office, old.token), "plan_approve").lower()
+    assert office.store.operations() == operations
+
+
+@pytest.mark.usefixtures("untouched")
+def test_four_eyes_are_two_persons_also_by_two_ways(office):
+    """Who asked in Slack does not approve on a terminal with their own key."""
+    record, _ = office.plan(user="U0GRACE")
+    desk = desk_of(office.rig.config, office.rig.redis.url)
+    with pytest.raises(Refused, match="your own plan"):
+        desk.approve(record, office.rig.directory / "grace.key")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_what_was_shown_on_the_terminal_is_what_is_signed(office, proposed):
+    """The record may change between the look and the signature; then nothing is signed."""
+    record, _ = proposed
+    shown = dataclasses.replace(record, digest="0" * 64)
+    with pytest.raises(Refused, match="is not the one"):
+        desk_of(office.rig.config, office.rig.redis.url).approve(shown, office.rig.directory / "linus.key")
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_approval_forged_straight_into_redis_starts_nothing(office, proposed, begun):
+    """Whoever can merely write to Redis cannot approve, also with a record that says that it runs already."""
+    record, _ = proposed
+    with released(office):
+        operation_id = approve_in_redis(office, copy_plan(office, record), Ed25519PrivateKey.generate())
+        if begun:
+            before = office.until(lambda: office.store.operation(operation_id))
+            rows = tuple(dataclasses.replace(r, state=RowState.STARTED) for r in before.rows)
+            forged = dataclasses.replace(before, state=OperationState.RUNNING, rows=rows, reason="")
+            office.until(lambda: rewrite(office, forged))
+        assert "no valid signature" in blocked(office, operation_id)
+
+
+def rewrite(office, operation):
+    """Put these rows into Redis without asking anybody."""
+    office.store.commit(token=secrets.token_hex(8), checks=[], effects=create_operation(operation))
+    return True
+
+
+@pytest.mark.usefixtures("idle")
+def test_another_installation_is_seen_at_the_click_and_by_the_worker(office, proposed):
+    """The Lease in the cluster tells: the click is refused, and an approval from just before it starts nothing."""
+    record, ts = proposed
+    key = load_signing_key((office.rig.directory / "bot.key").read_text())
+    with released(office), lease_of(office, "elsewhere/op-1"):
+        assert "another installation, `elsewhere/op-1`" in office.click("U0GRACE", ts, "plan_approve")
+        assert office.store.plan(record.id).status is PlanStatus.PROPOSED
+        operation_id = approve_in_redis(office, copy_plan(office, record), key)
+        assert "another installation, `elsewhere/op-1`" in blocked(office, operation_id)
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_second_click_and_a_second_plan_change_nothing(office, proposed):
+    """Approved once is approved; another plan waits until the cluster is free."""
+    record, ts = proposed
+    second = copy_plan(office, record)
+    button = forge_button(office, record.token)
+    with released(office), lease_of(office, "demo/op-99999999"):  # a mark without a record: the run stops and asks
+        assert "Approved by you" in office.click("U0GRACE", ts, "plan_approve")
+        operation_id = office.store.lock_holder("lab")
+        assert "Already approved by grace" in office.click("U0LINUS", button, "plan_approve")
+        locked = office.click("U0LINUS", forge_button(office, second.token), "plan_approve")
+        assert f"locked by the operation {operation_id}" in locked
+        assert [o.id for o in office.store.operations() if not o.ended] == [operation_id]
+        assert "nothing is recorded" in blocked(office, operation_id)
+        assert office.store.plan(second.id).status is PlanStatus.PROPOSED
+
+
+@pytest.mark.usefixtures("untouched")
+def test_unknown_machines_block_the_plan_and_nobody_can_approve_it(office, tmp_path_factory):
+    """A host key that is not the pinned one and a node without a machine, both seen at the survey."""
+    data = yaml.safe_load(office.rig.config.read_text())
+    machines = data["clusters"]["lab"]["machines"]
+    machines["w1"]["host_key"] = machines["w2"]["host_key"]
+    del machines["w2"]
+    folder = tmp_path_factory.mktemp("second")
+    config = folder / "lockkeeper.yaml"
+    config.write_text(yaml.safe_dump({**data, "installation": "elsewhere"}))
+    with RedisServer.start(folder / "redis") as redis:
+        worker = assemble(folder, office.world, office.slack, redis, config=config, workers=1).workers[0]
+        worker.start()
+        try:
+            desk = desk_of(config, redis.url)
+            record = desk.store.plan(desk.ask_for_plan("v1.35.4", None, timeout=60).plan_ids[0])
+        finally:
+            worker.stop()
+        stops = {f.subject: f.sentence for f in blockers(record.findings)}
+        assert "host key" in stops["w1"]
+        assert "w2" in stops
+        with pytest.raises(Refused, match="is blocked by"):
+            desk.approve(record, office.rig.directory / "grace.key")
+        assert desk.store.operations() == ()
+
+
+def test_no_log_names_a_secret(office):
+    """After all of this: no token, no signing key, no address that answers for us."""
+    logs = "\n".join(p.log.read_text() for p in office.rig.parts)
+    assert office.slack.bot_token not in logs
+    assert office.slack.app_token not in logs
+    assert "PRIVATE KEY" not in logs
+    assert not re.search(r"response_url|trigger_id|/commands/|ticket=", logs)
