@@ -12,7 +12,7 @@ from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState
 from cluster.operation import Operation, OperationState, RowState, schedule
 from cluster.plan import Options, PlanRecord, PlanStatus
 from cluster.procedure import Verb, itinerary
-from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
+from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod, Unread
 from cluster.settings import Settings, parse_settings
 from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, parse_target
@@ -107,6 +107,22 @@ def survey(size: int, **changes: Any) -> Survey:
     facts = replace(facts, **changes)
     machines = (SurveyedMachine(n, replace(facts, hostname=n, control_plane=n in MASTERS), offers) for n in names(size))
     return Survey("prod", NOW, tuple(machines))
+
+
+class PaperMachine:
+    """One machine of the survey, asked by itself."""
+
+    def __init__(self, name: str) -> None:
+        self._told = next(m for m in survey(len(MASTERS) + 1).machines if (m.name in MASTERS) == (name in MASTERS))
+
+    def version(self) -> int:
+        return 1
+
+    def observe(self) -> MachineFacts | Unread:
+        return self._told.facts
+
+    def offers(self, minors: tuple[Minor, ...]) -> tuple[Offer, ...]:
+        return tuple(o for o in self._told.offers if o.minor in minors)
 
 
 def record(size: int, seen: Survey | None = None) -> PlanRecord:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
 import pytest
 
 from bot.run_card import render_run
 from bot.run_thread import render_result
 from bot.terminal import render_operation, render_plan
-from cluster.events import Happened
+from cluster.errors import UnknownThing
+from cluster.events import Event, Happened
+from cluster.findings import Findings
 from cluster.operation import Operation
 from cluster.plan import PlanRecord
-from cluster.procedure import itinerary
+from cluster.procedure import Phase, itinerary
 from cluster.report import ClusterReport
+from cluster.requests import Answer, PlanRequest
+from cluster.settings import Cluster, Machine
 from cluster.survey import Survey
 from policies.foreign import find_foreign_changes
 from policies.gate import check_gate
@@ -24,10 +31,39 @@ from policies.pools import form_pools
 from policies.preflight import check_preflight
 from tests import scale_fixture as scale
 from workers.progress import cut_short
-from workers.schedule import find_runnable
+from workers.proposals import Eyes, propose
+from workers.schedule import MOST_HANDS, find_runnable
+from workers.survey import parallel
 
 FEW, MANY = 1000, 4000
-_SLACKNESS = 2.5  # a square would be as much again as MANY / FEW
+_SLACKNESS = 2.0  # a square would be as much again as MANY / FEW
+
+
+class Answers:
+    """Takes what a worker proposes."""
+
+    def __init__(self) -> None:
+        self.proposed: list[PlanRecord] = []
+
+    def operation(self, operation_id: str) -> Operation:
+        raise UnknownThing(operation_id)
+
+    def save_survey(self, survey: Survey) -> None:
+        assert survey.machines
+
+    def propose(self, record: PlanRecord, event: Event) -> None:  # noqa: ARG002 - the seam's signature
+        self.proposed.append(record)
+
+    def answer_request(
+        self,
+        request_id: str,
+        *,
+        plan_ids: tuple[str, ...] = (),
+        refusal: str = "",
+        findings: Findings = (),
+        event: Event | None = None,  # noqa: ARG002 - the seam's signature
+    ) -> Answer:
+        return Answer(request_id, plan_ids, refusal, findings)
 
 
 @dataclass(frozen=True)
@@ -97,3 +133,52 @@ def test_the_cost_of_a_machine_does_not_grow_with_their_number(name: str) -> Non
     """Four times the machines cost about four times as much; looking each one up among all would cost sixteen."""
     few, many = _cost(WORK[name], sight(FEW)), _cost(WORK[name], sight(MANY))
     assert many / few < MANY / FEW * _SLACKNESS
+
+
+def test_a_window_of_a_hundred_is_used_whole() -> None:
+    """The pool's own limit says how many workers are away at once; undisturbed steps go as wide."""
+    at = sight(FEW)
+    run = scale.operation(at.record)
+    assert len(find_runnable(at.record.plan, run, at.report).nodes) == scale.WINDOW + 1  # and the control plane's one
+    begun = next(
+        n for n, s in enumerate(itinerary(at.record.plan, at.record.plan.nodes[-1])) if s.phase is Phase.WORKERS
+    )
+    last = [len(itinerary(at.record.plan, n)) - 1 for n in at.record.plan.nodes]
+    is_worker = [r.node not in scale.MASTERS for r in run.rows]
+    rows = tuple(replace(r, position=begun if w else e) for r, w, e in zip(run.rows, is_worker, last, strict=True))
+    turn = find_runnable(at.record.plan, replace(run, rows=rows), at.report)
+    assert len(turn.nodes) == scale.WINDOW
+    assert scale.WINDOW < MOST_HANDS
+
+
+def test_a_survey_that_takes_hours_leaves_the_approver_the_whole_time_to_decide() -> None:
+    """The plan starts from a report of after the survey, and expires that much later."""
+    size, read, clock = 40, [], iter((0.0, 7200.0))
+
+    @contextmanager
+    def connect(name: str, machine: Machine) -> Iterator[Any]:
+        yield scale.PaperMachine(name)
+
+    def observe(name: str, cluster: Cluster, *, now: datetime) -> ClusterReport:
+        read.append(now)
+        return replace(scale.report(size), read_at=now)
+
+    request = PlanRequest("r-1", "plan", "prod", scale.NEW, "ada", "C0OPS", scale.NOW)
+    kept = Answers()
+    answer = propose(
+        request,
+        settings=scale.settings(size),
+        store=kept,
+        now=scale.NOW,
+        eyes=Eyes(observe, connect, lambda: next(clock)),
+    )
+    assert not answer.refusal
+    late = scale.NOW + timedelta(hours=2)
+    assert read == [scale.NOW, late]
+    assert kept.proposed[0].expires_at == late + timedelta(hours=1)
+    assert kept.proposed[0].basis.seen_at == late
+
+
+def test_a_large_inventory_is_asked_wider() -> None:
+    """A small one is not hurried, and no size opens hundreds of connections."""
+    assert [parallel(n) for n in (3, 100, 1000, 5000, 50_000)] == [8, 8, 12, 62, 64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from policies.traces import check_traces, operations_named
 from workers.survey import Reach, reach, run_survey
 
 _NEXT_MINORS = 2  # a survey that nobody planned for asks for the current minor and the next ones
+_LONG = timedelta(minutes=1)  # a survey that took longer leaves an old report behind
 _OPTIONS = TypeAdapter(Options)
 
 
@@ -54,6 +56,7 @@ class Eyes:
 
     observe: Callable[..., ClusterReport] = observe
     connect: Reach = field(default=reach)
+    clock: Callable[[], float] = time.monotonic
 
 
 def propose(
@@ -73,8 +76,13 @@ def propose(
 def _answer(request: PlanRequest, settings: Settings, store: Records, now: datetime, eyes: Eyes) -> Answer:
     name, cluster = settings.cluster(request.cluster)
     report = eyes.observe(name, cluster, now=now)
+    begun = eyes.clock()
     survey = run_survey(name, cluster, _minors(request, report), now, eyes.connect)
     store.save_survey(survey)
+    # thousands of machines take a while: the plan starts from what is there now, and its time to decide begins now
+    if (passed := timedelta(seconds=eyes.clock() - begun)) > _LONG:
+        now += passed
+        report = eyes.observe(name, cluster, now=now)
     if request.kind == "survey":
         findings = worst_first(check_preflight(report, survey, cluster, target=None))
         event = _event(Happened.SURVEY_FINISHED, request, now, f"{len(survey.machines)} machines were surveyed.")

@@ -9,7 +9,8 @@ from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, itinerary
 from cluster.report import ClusterReport
 
-MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; sshd and package mirrors are the limit
+MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and registries are the limit
+MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
 _ONE_BY_ONE = frozenset({Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS})
 
@@ -38,7 +39,7 @@ def find_runnable(
     report: ClusterReport | None,
     *,
     held: frozenset[str] = frozenset(),
-    max_parallel: int = MAX_PARALLEL,
+    max_parallel: int | None = None,
 ) -> Turn:
     """
     The nodes that may take their next step; those in hand first, then new ones in order.
@@ -58,10 +59,15 @@ def find_runnable(
         return Turn(tuple(p.node for p in in_hand))
     occupied = tuple(p for p in here if p.in_hand)
     phase = here[0].step.phase
-    limit = 1 if phase in _ONE_BY_ONE else max_parallel
+    limit = 1 if phase in _ONE_BY_ONE else max_parallel or parallel(plan)
     candidates, waits = _admit(plan, phase, occupied, fresh, report)
     new = candidates[: max(0, limit - len(occupied))]
     return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else waits)
+
+
+def parallel(plan: UpgradePlan) -> int:
+    """Nodes at once: whoever lets a hundred of them be away together can also feed a hundred together."""
+    return min(MOST_HANDS, max(MAX_PARALLEL, sum(pool.max_unavailable for pool in plan.pools)))
 
 
 def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:

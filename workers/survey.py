@@ -16,7 +16,9 @@ from cluster.versions import Minor
 from workers.machine import NodeMachine
 from workers.ssh import SshShell, SshTarget
 
-PARALLEL = 8  # sshd's MaxStartups drops more than ten half-open connections, and a survey hurries nobody
+PARALLEL = 8  # a survey hurries nobody, and every machine asks the package mirror something
+_MOST = 64  # each is a connection and its threads; more of them only wait for this process
+_ROUNDS = 80  # a large cluster is asked wider, so that its survey is not older than the plan made from it
 
 Reach = Callable[[str, Machine], AbstractContextManager[NodeMachine]]
 
@@ -30,9 +32,14 @@ def reach(name: str, machine: Machine) -> Iterator[NodeMachine]:
 
 def run_survey(name: str, cluster: Cluster, minors: tuple[Minor, ...], now: datetime, connect: Reach = reach) -> Survey:
     """Every machine of the inventory; an unknown host key or a dead link is that machine's answer, in its words."""
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(parallel(len(cluster.machines))) as pool:
         asked = pool.map(lambda item: _ask(item[0], item[1], minors, connect), cluster.machines.items())
         return Survey(name, now, tuple(asked))
+
+
+def parallel(machines: int) -> int:
+    """How many are asked at once."""
+    return min(_MOST, max(PARALLEL, machines // _ROUNDS))
 
 
 def _ask(name: str, machine: Machine, minors: tuple[Minor, ...], connect: Reach) -> SurveyedMachine:
