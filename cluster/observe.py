@@ -14,7 +14,16 @@ import yaml
 from cluster.errors import ClusterUnreadable, InvalidVersion, KubeDenied
 from cluster.kube import Kube
 from cluster.pods import PODS, SystemPods, read_pods
-from cluster.report import CORDON_OWNER, ApiServer, Budget, ClusterIdentity, ClusterReport, Node, Unread
+from cluster.report import (
+    CORDON_OWNER,
+    ApiServer,
+    Budget,
+    ClusterIdentity,
+    ClusterReport,
+    DaemonSet,
+    Node,
+    Unread,
+)
 from cluster.settings import Cluster
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 
@@ -59,6 +68,7 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
         declared = pool.submit(_read_declared, kube)
         lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: _lease_holder(kube), "")
         budgets = pool.submit(reader.attempt, "pod disruption budgets", lambda: read_budgets(kube), ())
+        daemons = pool.submit(reader.attempt, "daemon sets", lambda: read_daemon_sets(kube), ())
         listed, system = nodes.result(), pods.result()
         servers = tuple(pool.map(lambda pair: _ask(kube, pair), _addresses(listed, system.endpoints).items()))
         version, repository = declared.result()
@@ -74,6 +84,7 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
             declared=version,
             image_repository=repository,
             budgets=budgets.result(),
+            daemon_sets=daemons.result(),
             lease_holder=lease.result(),
             unread=(*reader.unread, *said),
         )
@@ -115,6 +126,18 @@ def read_budgets(kube: Kube) -> tuple[Budget, ...]:
         if budget.expected:
             found.append(budget)
     return tuple(sorted(found, key=lambda b: (b.namespace, b.name)))
+
+
+def read_daemon_sets(kube: Kube) -> tuple[DaemonSet, ...]:
+    """The DaemonSets that want a pod somewhere: their own counts, so that no pod must be read."""
+    found = []
+    for item in kube.items("/apis/apps/v1/daemonsets"):
+        status, metadata = item.get("status") or {}, item["metadata"]
+        numbers = (int(status.get(key) or 0) for key in ("desiredNumberScheduled", "numberReady"))
+        daemon = DaemonSet(str(metadata["namespace"]), str(metadata["name"]), *numbers)
+        if daemon.wanted:
+            found.append(daemon)
+    return tuple(sorted(found, key=lambda d: (d.namespace, d.name)))
 
 
 def _node(cells: Mapping[str, str], metadata: Mapping[str, Any]) -> Node:

@@ -101,6 +101,16 @@ class Budget:
     expected: int  # how many there are
 
 
+@dataclass(frozen=True, slots=True)
+class DaemonSet:
+    """One DaemonSet as its status shows it."""
+
+    namespace: str
+    name: str
+    wanted: int  # nodes that should run its pod
+    ready: int  # nodes that run it, ready
+
+
 @dataclass(frozen=True)  # without slots: its nodes are looked up by name, thousands of times
 class ClusterReport:
     """Every version there is in one cluster, read at `read_at` (UTC)."""
@@ -115,6 +125,7 @@ class ClusterReport:
     declared: KubeVersion | Unread = field(default_factory=lambda: Unread("kubeadm-config", "not asked"))
     image_repository: str = ""
     budgets: tuple[Budget, ...] = ()
+    daemon_sets: tuple[DaemonSet, ...] = ()
     unread: tuple[Unread, ...] = ()
     lease_holder: str = ""  # who holds our Lease object in this cluster ("installation/operation"), "" for nobody
 

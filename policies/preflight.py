@@ -38,6 +38,7 @@ def check_preflight(
         *_inventory(report, survey, cluster),
         *_machines(report, survey, minors),
         *_budgets(report),
+        *_daemons(report),
     )
     return tuple(_consent(f) if f.code in CONSENTABLE and f.code in accepted else f for f in found)
 
@@ -133,6 +134,19 @@ def _budgets(report: ClusterReport) -> Iterator[Finding]:
             "scale up, or relax the budget." if always else "bring its pods back to health."
         )
         yield Finding("budget-allows-none", Severity.WARNING, place, sentence, remedy)
+
+
+def _daemons(report: ClusterReport) -> Iterator[Finding]:
+    for daemon in report.daemon_sets:
+        if daemon.ready >= daemon.wanted:
+            continue
+        place, missing = f"{daemon.namespace}/{daemon.name}", daemon.wanted - daemon.ready
+        sentence = f"The DaemonSet {place} is not ready on {missing} of its {daemon.wanted} nodes already."
+        remedy = (
+            f"Look with: kubectl -n {daemon.namespace} describe daemonset {daemon.name}. With this warning approved, "
+            "no node is held up by a DaemonSet's pod that is not ready after its upgrade."
+        )
+        yield Finding("daemonset-not-ready", Severity.WARNING, place, sentence, remedy)
 
 
 def _stop(code: str, subject: str, sentence: str, remedy: str) -> Finding:

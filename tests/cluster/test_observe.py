@@ -79,6 +79,10 @@ def test_a_report_holds_every_version_with_its_place(world, settings):
     assert report.identity.kube_system_uid == uid
     assert len(report.identity.ca_hash) == 64
     assert report.budgets
+    assert {(d.namespace, d.name, d.wanted, d.ready) for d in report.daemon_sets} == {
+        ("kube-system", "kube-proxy", 7, 7),
+        ("demo", "agent", 7, 7),
+    }
     assert report.unread == ()
     assert report.lease_holder == ""
 
@@ -119,6 +123,7 @@ def test_an_api_server_without_its_mirror_pod_is_not_absent(world, settings, ser
     [
         ("configmaps/kubeadm-config", "kubeadm-config"),
         ("poddisruptionbudgets", "pod disruption budgets"),
+        ("daemonsets", "daemon sets"),
         ("leases/lockkeeper", "Lease lockkeeper"),
         (r"namespaces/kube-system$", "cluster identity"),
     ],

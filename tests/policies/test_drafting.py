@@ -8,7 +8,7 @@ from cluster.errors import Refused
 from cluster.facts import EtcdTool, Offer, OfferState, Package, Room
 from cluster.findings import Severity, blockers
 from cluster.plan import Options, PlanKind, Role
-from cluster.report import ApiServer, Budget, Unread
+from cluster.report import ApiServer, Budget, DaemonSet, Unread
 from cluster.versions import Minor
 from policies.drafting import draft_revert
 from policies.preflight import CONSENTABLE
@@ -149,6 +149,7 @@ def test_a_node_without_a_machine_blocks():
     [
         ("foreign-cordon", with_node(make_report(), "w1", cordoned=True), None),
         ("budget-allows-none", replace(make_report(), budgets=(Budget("demo", "ledger", 0, 1, 1),)), None),
+        ("daemonset-not-ready", replace(make_report(), daemon_sets=(DaemonSet("demo", "agent", 5, 4),)), None),
         ("cgroup-v1", None, facts_of("w1", cgroup="v1")),
         ("stray-manifest", None, facts_of("cp1", stray_manifests=("kube-apiserver.yaml.bak",))),
     ],
@@ -158,6 +159,13 @@ def test_a_warning_is_approved_with_the_plan(code, report, survey):
     made = draft(report=report, survey=survey)
     assert blockers(made.findings) == ()
     assert made.plan.accepted == (code,)
+
+
+def test_a_daemonset_that_is_ready_everywhere_is_no_news():
+    """One warning for each that is not."""
+    daemons = (DaemonSet("kube-system", "cni", 5, 5), DaemonSet("demo", "a", 5, 4), DaemonSet("demo", "b", 5, 0))
+    made = draft(report=replace(make_report(), daemon_sets=daemons))
+    assert [f.subject for f in made.findings] == ["demo/a", "demo/b"]
 
 
 def test_an_etcdctl_on_the_other_control_planes_is_not_asked_for():

@@ -10,17 +10,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.kube import Kube
+from cluster.observe import observe
 from cluster.operation import attempt_id
 from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Step, Verb, itinerary
 from cluster.report import ClusterIdentity
 from cluster.settings import Settings, parse_settings
+from cluster.versions import parse_target
+from lab.podlife import UNREADY
 from lab.world import World
+from policies.drafting import Draft, draft_upgrade, minors_of
 from tests.workers.runbook_fixture import hop
 from workers.login import SshTarget
 from workers.machine import NodeMachine
 from workers.runbook import AttemptLost, Site, StepDone, perform
 from workers.ssh import SshShell
+from workers.survey import run_survey
 
 OPERATION = "op-1ab00001"
 WAITS = {"poll": 0.2, "eviction_retry": 0.2, "stable": 0.3, "node_ready": 60.0, "control_plane": 60.0, "smoke": 20.0}
@@ -83,6 +88,26 @@ class Walk:
             "sleep": time.sleep,
         }
         return Site(**(values | changes))
+
+    def draft(self, target: str) -> Draft:
+        """What people would be asked to approve now."""
+        now = datetime.now(UTC)
+        report = observe(self.name, self._cluster, now=now)
+        chosen = parse_target(target)
+        survey = run_survey(self.name, self._cluster, minors_of(report, chosen), now)
+        return draft_upgrade(report, survey, self._cluster, chosen, options=self.plan.options, accepted=(), now=now)
+
+    def break_daemon_set(self, namespace: str, name: str) -> str:
+        """Roll out a template that never gets ready: it stops at its first node, which is returned."""
+        template = {"metadata": {"annotations": {UNREADY: "yes"}}}
+        self.kube.patch(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}", {"spec": {"template": template}})
+        for _ in range(600):
+            for pod in self.kube.items(f"/api/v1/namespaces/{namespace}/pods"):
+                bad = UNREADY in (pod["metadata"].get("annotations") or {})
+                if bad and pod["status"].get("phase") == "Running":
+                    return str(pod["spec"]["nodeName"])
+            time.sleep(0.1)
+        raise AssertionError(name)
 
     def endpoints(self) -> dict[str, str]:
         servers = self.world.call(lambda: {n: s.address for n, s in self.world.cluster.servers.items()})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cluster.findings import Severity
 from cluster.plan import Options, PlanKind
 from cluster.procedure import Verb
+from cluster.settings import Settings
 from tests.workers.lab_walk import walking
 from workers.runbook import StepBlocked, perform
 
@@ -122,3 +125,25 @@ def test_a_time_out_that_passed_with_an_earlier_driver_blocks_at_once() -> None:
         long_ago = datetime.now(UTC) - timedelta(hours=1)
         with pytest.raises(StepBlocked, match="900 s"):
             perform(walk.site("w1", walk.position("w1", Verb.DRAIN), started_at=long_ago))
+
+
+def test_a_daemonset_that_was_broken_before_is_warned_of_and_holds_nothing_up() -> None:
+    """The warning goes into the plan; verification asks the DaemonSet's pods of whoever did not accept it."""
+    with walking("small", "1.35.4") as walk:
+        broken = walk.break_daemon_set("demo", "agent")
+        drafted = walk.draft("v1.35.4")
+        assert [(f.subject, f.code) for f in drafted.findings if f.severity is Severity.WARNING] == [
+            ("demo/agent", "daemonset-not-ready")
+        ]
+        unaware = walk.plan
+        walk.plan = replace(unaware, accepted=drafted.plan.accepted)
+        for step, name, position in walk.steps():
+            if step.verb is Verb.VERIFY_NODE and name == broken:
+                with pytest.raises(StepBlocked, match=r"demo/agent-\w+ of a DaemonSet is not ready"):
+                    perform(walk.site(name, position, plan=unaware, settings=impatient(walk.settings)))
+            walk.take(name, position)
+        assert {n["kubelet"] for n in walk.world.snapshot().values()} == {"v1.35.4"}
+
+
+def impatient(settings: Settings) -> Settings:
+    return settings.model_copy(update={"waits": settings.waits.model_copy(update={"node_ready": 3.0})})
