@@ -154,6 +154,7 @@ class Site:
         if server is None:
             labels[POOL_LABEL] = POOL
         agent = self.cluster.add_agent(name, self.scenario.version, roles, labels)
+        agent.images = machine.images
         seat = self._seat(name, server)
         machine.kubelet = Kubelet(machine, agent, server, seat)
         if server is not None:

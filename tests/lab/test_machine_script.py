@@ -109,3 +109,21 @@ def test_a_reboot_in_the_middle_is_seen_as_lost():
         world.reboot("w1")
         assert script.ask("poll long 0").startswith("LOST ")
         bench.close()
+
+
+def test_a_pulled_image_shows_at_the_node(bench):
+    """As a kubelet lists them: who looks at the API finds what the machine has."""
+    assert "registry.k8s.io/kube-proxy:v1.34.7" in images_of(bench, "w1")
+    script = Script(bench, "w1")
+    script.carry_out("fetch 1.35.4-1.1")
+    script.carry_out("pull-images v1.35.4")
+    end = time.monotonic() + 60
+    while "registry.k8s.io/kube-proxy:v1.35.4" not in images_of(bench, "w1"):
+        assert time.monotonic() < end, images_of(bench, "w1")
+        time.sleep(0.02)
+    assert "registry.k8s.io/kube-proxy:v1.35.4" not in images_of(bench, "w2")
+
+
+def images_of(bench: Bench, node: str) -> set[str]:
+    found = bench.world.call(lambda: bench.world.cluster.store.get("Node", node))
+    return {name for image in found["status"]["images"] for name in image["names"]}
