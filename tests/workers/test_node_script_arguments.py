@@ -72,6 +72,7 @@ def test_the_callers_environment_steers_nothing(bench: Bench):
     [
         "PACKAGE_BASE_URL=https://x/$(reboot)",
         "PACKAGE_BASE_URL=file:///etc",
+        "KEY_URL=http://mirror.example/key",
         "PATCHES_DIR=relative",
         "SNAPSHOT_DIR=/var/../etc",
         "BASE=https://x",
@@ -87,10 +88,27 @@ def test_wrong_settings_are_refused(bench: Bench, line: str):
     assert bench.log == []
 
 
-def test_settings_that_others_may_change_are_refused(bench: Bench):
-    """Whoever could write the settings could redirect root's downloads."""
-    bench.file("/etc/lockkeeper-node.conf").chmod(0o666)
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o646])
+def test_settings_that_others_may_change_are_refused(bench: Bench, mode: int):
+    """Whoever could write the settings could redirect root's downloads; a group is others, too."""
+    bench.file("/etc/lockkeeper-node.conf").chmod(mode)
     assert bench.run("observe").returncode == 78
+
+
+def test_a_state_folder_that_others_may_change_is_refused(bench: Bench):
+    """What an attempt does stands there until its supervisor reads it."""
+    bench.file("/var/lib/lockkeeper/fence", "1\n").parent.chmod(0o775)
+    done = bench.run("start", "op-1", "1", "hold")
+    assert (done.returncode, done.stderr.decode().count("\n")) == (78, 1)
+    assert bench.log == []
+
+
+def test_an_attempt_that_was_rewritten_before_its_start_does_nothing(bench: Bench):
+    """Its words are checked again by who carries them out."""
+    bench.file("/var/lib/lockkeeper/jobs/op-1/started", "attempt op-1\nfence 1\nboot x\nat 1\ncommand fetch -o=x\n")
+    bench.run("supervise", "op-1")
+    assert (bench.root / "var/lib/lockkeeper/jobs/op-1/rc").read_text() == "64\n"
+    assert bench.log == []
 
 
 def test_the_production_script_has_its_constants_fixed():

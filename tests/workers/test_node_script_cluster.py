@@ -120,6 +120,16 @@ def test_a_hook_of_the_settings_runs_before_its_verb_and_may_stop_it(bench: Benc
     assert not [line for line in bench.log if "restart" in line]
 
 
+def test_a_hook_that_others_may_change_does_not_run(bench: Bench):
+    """Nor does its verb: root runs what root wrote."""
+    bench.file("/etc/lockkeeper-node.conf", "HOOKS=/etc/lockkeeper/hooks\n")
+    bench.file("/etc/lockkeeper/hooks/before-restart-kubelet", "#!/bin/sh\necho ran\n").chmod(0o775)
+    end = bench.finish("op-1", "restart-kubelet")
+    assert end.code == 78
+    assert b"ran\n" not in end.chunk
+    assert not [line for line in bench.log if "restart" in line]
+
+
 def test_a_snapshot_is_taken_on_the_host_verified_and_private(bench: Bench):
     """Where the etcd container has no etcdctl, the host's is used."""
     end = bench.finish("op-1", "snapshot-etcd")

@@ -64,11 +64,15 @@ SNAPSHOT_DIR=/var/lib/lockkeeper/snapshots
 DEFAULT_BASE_URL=https://pkgs.k8s.io/core:/stable:
 DEFAULT_KEYRING=/etc/apt/keyrings/kubernetes-apt-keyring.gpg
 
+# Nobody but root may have written what root reads or runs; a symbolic link is not looked through.
+only_ours() { # PATH TYPE
+    [ -n "$(find "$1" -prune -type "$2" -user "$(id -u)" ! -perm /022 2>/dev/null)" ]
+}
 # The settings are data: parsed, checked and assigned one by one, never sourced.
 load_settings() {
     [ -e "$CONF" ] || return 0
     [ -r "$CONF" ] || refuse 78 "The settings $CONF cannot be read: make root their owner, mode 0644."
-    [ -n "$(find "$CONF" -prune -type f -user "$(id -u)" ! -perm /002)" ] ||
+    only_ours "$CONF" f ||
         refuse 78 "The settings $CONF could be changed by others: make root their owner, mode 0644."
     while IFS='=' read -r key value || [ -n "$key" ]; do
         case $key in '' | '#'*) continue ;; esac
@@ -79,8 +83,10 @@ setting() { # KEY VALUE
     case $2 in *[!A-Za-z0-9:/._~%+@=,-]*) refuse 78 "The value of $1 in $CONF has a character that is not allowed: use letters, digits and :/._~%+@=,-." ;; esac
     case $2 in *..*) refuse 78 "The value of $1 in $CONF contains '..': write the plain path." ;; esac
     case $1 in
-        PACKAGE_BASE_URL | KEY_URL)
+        PACKAGE_BASE_URL)   # what comes from there is signed, so plain http will do
             case $2 in '' | http://* | https://*) ;; *) refuse 78 "$1 in $CONF is not a web address: begin it with https://." ;; esac ;;
+        KEY_URL)            # what comes from there is what signatures are checked with
+            case $2 in '' | https://*) ;; *) refuse 78 "$1 in $CONF does not begin with https://: anybody on the way could give us another key." ;; esac ;;
         KEYRING | PATCHES_DIR | HOOKS | ADMIN_CONF | SNAPSHOT_DIR)
             case $2 in '' | /*) ;; *) refuse 78 "$1 in $CONF is not an absolute path: begin it with /." ;; esac ;;
     esac

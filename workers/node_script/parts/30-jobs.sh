@@ -3,7 +3,9 @@
 boot_id() { cat "$ROOT/proc/sys/kernel/random/boot_id" 2>/dev/null || say unknown; }
 highest_fence() { cat "$STATE/fence" 2>/dev/null || say 0; }
 prepare_state() {
-    mkdir -p "$STATE" "$JOBS" "$STATE/tmp" || refuse 71 "$STATE cannot be written: check the disk and its mount."
+    mkdir -p "$STATE" || refuse 71 "$STATE cannot be written: check the disk and its mount."
+    only_ours "$STATE" d || refuse 78 "$STATE could be changed by others: make root its owner, mode 0755."
+    mkdir -p "$JOBS" "$STATE/tmp" || refuse 71 "$STATE cannot be written: check the disk and its mount."
     chmod 0755 "$STATE" "$STATE/tmp"   # apt's own user reads the throw-away lists below
 }
 write_file() { # PATH CONTENT: whole or not at all, also after a power cut
@@ -94,6 +96,7 @@ supervise() { # ID
     set -- $(sed -n 's/^command //p' "$JOB/started")
     (
         umask 022   # maintainer scripts and kubeadm expect the usual one
+        check_action "$@"
         load_settings
         hook before "$1" || refuse 70 "The hook before $1 ended with an error: see its output above; nothing was changed."
         act "$@"
@@ -103,6 +106,8 @@ supervise() { # ID
 }
 hook() { # MOMENT VERB
     [ -n "$HOOKS" ] && [ -x "$ROOT$HOOKS/$1-$2" ] || return 0
+    only_ours "$ROOT$HOOKS" d && only_ours "$ROOT$HOOKS/$1-$2" f ||
+        refuse 78 "The hook $HOOKS/$1-$2 or its folder could be changed by others: make root their owner, mode 0755."
     say "[lockkeeper] running the hook $HOOKS/$1-$2"
     "$ROOT$HOOKS/$1-$2"
 }
