@@ -27,6 +27,7 @@ from cluster.report import ApiServer, ClusterReport, Node, StaticPod, Unread
 
 SHARE = "report_share"
 _MOST_FINDINGS = 8
+_MOST_ALIKE = 3  # findings of one kind that are told one by one; more of them are told as one
 _MOST_ROWS = 60  # about what the text budget of one message carries
 _SIGNS = {Severity.BLOCKER: "x", Severity.WARNING: "warning", Severity.NOTE: "information_source"}
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
@@ -131,20 +132,35 @@ def render_findings(findings: Findings, most: int = _MOST_FINDINGS) -> list[Bloc
     """Worst first: what was found, under which code, and what to do about it."""
     if not findings:
         return []
-    shown = worst_first(findings)[:most]
-    blocks: list[Block] = [rich_text(bullets([_finding(f) for f in shown]))]
-    if len(findings) > most:
-        blocks.append(context(f"{len(findings) - most} more findings: see the full plan, or the command line."))
+    told = _told_together(findings)
+    blocks: list[Block] = [rich_text(bullets([_finding(group) for group in told[:most]]))]
+    if left := sum(len(group) for group in told[most:]):
+        blocks.append(context(f"{count(left, 'more finding')}: see the full plan, or the command line."))
     return blocks
 
 
-def _finding(finding: Finding) -> list[Element]:
+def _told_together(findings: Findings) -> list[Findings]:
+    """Worst first; many machines with one ailment are one thing to know, and must not hide another."""
+    kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in worst_first(findings):
+        kinds.setdefault((finding.severity, finding.code), []).append(finding)
+    return [
+        group
+        for alike in kinds.values()
+        for group in ([(f,) for f in alike] if len(alike) <= _MOST_ALIKE else [tuple(alike)])
+    ]
+
+
+def _finding(alike: Findings) -> list[Element]:
+    finding, others = alike[0], tuple(clean(f.subject, 80) for f in alike[1:])
+    more = [text_element(f" The same of {count(len(others), 'other')}: {listing(others, 3)}.")] if others else []
     remedy = [text_element(" "), *spans(finding.remedy, 400)] if finding.remedy else []
     return [
         emoji(_SIGNS[finding.severity]),
         text_element(f" {finding.severity.capitalize()} ", bold=True),
         *spans(finding.sentence, 500),
         *remedy,
+        *more,
         text_element(f" ({clean(finding.code, 60)})", italic=True),
     ]
 

@@ -136,14 +136,24 @@ def _state(record: PlanRecord, operation: Operation, now: datetime) -> str:
 
 def _machine_lines(record: PlanRecord, operation: Operation) -> Iterator[list[Element]]:
     """In the plan's order; machines that say the same are folded into one line."""
-    said = ((_say(record, operation, row), row.node) for row in operation.rows)
+    said = [(_say(record, operation, row), row.node) for row in operation.rows]
     folded = [(what, tuple(n for _, n in group)) for what, group in groupby(said, key=lambda pair: pair[0])]
+    if len(folded) > _MOST_LINES:
+        folded = _by_words(said)
     for (sign, bold, words), names in folded[:_MOST_LINES]:
         name = text_element(listing(tuple(clean(n, 80) for n in names)), bold=bold)
         yield [emoji(sign), text_element(" "), name, text_element(" "), *spans(words, 300)]
     if len(folded) > _MOST_LINES:
         rest = sum(len(names) for _, names in folded[_MOST_LINES:])
         yield [text_element(f"{count(rest, 'more machine')}", italic=True)]
+
+
+def _by_words(said: list[tuple[tuple[str, bool, str], str]]) -> list[tuple[tuple[str, bool, str], tuple[str, ...]]]:
+    """Of many machines also those that are no neighbours, the ones in hand or stopped first."""
+    groups: dict[tuple[str, bool, str], list[str]] = {}
+    for what, name in said:
+        groups.setdefault(what, []).append(name)
+    return [(what, tuple(names)) for what, names in sorted(groups.items(), key=lambda pair: not pair[0][1])]
 
 
 def machine_words(record: PlanRecord, operation: Operation, row: NodeRow) -> str:

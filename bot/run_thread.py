@@ -6,7 +6,7 @@ from bot.blocks import Block, Element, Message, context, emoji, header, line, ri
 from bot.blocks import text_element as words
 from bot.report_card import render_findings
 from bot.run_card import machines_done, title, version_reached
-from bot.text import clean, code, count, duration, escape, local_clock
+from bot.text import clean, code, count, duration, escape, listing, local_clock
 from cluster.events import Event, Happened
 from cluster.operation import NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanRecord
@@ -42,6 +42,7 @@ _STOPPED = {
     Happened.OPERATION_BLOCKED: "Blocked",
     Happened.OPERATION_CANCELLED: "Cancelled",
 }
+_MOST_ROWS = 40  # machines that the result lists one by one
 TOLD_STEPS = frozenset({Verb.SNAPSHOT_ETCD, Verb.VERIFY_CONTROL_PLANE, Verb.UNCORDON, Verb.REVERT})
 ENDINGS = frozenset({Happened.OPERATION_CANCELLED, Happened.OPERATION_COMPLETED})
 ANNOUNCED = frozenset(  # edits notify nobody, so these are posted to the channel as well
@@ -133,7 +134,17 @@ def old_to_new(
     record: PlanRecord, operation: Operation, after: ClusterReport | None = None
 ) -> list[tuple[str, str, str]]:
     """API servers and kubelets, when the plan was drafted and now; as recorded where the cluster was not read."""
-    return [*_servers(record, after), *(_kubelet(record, row, after) for row in operation.rows)]
+    kubelets = [_kubelet(record, row, after) for row in operation.rows]
+    rows = [(f"kubelet {name}", old, new) for name, old, new in kubelets]
+    return [*_servers(record, after), *(rows if len(rows) <= _MOST_ROWS else _together(kubelets))]
+
+
+def _together(kubelets: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """A large cluster in a few lines: those that went from one version to another, and how many."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, old, new in kubelets:
+        groups.setdefault((old, new), []).append(clean(name, 40))
+    return [(f"{count(len(names), 'kubelet')}: {listing(tuple(names), 1)}", *way) for way, names in groups.items()]
 
 
 def _servers(record: PlanRecord, after: ClusterReport | None) -> list[tuple[str, str, str]]:
@@ -145,11 +156,11 @@ def _kubelet(record: PlanRecord, row: NodeRow, after: ClusterReport | None) -> t
     before = record.basis.kubelet_of.get(row.node, "not read")
     seen = after.node(row.node) if after else None
     if seen is not None and not isinstance(seen.kubelet, Unread):
-        return f"kubelet {row.node}", before, str(seen.kubelet)
+        return row.node, before, str(seen.kubelet)
     if record.plan.kind is PlanKind.REVERT:
-        return f"kubelet {row.node}", before, before
+        return row.node, before, before
     reached = "skipped" if row.state is RowState.SKIPPED else str(version_reached(record, row) or before)
-    return f"kubelet {row.node}", before, reached
+    return row.node, before, reached
 
 
 def _took(operation: Operation) -> str:

@@ -12,25 +12,32 @@ from typing import Any
 
 import pytest
 
+from bot.blocks import Message
+from bot.plan_card import render_plan as plan_card
+from bot.plan_views import details_view
+from bot.report_card import render_report
 from bot.run_card import render_run
 from bot.run_thread import render_result
 from bot.terminal import render_operation, render_plan
 from cluster.errors import UnknownThing
 from cluster.events import Event, Happened
-from cluster.findings import Findings
-from cluster.operation import Operation
+from cluster.findings import Finding, Findings, Severity
+from cluster.operation import Operation, OperationState, RowState
 from cluster.plan import PlanRecord
 from cluster.procedure import Phase, itinerary
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Cluster, Machine
 from cluster.survey import Survey
+from cluster.versions import ReportedVersion
+from lab.slack import limits
+from lab.slack.lint import count_tables, count_text, lint_blocks, lint_view
 from policies.foreign import find_foreign_changes
 from policies.gate import check_gate
 from policies.pools import form_pools
 from policies.preflight import check_preflight
 from tests import scale_fixture as scale
-from workers.progress import cut_short
+from workers.progress import cut_short, settle
 from workers.proposals import Eyes, propose
 from workers.schedule import MOST_HANDS, find_runnable
 from workers.survey import parallel
@@ -182,3 +189,90 @@ def test_a_survey_that_takes_hours_leaves_the_approver_the_whole_time_to_decide(
 def test_a_large_inventory_is_asked_wider() -> None:
     """A small one is not hurried, and no size opens hundreds of connections."""
     assert [parallel(n) for n in (3, 100, 1000, 5000, 50_000)] == [8, 8, 12, 62, 64]
+
+
+LONG_NAME = "-" + "x" * 180 + ".eu-central-1.compute.internal"
+AILMENTS: dict[str, Any] = {"swap": True, "unattended_upgrades": True, "pins": ("/etc/apt/preferences.d/kubernetes",)}
+
+
+@cache
+def worst_sight() -> Sight:
+    """Names as long as they may be, every machine with the same ailments, a hundred kubelet versions, all in hand."""
+    size = 5000
+    survey, report = scale.survey(size, **AILMENTS), scale.report(size)
+    survey = replace(survey, machines=tuple(replace(m, name=_long(m.name)) for m in survey.machines))
+    mixed = tuple(
+        replace(n, name=_long(n.name), kubelet=ReportedVersion.parse(f"v1.34.{i % 100}"))
+        for i, n in enumerate(report.nodes)
+    )
+    record = scale.record(size, scale.survey(size, **AILMENTS))
+    pools = tuple(replace(p, nodes=tuple(replace(n, name=_long(n.name)) for n in p.nodes)) for p in record.plan.pools)
+    plan = replace(record.plan, pools=pools)
+    kubelets = tuple((n.name, str(n.kubelet)) for n in mixed)
+    record = replace(record, plan=plan, digest=plan.digest, basis=replace(record.basis, kubelets=kubelets))
+    run = scale.in_the_middle(record)
+    return Sight(replace(report, nodes=mixed), survey, record, run, size)
+
+
+def _long(name: str) -> str:
+    return name if name in scale.MASTERS else name + LONG_NAME
+
+
+def _blocked(at: Sight) -> Sight:
+    """Every machine in hand stopped, each with its own finding."""
+
+    def block(node: str) -> Finding:
+        return Finding(
+            "drain-timed-out", Severity.BLOCKER, node, f"The drain of {node} timed out.", "Look at its pods."
+        )
+
+    rows = tuple(
+        replace(r, state=RowState.BLOCKED, finding=block(r.node)) if r.state is RowState.STARTED else r
+        for r in at.run.rows
+    )
+    made = settle(at.record.plan, replace(at.run, rows=rows), scale.NOW)
+    assert made is not None
+    return replace(at, run=made.after)
+
+
+def _messages(at: Sight) -> dict[str, Message]:
+    stopped = _blocked(at)
+    ended = tuple(replace(r, state=RowState.FINISHED) for r in at.run.rows)
+    done = replace(at.run, state=OperationState.COMPLETED, rows=ended, ended_at=scale.NOW)
+    blocked = scale.told(Happened.OPERATION_BLOCKED)
+    findings = check_preflight(at.report, at.survey, scale.settings(3).clusters["prod"], target=None)
+    return {
+        "report": render_report(at.report, findings),
+        "plan": plan_card(at.record),
+        "run": render_run(at.record, at.run, scale.NOW),
+        "blocked run": render_run(at.record, stopped.run, scale.NOW),
+        "blocked": render_result(blocked, at.record, stopped.run),
+        "result": render_result(ENDED, at.record, done, after=at.report),
+        "result as recorded": render_result(ENDED, at.record, done),
+    }
+
+
+def test_no_message_about_five_thousand_machines_is_refused() -> None:
+    """Neither for its blocks nor for the length of all its texts together."""
+    for name, message in _messages(worst_sight()).items():
+        assert lint_blocks(list(message.blocks), "message") == (), name
+        assert count_text(list(message.blocks)) <= limits.MESSAGE_TOTAL_TEXT, name
+        assert count_tables(list(message.blocks)) <= limits.MESSAGE_TABLES, name
+    assert lint_view(details_view(worst_sight().record)) == ()
+
+
+def test_an_ailment_of_every_machine_hides_no_other() -> None:
+    """Three kinds of findings on each of 5,000 machines are three lines on the card, each with its number."""
+    text = str(plan_card(worst_sight().record).blocks)
+    for code in ("swap-on", "unattended-upgrades", "version-pinned"):
+        assert text.count(f"({code})") == 1
+    assert text.count("The same of 4999 others") == len(AILMENTS)
+
+
+def test_a_block_of_a_whole_window_is_said_shortly() -> None:
+    """A few of the machines by name and the number of the others; each row keeps its own finding."""
+    stopped = _blocked(sight(FEW)).run
+    count = sum(1 for r in stopped.rows if r.state is RowState.BLOCKED)
+    assert count == scale.WINDOW // 2
+    assert stopped.reason.count("timed out") == 5
+    assert stopped.reason.endswith(f"and {count - 5} more nodes")

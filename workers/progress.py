@@ -15,6 +15,7 @@ from workers.schedule import OVER, is_in_hand
 from workers.site import StepDone
 
 CUT_SHORT = "cancelled before it was upgraded"
+_MOST_REASONS = 5  # a window of a hundred may block as a whole; each row keeps its own finding
 _S = OperationState
 
 
@@ -158,7 +159,8 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
         sentence = f"{operation.cluster} is at {plan.target}."
         return Move(after, (tell.event(Happened.OPERATION_COMPLETED, sentence),))
     if blocked := [r for r in operation.rows if r.state is RowState.BLOCKED]:
-        return stop(operation, _S.BLOCKED, "; ".join(_why(r) for r in blocked), now)
+        more = [f"and {len(blocked) - _MOST_REASONS} more nodes"] if len(blocked) > _MOST_REASONS else []
+        return stop(operation, _S.BLOCKED, "; ".join([*map(_why, blocked[:_MOST_REASONS]), *more]), now)
     return None
 
 
