@@ -19,7 +19,7 @@ from bot.report_card import render_report
 from bot.run_card import render_run
 from bot.run_thread import render_result
 from bot.terminal import render_operation, render_plan
-from cluster.errors import UnknownThing
+from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Findings, Severity
 from cluster.operation import Operation, OperationState, RowState
@@ -28,6 +28,8 @@ from cluster.procedure import Phase, itinerary
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Cluster, Machine
+from cluster.store import Decision, Store
+from cluster.store.records import ROW
 from cluster.survey import Survey
 from cluster.versions import ReportedVersion
 from lab.slack import limits
@@ -37,10 +39,13 @@ from policies.gate import check_gate
 from policies.pools import form_pools
 from policies.preflight import check_preflight
 from tests import scale_fixture as scale
-from workers.progress import cut_short, settle
+from tests.redis_fixture import redis_server, redis_url, store
+from workers.progress import begin, cut_short, settle
 from workers.proposals import Eyes, propose
 from workers.schedule import MOST_HANDS, find_runnable
 from workers.survey import parallel
+
+__all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
 FEW, MANY = 1000, 4000
 _SLACKNESS = 2.0  # a square would be as much again as MANY / FEW
@@ -189,6 +194,90 @@ def test_a_survey_that_takes_hours_leaves_the_approver_the_whole_time_to_decide(
 def test_a_large_inventory_is_asked_wider() -> None:
     """A small one is not hurried, and no size opens hundreds of connections."""
     assert [parallel(n) for n in (3, 100, 1000, 5000, 50_000)] == [8, 8, 12, 62, 64]
+
+
+@pytest.fixture
+def counted(store: Store) -> Store:
+    """A store with an approved run of 4,000 nodes, which nobody has read yet."""
+    record = sight(MANY).record
+    run = scale.operation(record)
+    store.propose(record, scale.told(Happened.PLAN_PROPOSED, plan_id=record.id))
+    approved = scale.told(Happened.PLAN_APPROVED, plan_id=record.id, operation_id=run.id)
+    calls = _commands(store)
+    outcome = store.approve(record, scale.approval(record, run.id), run, approved, scale.NOW)
+    assert outcome.decision is Decision.APPROVED
+    assert _commands(store, "evalsha") - calls <= 2  # one conditional write; a script that is new is sent once more
+    return store
+
+
+def _commands(store: Store, name: str = "evalsha") -> int:
+    stats: dict[str, dict[str, int]] = store.client.info("commandstats")
+    return stats.get(f"cmdstat_{name}", {}).get("calls", 0)
+
+
+def _sent(store: Store) -> int:
+    """Bytes that Redis has sent."""
+    return int(store.client.info("stats")["total_net_output_bytes"])
+
+
+def test_an_approval_creates_thousands_of_rows_in_one_call(counted: Store) -> None:
+    """Plan, approval, lock and every row: all of them or nothing."""
+    store = counted
+    run = store.operation("op-1a2b3c4d")
+    assert len(run.rows) == MANY
+    assert run == replace(scale.operation(sight(MANY).record), fence=run.fence)
+
+
+def test_a_move_of_one_node_reads_and_writes_that_node_alone(counted: Store) -> None:
+    """The first reading takes everything; afterwards a driver's look and step cost the same in any cluster."""
+    store = counted
+    before = _sent(store)
+    run = store.operation("op-1a2b3c4d")
+    whole, before = _sent(store) - before, _sent(store)
+    again = store.operation(run.id)
+    assert again is run
+    fence = store.take_lease(run.id, "driver", 60_000)
+    fenced = store.operation(run.id)
+    row = fenced.rows[-1]
+    made = begin(fenced, row, itinerary(sight(MANY).record.plan, sight(MANY).record.plan.nodes[-1])[0], scale.NOW)
+    store.move(fenced, made.after, fence=fence, events=made.events, token="t-1")
+    assert store.operation(run.id) == replace(made.after, fence=fence or 0)
+    assert _sent(store) - before < whole / 10
+
+
+def test_two_readers_see_the_same_rows_and_so_does_one_who_was_away(redis_url: str, store: Store) -> None:
+    """However many moves a reader has missed, and whoever else made them."""
+    record = scale.record(8)
+    run = scale.operation(record)
+    store.propose(record, scale.told(Happened.PLAN_PROPOSED, plan_id=record.id))
+    approved = scale.told(Happened.PLAN_APPROVED, plan_id=record.id, operation_id=run.id)
+    store.approve(record, scale.approval(record, run.id), run, approved, scale.NOW)
+    other = Store.connect(redis_url)
+    assert other.operation(run.id) == store.operation(run.id)
+    for turn in range(450):
+        now = store.operation(run.id)
+        rows = tuple(replace(r, note=str(turn)) if n == turn % 8 else r for n, r in enumerate(now.rows))
+        store.move(now, replace(now, rows=rows), fence=None, events=(), token=f"t-{turn}")
+        if turn in {3, 4, 20}:
+            assert other.operation(run.id).rows == rows
+    assert other.operation(run.id).rows == rows
+    other.close()
+
+
+def test_a_row_that_was_written_past_the_store_is_seen_after_the_refusal(store: Store) -> None:
+    """An older release writes no note of what it changed: the move is refused, and the next look takes everything."""
+    record = scale.record(8)
+    run = scale.operation(record)
+    store.propose(record, scale.told(Happened.PLAN_PROPOSED, plan_id=record.id))
+    approved = scale.told(Happened.PLAN_APPROVED, plan_id=record.id, operation_id=run.id)
+    store.approve(record, scale.approval(record, run.id), run, approved, scale.NOW)
+    now = store.operation(run.id)
+    theirs = replace(now.rows[0], note="written by an older release")
+    store.client.hset(f"lockkeeper:operation:{run.id}", "row:cp-1", ROW.dump_json(theirs).decode())
+    ours = (replace(now.rows[0], note="ours"), *now.rows[1:])
+    with pytest.raises(StaleMove):
+        store.move(now, replace(now, rows=ours), fence=None, events=(), token="t-1")
+    assert store.operation(run.id).rows[0] == theirs
 
 
 LONG_NAME = "-" + "x" * 180 + ".eu-central-1.compute.internal"

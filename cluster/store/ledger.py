@@ -145,6 +145,10 @@ class Ledger:
         found: dict[str, str] = self.ask(lambda r: r.hgetall(place))
         return found
 
+    def some_fields(self, place: str, names: tuple[str, ...]) -> tuple[str | None, ...]:
+        """The values of these fields, in their order; None for one that is not there."""
+        return tuple(self.ask(lambda r: r.hmget(place, names)))
+
     def members(self, place: str) -> tuple[str, ...]:
         """Of a set, sorted."""
         return tuple(sorted(self.ask(lambda r: r.smembers(place))))

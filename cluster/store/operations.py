@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cluster.errors import Fenced, Refused, StaleMove, UnknownThing
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
 from cluster.steering import resumed, retried, wished
+from cluster.store.changes import READ, Kept, changes_of, note_change, renew
 from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, record_events
 from cluster.store.records import OPERATION, ROW
 
@@ -24,16 +26,34 @@ class Moved(StrEnum):
     AGAIN = "again"
 
 
+@dataclass
 class Operations(Ledger):
-    """One hash per operation: its head, one field per row, and the fence of its last driver."""
+    """
+    One hash per operation: its head, one field per row, and the fence of its last driver; beside it the names of the
+    fields that each move changed, so that a reader who knows an older state reads those alone.
+    """
+
+    _kept: dict[str, Kept] = field(default_factory=dict, repr=False)
 
     def operation(self, operation_id: str) -> Operation:
-        fields = self.fields(key("operation", operation_id))
-        if not fields:
+        place = key("operation", operation_id)
+        kept = self._kept.get(operation_id)
+        kept = kept if kept and kept.is_fit else None
+        began = time.monotonic()
+        at, fence, names, texts = self.run(READ, [place, changes_of(place)], [kept.at if kept else ""])
+        if fence is None:
             raise UnknownThing(f"There is no operation `{operation_id[:40]}`: look with `status`.")
-        rows = tuple(ROW.validate_json(fields[f"row:{n}"]) for n in json.loads(fields["nodes"]))
-        head = OPERATION.validate_json(fields["head"])
-        return replace(head, rows=rows, fence=int(fields["fence"]))
+        changed = dict(zip(names, texts, strict=True))
+        if kept is None or "nodes" in changed:
+            rows = tuple(ROW.validate_json(changed[f"row:{n}"]) for n in json.loads(changed["nodes"]))
+            operation = replace(OPERATION.validate_json(changed["head"]), rows=rows, fence=int(fence))
+        else:
+            operation = renew(kept.operation, changed, int(fence))
+        if at and not operation.ended:  # without a moment it must be read whole again
+            self._kept[operation_id] = Kept(at, operation, kept.whole_at if kept else began)
+        else:
+            self._kept.pop(operation_id, None)
+        return operation
 
     def operations(self, cluster: str | None = None) -> tuple[Operation, ...]:
         """Newest first."""
@@ -66,6 +86,7 @@ class Operations(Ledger):
         changes = _changes(before, after)
         checks += self._unchanged(before, tuple(changes))
         effects: list[Effect] = [("HSET", place, name, new) for name, new in changes.items()]
+        effects += note_change(place, tuple(changes))
         if after.ended and not before.ended:
             effects += _freeing(after.cluster, after.id)
         effects += record_events(*events)
@@ -76,11 +97,12 @@ class Operations(Ledger):
         if not names:
             return []
         place = key("operation", before.id)
-        stored = self.fields(place)
+        stored = dict(zip(names, self.some_fields(place, names), strict=True))
         for name in names:
-            if name not in stored or _parse(name, stored[name]) != _part(before, name):
+            if (text := stored[name]) is None or _parse(name, text) != _part(before, name):
+                self._kept.pop(before.id, None)
                 raise StaleMove(f"The operation {before.id} moved on meanwhile: look at it again with `status`.")
-        return [Check("record", place, stored[name], name) for name in names]
+        return [Check("record", place, text or "", name) for name, text in stored.items()]
 
     def wish(self, operation_id: str, wish: Wish, person: str, event: Event) -> Operation:
         """Ask to pause or cancel; the driver does it after the nodes in hand. Refused where it makes no sense."""
@@ -110,7 +132,11 @@ class Operations(Ledger):
             ended_at=event.at,
         )
         place = key("operation", operation_id)
-        more = (("HSET", place, "head", _head(ended)), ("HSET", place, "fence", str(fence)))
+        more = (
+            ("HSET", place, "head", _head(ended)),
+            ("HSET", place, "fence", str(fence)),
+            *note_change(place, ("head",)),
+        )
         self._free(cluster, operation_id, more, event)
 
     def _free(self, cluster: str, operation_id: str, more: tuple[Effect, ...], event: Event) -> None:
@@ -144,6 +170,7 @@ def create_operation(operation: Operation) -> list[Effect]:
         ("HSET", place, "fence", "0"),
         ("HSET", place, "nodes", json.dumps([r.node for r in operation.rows])),
         *rows,
+        *note_change(place, ("nodes",)),
         ("SADD", key("active"), operation.id),
         ("ZADD", key("operations"), str(operation.created_at.timestamp()), operation.id),
     ]
