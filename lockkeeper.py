@@ -65,11 +65,14 @@ def versions(cluster: ClusterName = None, config: ConfigPath = None, output: For
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0917 - options of a command line, all by name
     target: Annotated[str, typer.Argument(help="v1.35.4, or v1.35 for its newest offered patch.")],
     cluster: ClusterName = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="A consent that a finding asks for, such as no-etcdctl; may be repeated.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:
     """Plan an upgrade: read everything anew, refuse what is unsafe, keep the rest for approval."""
@@ -80,7 +83,7 @@ def plan(
 
     parse_target(target)
     desk = _desk(config)
-    answer = desk.ask_for_plan(target, cluster, timeout=timeout)
+    answer = desk.ask_for_plan(target, cluster, timeout=timeout, accept=tuple(accept or ()))
     if answer.refusal:
         raise Refused(answer.refusal, answer.findings)
     records = [desk.store.plan(plan_id) for plan_id in answer.plan_ids]

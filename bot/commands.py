@@ -35,6 +35,7 @@ class Plan:
 
     target: Target
     cluster: str | None = None
+    accept: tuple[str, ...] = ()  # what the person consents to; read by policies.consents
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ WORDS = ("help", "plan", "retry", *_ONE_CLUSTER)
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where: API servers, control plane, kubelets, add-ons"),
     ("plan <version> [cluster]", "draft an upgrade to a version like v1.35.4, or v1.35 for its newest patch"),
+    ("plan … accept <what>", "with a consent that a finding asks for, such as no-etcdctl"),
     ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
     ("pause [cluster]", "stop after the nodes in hand"),
     ("resume [cluster]", "go on"),
@@ -124,11 +126,23 @@ def _parse_plan(rest: tuple[str, ...], command: str) -> Plan:
     usage = f"{command} plan <version> [cluster]"
     if not rest:
         raise NotUnderstood(f"Name a version to go to, as in `{command} plan v1.35.4`.")
+    rest, accept = _split_at_accept(rest, command)
     _at_most(rest, 2, usage)
     try:
-        return Plan(parse_target(rest[0]), rest[1] if len(rest) > 1 else None)
+        return Plan(parse_target(rest[0]), rest[1] if len(rest) > 1 else None, accept)
     except InvalidVersion as error:
         raise NotUnderstood(str(error)) from error
+
+
+def _split_at_accept(rest: tuple[str, ...], command: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`v1.35 prod accept no-etcdctl` is a version, a cluster and a consent."""
+    lower = [word.lower() for word in rest]
+    if "accept" not in lower[1:]:
+        return rest, ()
+    at = lower.index("accept", 1)
+    if not rest[at + 1 :]:
+        raise NotUnderstood(f"Name what to accept, as in `{command} plan v1.35 accept no-etcdctl`.")
+    return rest[:at], rest[at + 1 :]
 
 
 def _at_most(rest: tuple[str, ...], most: int, usage: str) -> None:

@@ -24,6 +24,7 @@ from cluster.signing import fingerprint, sign_with_ssh
 from cluster.store import Decision, Store
 from cluster.survey import Survey
 from policies.approvals import may_decide
+from policies.consents import read_consents
 
 ASK_EVERY = 0.3  # seconds between two looks for an answer
 
@@ -49,9 +50,10 @@ class Desk:
         name, settings = self.settings.cluster(cluster)
         return observe.observe(name, settings, now=_now()), self.store.survey(name)
 
-    def ask_for_plan(self, target: str, cluster: str | None, *, timeout: float) -> Answer:
+    def ask_for_plan(self, target: str, cluster: str | None, *, timeout: float, accept: tuple[str, ...] = ()) -> Answer:
         """Have a worker draft the plan and wait for its answer; raises Refused when no worker answers in time."""
         name, _ = self.settings.cluster(cluster)
+        consents = read_consents(accept)
         now = _now()
         request = PlanRequest(
             id=f"r-{secrets.token_hex(4)}",
@@ -61,6 +63,8 @@ class Desk:
             person=self.person,
             channel=self.settings.channel(name) or "",
             at=now,
+            accepted=consents.accepted,
+            overrides=consents.overrides,
         )
         sentence = f"{request.person} asked for a plan to {target}."
         self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=request.person))

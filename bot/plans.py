@@ -9,11 +9,13 @@ from bot.station import Station, new_id
 from bot.text import code, escape
 from cluster.events import Event, Happened
 from cluster.requests import PlanRequest
+from policies.consents import read_consents
 
 
 def ask_for_plan(station: Station, asked: Asked, command: Plan) -> Message:
     """Check who asks and what for, keep the request, and say where the plan will appear."""
     name, _ = station.settings.cluster(command.cluster)
+    consents = read_consents(command.accept)
     person = station.person(asked)
     now, target = station.clock(), str(command.target)
     request = PlanRequest(
@@ -24,6 +26,8 @@ def ask_for_plan(station: Station, asked: Asked, command: Plan) -> Message:
         person=person,
         channel=station.settings.channel(name) or "",
         at=now,
+        accepted=consents.accepted,
+        overrides=consents.overrides,
         asked_in=asked.channel,
     )
     sentence = f"{person} asked for a plan to {target}."

@@ -69,7 +69,7 @@ def _control_plane(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterat
         sentence = (
             f"{node.name} has no etcdctl, neither in its etcd container nor on the host: no snapshot is possible."
         )
-        remedy = "Install etcdctl there, or consent to go on without a snapshot by accepting `no-etcdctl`."
+        remedy = "Install etcdctl there, or ask for the plan with `accept no-etcdctl` to go on without a snapshot."
         yield _stop("no-etcdctl", node, sentence, remedy)
     if facts.patches.startswith("missing"):
         sentence = f"{node.name} has no patches folder{facts.patches.removeprefix('missing')}, which is configured."

@@ -10,12 +10,12 @@ from cluster.report import ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor
+from policies.consents import BLOCKERS
 from policies.drift import check_drift
 from policies.machines import check_machine
 from policies.pools import first_control_plane
 from policies.skew import check_skew
 
-CONSENTABLE = frozenset({"no-etcdctl", "two-member-etcd"})  # blockers that a person may take upon themselves by name
 _NO_TOLERANCE = 2  # members of an etcd that stops when one of them does
 
 
@@ -40,7 +40,7 @@ def check_preflight(
         *_budgets(report),
         *_daemons(report),
     )
-    return tuple(_consent(f) if f.code in CONSENTABLE and f.code in accepted else f for f in found)
+    return tuple(_consent(f) if f.code in BLOCKERS and f.code in accepted else f for f in found)
 
 
 def _consent(finding: Finding) -> Finding:
@@ -86,7 +86,7 @@ def _etcd(report: ClusterReport) -> Iterator[Finding]:
     members = [p.node for p in report.static_pods if p.component == "etcd"]
     if len(members) == _NO_TOLERANCE:
         sentence = f"etcd has two members ({', '.join(members)}): it stops whenever one of them does."
-        remedy = "Add a third control plane, or take that upon you by accepting `two-member-etcd`."
+        remedy = "Add a third control plane, or ask for the plan with `accept two-member-etcd`."
         yield _stop("two-member-etcd", report.cluster, sentence, remedy)
 
 

@@ -139,11 +139,11 @@ def _ask_consent(site: Site, fates: list[PodFate]) -> None:
         return
     named = "; ".join(f"{f.pod} ({f.why})" for f in refused[:_NAMED])
     more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-    options = " and ".join(sorted({f.fate.value.removeprefix("needs ") for f in refused}))
+    words = " ".join(sorted({f.fate.value.removeprefix("needs ").replace("_", "-") for f in refused}))
     raise site.blocked(
         "drain-needs-consent",
         f"Draining {site.node.name} would lose pods that nobody consented to lose: {named}{more}.",
-        f"Move them, then `retry`; or `cancel` and make a plan with {options}.",
+        f"Move them, then `retry`; or `cancel` and ask for the plan with `accept {words}`.",
     )
 
 

@@ -84,7 +84,7 @@ def no_snapshot(site: Site, why: str) -> StepBlocked:
     return site.blocked(
         "no-etcdctl",
         f"No etcd snapshot can be taken on {site.node.name}: {why}",
-        "Install etcdctl there and `retry`, or `cancel` and make a plan that consents to go on without a snapshot.",
+        "Install etcdctl there and `retry`, or `cancel` and ask for the plan with `accept no-etcdctl`.",
     )
 
 

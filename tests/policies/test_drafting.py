@@ -11,7 +11,7 @@ from cluster.plan import Options, PlanKind, Role
 from cluster.report import ApiServer, Budget, DaemonSet, Unread
 from cluster.versions import Minor
 from policies.drafting import draft_revert
-from policies.preflight import CONSENTABLE
+from policies.consents import BLOCKERS
 from tests.policies_fixture import (
     FACTS,
     MASTERS,
@@ -180,7 +180,7 @@ def test_named_consent_lifts_the_missing_snapshot_and_nothing_else():
     assert codes(blockers(made.findings)) == ["dpkg-interrupted"]
     assert made.plan.options.without_snapshot
     assert {f.code for f in made.findings if f.severity is Severity.WARNING} == {"no-etcdctl"}
-    assert "dpkg-interrupted" not in CONSENTABLE
+    assert "dpkg-interrupted" not in BLOCKERS
 
 
 def test_a_two_member_etcd_blocks():

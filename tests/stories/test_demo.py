@@ -45,7 +45,8 @@ def test_a_budget_that_allows_nothing_stops_the_run_and_gives_the_node_back():
     """Exit 3: the pod and its budget are named, and the node takes work again."""
     done = play("--scenario", "pdb-blocked", "--target", "v1.35.4")
     assert done.returncode == 3
-    assert "strict" in done.stdout
+    assert "demo/ledger" in done.stdout
+    assert "PodDisruptionBudget" in done.stdout
     assert "WRONG" not in done.stdout
 
 

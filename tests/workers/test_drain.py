@@ -184,7 +184,7 @@ def test_pods_that_would_be_lost_need_consent_before_any_is_evicted() -> None:
     assert blocked.value.finding.code == "drain-needs-consent"
     assert "demo/bare" in blocked.value.finding.sentence
     assert "demo/tmp" in blocked.value.finding.sentence
-    assert "delete_emptydir and delete_unmanaged" in blocked.value.finding.remedy
+    assert "`accept delete-emptydir delete-unmanaged`" in blocked.value.finding.remedy
     assert not any("/eviction" in line for line in bench.api.log)
     assert "unschedulable" not in bench.api.nodes["w1"]["spec"]
 
