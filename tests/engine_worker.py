@@ -45,6 +45,8 @@ class FileMachine(Machine):
                 file.write(f"{attempt}\n")
 
     def poll(self, attempt: str, offset: int = 0) -> PollAnswer:  # noqa: ARG002 - the seam's signature
+        if not (self._folder / attempt).exists():
+            return PollAnswer(AttemptState.ABSENT, None, 0, "boot", b"")
         text = (self._folder / attempt).read_text(encoding="utf-8")
         done = not text or time.time() > json.loads(text)["until"]
         return PollAnswer(AttemptState.DONE if done else AttemptState.RUNNING, 0 if done else None, 0, "boot", b"")

@@ -17,6 +17,7 @@ from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import needs_driver
 from workers import crashpoints, progress
+from workers.node_script.attempts import AttemptState
 from workers.progress import Move
 from workers.remote import FencedByMachine
 from workers.run import Run
@@ -66,10 +67,23 @@ class Hand(threading.Thread):
                 row = operation.row(self._node.name)
                 if row.state is not RowState.STARTED:
                     return
-            elif found := run.ask_approval(operation):  # begun by a driver before us, or so the record says
-                run.stop_for(self._node.name, found)
+            elif not self._may_go_on(operation, row, step):
                 return
             operation = self._attempt(row, step)
+
+    def _may_go_on(self, operation: Operation, row: NodeRow, step: Step) -> bool:
+        """A driver before us began this step, or so the record says: what the machine does not know has not begun."""
+        run = self._run
+        if found := run.ask_approval(operation):
+            run.stop_for(self._node.name, found)
+            return False
+        try:
+            with run.crew.machine(self._node.name) as machine:
+                known = machine.poll(self._attempt_id(row), 0).state is not AttemptState.ABSENT
+        except LockkeeperError as error:  # out of reach it can start nothing either
+            _LOG.info("%s: %s", run.id, error)
+            known = False
+        return known or self._pass_gate(operation, step)
 
     def _pass_gate(self, operation: Operation, step: Step) -> bool:
         """Ask the gate; a no must hold for several fresh reports, an unreadable cluster for the whole deadline."""

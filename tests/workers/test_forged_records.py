@@ -110,13 +110,13 @@ def test_a_forged_record_can_be_cancelled(yard: Yard, store: Store) -> None:
     assert store.operation(OP).state is OperationState.CANCELLED
 
 
-def test_an_old_run_is_not_begun_again_by_rewriting_its_record(yard: Yard, store: Store) -> None:
+@pytest.mark.parametrize("row", [RowState.WAITING, RowState.STARTED])
+def test_an_old_run_is_not_begun_again_by_rewriting_its_record(yard: Yard, store: Store, row: RowState) -> None:
     """Its approval is genuine and its rows claim to have begun, but the cluster shows no run of that name."""
     old = made(timedelta(days=30))
-    for row in (RowState.WAITING, RowState.STARTED):
-        rows = at(Verb.HOLD, row, attempt=2)
-        write(store, old, forge(old, OperationState.RUNNING, rows), signed(old, BOT))
-        run(yard, store)
+    rows = at(Verb.HOLD, row, attempt=2)
+    write(store, old, forge(old, OperationState.RUNNING, rows), signed(old, BOT))
+    run(yard, store)
     assert store.operation(OP).state is OperationState.BLOCKED
     assert "expired" in store.operation(OP).reason
     assert yard.lines() == []
@@ -129,3 +129,13 @@ def test_a_run_that_the_cluster_knows_goes_on_after_its_approvals_expiry(yard: Y
     yard.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": f"lockkeeper/{OP}"}}
     run(yard, store)
     assert yard.verbs("cp-1")[:2] == [Verb.HOLD, Verb.FETCH]
+
+
+@pytest.mark.parametrize("row", [RowState.WAITING, RowState.STARTED])
+def test_a_row_that_was_put_forward_meets_the_gate(yard: Yard, store: Store, row: RowState) -> None:
+    """The run is approved, but what its machine does not know has not begun: no kubelet before its API server."""
+    rows = tuple(replace(r, state=row if r.node == "w-1" else RowState.FINISHED) for r in at(Verb.RESTART_KUBELET, row))
+    write(store, yard.record, forge(yard.record, OperationState.RUNNING, rows), signed(yard.record, BOT))
+    run(yard, store)
+    assert yard.lines() == []
+    assert store.operation(OP).state in {OperationState.BLOCKED, OperationState.PARKED}
