@@ -35,7 +35,7 @@ check: install   ## what CI runs: format, lint, types, import contracts, tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python $(PYTEST)
+	@$(MAKE) --no-print-directory test
 
 format: install  ## put the code into its one format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
