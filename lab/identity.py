@@ -43,6 +43,7 @@ class Identities:
 
     tokens: dict[str, User] = field(default_factory=dict)
     grants: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    asked: dict[tuple[str, Ask | str], bool] = field(default_factory=dict)  # what each of them wanted; whether it may
 
     def admit(self, token: str, user: str, rules: Sequence[Mapping[str, Any]]) -> None:
         """Give a service account a token and its rules."""
@@ -71,7 +72,9 @@ class Identities:
 
     def check(self, user: User, ask: Ask) -> None:
         """Refuse in the words of a real server."""
-        if not self.may(user, ask):
+        allowed = self.may(user, ask)
+        self._note(user, ask, allowed=allowed)
+        if not allowed:
             raise forbidden(user.name, ask.verb, ask.resource, ask.subresource, namespace=ask.namespace, name=ask.name)
 
     def check_path(self, user: User, verb: str, path: str) -> None:
@@ -82,8 +85,14 @@ class Identities:
         urls = [url for rule in self.grants.get(user.name, ()) for url in rule.get("nonResourceURLs", ())]
         if any(path == root or path.startswith(root + "/") for root in allowed):
             return
-        if not any(url == path or (url.endswith("*") and path.startswith(url[:-1])) for url in urls):
+        granted = any(url == path or (url.endswith("*") and path.startswith(url[:-1])) for url in urls)
+        self._note(user, path, allowed=granted)
+        if not granted:
             raise forbidden_path(user.name, verb, path)
+
+    def _note(self, user: User, wish: Ask | str, *, allowed: bool) -> None:
+        if user.name in self.grants:
+            self.asked[user.name, wish] = allowed
 
 
 def _allows(rule: Mapping[str, Any], ask: Ask) -> bool:

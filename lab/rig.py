@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,8 +134,13 @@ def rig(
     workers: int = 2,
     installation: str = "demo",
     with_slack: bool = True,
+    kubeconfigs: Callable[[World], Mapping[str, Path]] | None = None,
 ) -> Iterator[Rig]:
-    """Start a scenario with everything around it; ends every process and server of it on the way out."""
+    """
+    Start a scenario with everything around it; ends every process and server of it on the way out.
+
+    `kubeconfigs` makes those of `serve` and `worker`, which otherwise both are the cluster's administrator.
+    """
     with ExitStack() as stack:
         if directory is None:
             # Unix sockets live in there: their paths may have 107 bytes at most.
@@ -147,6 +152,8 @@ def rig(
         config = write_config(directory, world=world, slack=slack if with_slack else None, installation=installation)
         made = assemble(directory, world, slack, redis, config=config, workers=workers)
         made.bot.wanted = with_slack
+        if kubeconfigs is not None:
+            give_kubeconfigs(made, kubeconfigs(world))
         stack.callback(made.stop)
         made.start()
         yield made
@@ -161,7 +168,7 @@ def assemble(directory: Path, world: World, slack: LabSlack, redis: RedisServer,
     }
 
     def part(name: str, verb: str) -> Part:
-        return Part(name, [sys.executable, "-m", "lockkeeper", verb], environment, directory / f"{name}.log")
+        return Part(name, [sys.executable, "-m", "lockkeeper", verb], dict(environment), directory / f"{name}.log")
 
     return Rig(
         directory=directory,
@@ -202,6 +209,18 @@ def write_config(directory: Path, *, world: World, slack: LabSlack | None, insta
     path = directory / "lockkeeper.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return path
+
+
+def give_kubeconfigs(made: Rig, kubeconfigs: Mapping[str, Path]) -> None:
+    """Let each part read a lockkeeper.yaml that differs in its clusters' kubeconfig alone."""
+    for part in (made.bot, *made.workers):
+        verb = part.command[-1]
+        data = yaml.safe_load(made.config.read_text(encoding="utf-8"))
+        for cluster in data["clusters"].values():
+            cluster["kubeconfig"] = str(kubeconfigs[verb])
+        path = made.config.with_name(f"{verb}.yaml")
+        path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        part.environment["LOCKKEEPER_CONFIG"] = str(path)
 
 
 def slack_settings(directory: Path, slack: LabSlack) -> dict[str, Any]:

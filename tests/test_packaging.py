@@ -47,7 +47,7 @@ def test_every_object_is_valid_for_the_api(objects, version):
 
 
 def test_secrets_go_only_where_they_are_needed(objects):
-    """The bot never sees the SSH key; a worker never sees Slack's tokens nor the signing key."""
+    """The bot never sees the SSH key; a worker neither Slack's tokens nor the signing key; each its own kubeconfigs."""
     bot = yaml.safe_dump(named(objects, "Deployment", "keeper-bot"))
     worker = yaml.safe_dump(named(objects, "Deployment", "keeper-worker"))
     assert "lockkeeper-ssh" not in bot
@@ -56,6 +56,9 @@ def test_secrets_go_only_where_they_are_needed(objects):
     assert "lockkeeper-ssh" in worker
     assert "lockkeeper-slack" not in worker
     assert "lockkeeper-signing" not in worker
+    assert "lockkeeper-kubeconfigs-worker" not in bot
+    assert "lockkeeper-kubeconfigs-bot" not in worker
+    assert bot.count("/etc/lockkeeper/kubeconfigs") == worker.count("/etc/lockkeeper/kubeconfigs") == 1
 
 
 def test_the_chart_writes_no_secret(objects):

@@ -105,7 +105,7 @@ spec:
             name: {{ $root.Release.Name }}-config
         - name: kubeconfigs
           secret:
-            secretName: {{ $root.Values.secrets.kubeconfigs.name }}
+            secretName: {{ index $root.Values.secrets.kubeconfigs $part }}
             defaultMode: 0440
         {{- if eq $part "bot" }}
         - name: signing
