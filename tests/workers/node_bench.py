@@ -12,7 +12,7 @@ from workers.node_script import render
 from workers.node_script.attempts import AttemptState, PollAnswer, parse_poll
 
 # Each stub first says what it was called with; what follows is its behaviour. $B is the bench's folder.
-_STUBS = {
+STUBS = {
     "apt-mark": """case $1 in
 showhold) [ ! -e "$B/holds" ] || sort -u "$B/holds" ;;
 hold) shift; for p in "$@"; do echo "$p" >>"$B/holds"; echo "$p set on hold."; done ;;
@@ -100,6 +100,7 @@ class Bench:
         target = self.root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
+        target.chmod(0o644)  # whatever the umask of who runs the tests
         return target
 
     def control_plane(self, version: str = "v1.34.7") -> None:
@@ -149,7 +150,7 @@ def make_bench(home: Path, *, systemd: bool = False) -> Bench:
     bench = Bench(home)
     (home / "tools").mkdir(parents=True)
     (home / "units").mkdir()
-    for name, body in _STUBS.items():
+    for name, body in STUBS.items():
         bench.tool(name, body)
     bench.tool("systemd-run", _SYSTEMD_RUN)
     rows = ["hi kubeadm 1.34.7-1.1", "hi kubelet 1.34.7-1.1", "hi kubectl 1.34.7-1.1", "ii cri-tools 1.34.0-1.1"]

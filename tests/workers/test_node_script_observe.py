@@ -123,3 +123,11 @@ def test_a_warning_of_sudo_is_no_fact(bench: Bench):
     """sudo speaks on the same stream before the script does."""
     text = "sudo: unable to resolve host cp1: Name or service not known\n" + bench.answer("observe")
     assert parse_facts(text).hostname == "cp1"
+
+
+def test_a_journal_of_dpkg_that_is_not_merged_counts_as_interrupted(bench: Bench):
+    """The audit says nothing of it, and yet apt-get refuses to work until it is repaired."""
+    bench.file("/var/lib/dpkg/updates/0003", "Package: kubelet\n")
+    assert "journal" in _facts(bench).dpkg_problem
+    bench.finish("op-1", "repair")
+    assert "dpkg --configure -a --force-confdef --force-confold" in bench.log

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.facts import OfferState
 from cluster.versions import Minor
-from tests.workers.node_bench import SOURCE, Bench, make_bench
+from tests.workers.node_bench import SOURCE, STUBS, Bench, make_bench
 from workers.node_script.survey import parse_offers
 
 LIST = "/etc/apt/sources.list.d/kubernetes.list"
@@ -19,7 +19,8 @@ UPDATES = [
     ("E: The repository 'http://h/v1.37/deb  Release' does not have a Release file.", 100, "absent"),
     ("W: GPG error: NO_PUBKEY 80E4\nE: The repository 'http://h  InRelease' is not signed.", 100, "unsigned"),
     ("W: GPG error: EXPKEYSIG 2346 isv\nE: The repository 'http://h InRelease' is not signed.", 100, "expired-key"),
-    ("E: Could not get lock /x/lock", 100, "unreachable"),
+    ("E: Sub-process /usr/bin/sqv returned an error code (1): Expired on 2024-11-02", 100, "expired-key"),
+    ("E: The method driver /usr/lib/apt/methods/https could not be found.", 100, "unreachable"),
 ]
 
 
@@ -89,7 +90,7 @@ def test_a_deb822_source_is_switched_too(bench: Bench):
     assert path.read_text() == text.replace("v1.34", "v1.35")
     bench.run("offers", "v1.36")
     line = next(line for line in bench.log if line.startswith("apt-get update -o Acquire"))
-    assert "kubernetes.list" in line
+    assert "kubernetes.sources" in line
 
 
 @pytest.mark.parametrize(("said", "code", "kind"), UPDATES)
@@ -119,6 +120,83 @@ def test_our_own_mirror_counts_as_a_source(bench: Bench):
     assert path.read_text().split() == (
         ["deb", "http://mirror.example/k8s/v1.35/deb/", "/", "deb", "http://mirrorxexample/k8s/v1.34/deb/", "/"]
     )
+
+
+def test_another_package_manager_at_work_is_waited_for(bench: Bench):
+    """unattended-upgrades holds a lock for a while every day: that is no reason to stop an upgrade."""
+    busy = """case "$*" in *Acquire::Retries* | showhold) ;; *) if [ -e "$B/busy" ]; then
+    rm "$B/busy"; echo 'E: Could not get lock /x/lock. It is held by process 7' >&2; exit 100; fi ;; esac"""
+    for tool in ("apt-get", "apt-mark"):
+        bench.tool(tool, f"{busy}\n{STUBS[tool]}")
+    for attempt, verb in (("op-1", ("fetch", "1.35.4-1.1")), ("op-2", ("set-source", "v1.35")), ("op-3", ("hold",))):
+        (bench.home / "busy").write_text("")
+        end = bench.finish(attempt, *verb)
+        assert (end.code, b"another package manager" in end.chunk) == (0, True)
+
+
+def test_a_killed_installation_costs_no_hold(bench: Bench):
+    """apt-get drops the hold of what it installs; whoever goes on afterwards holds it again."""
+    bench.finish("op-1", "hold")
+    (bench.home / "holds").write_text("")
+    assert bench.finish("op-2", "install-kubelet", "1.34.7-1.1").code == 0
+    assert set((bench.home / "holds").read_text().split()) == {"kubeadm", "kubelet", "kubectl"}
+
+
+def test_a_package_that_is_half_installed_is_asked_for_again(bench: Bench):
+    """dpkg was killed while it unpacked: to name the package is what mends it."""
+    rows = (bench.home / "packages").read_text().replace("hi kubelet", "iHR kubelet")
+    (bench.home / "packages").write_text(rows)
+    bench.finish("op-1", "install-kubelet", "1.35.4-1.1")
+    (install,) = [line for line in bench.log if line.startswith("apt-get install")]
+    assert "kubelet=1.35.4-1.1" in install
+
+
+def test_a_rollback_that_did_nothing_is_not_called_done(bench: Bench):
+    """What counts is which kubelet is installed in the end."""
+    bench.tool("apt-get", "")
+    assert bench.finish("op-1", "roll-back-kubelet", "1.33.1-1.1").code == 70
+    assert "systemctl restart kubelet" not in bench.log
+
+
+def test_a_new_key_is_taken_back_with_the_source(bench: Bench):
+    """A key that does not fit would cost the machine the source that it had."""
+    ring = bench.file("/etc/apt/keyrings/k.gpg", "old")
+    bench.file(
+        "/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/Release.key\nKEYRING=/etc/apt/keyrings/k.gpg\n"
+    )
+    bench.tool("curl", """while [ "$1" != -o ]; do shift; done; printf '\\231new' >"$2" """)
+    assert bench.finish("op-1", "set-source", "v1.35").code == 0
+    assert ring.read_bytes() == b"\x99new"
+    ring.write_text("old")
+    (bench.home / "update.out").write_text("E: The repository is not signed.")
+    (bench.home / "update.rc").write_text("100")
+    assert bench.finish("op-2", "set-source", "v1.36").code == 69
+    assert ring.read_text() == "old"
+
+
+def test_a_page_in_place_of_the_key_changes_nothing(bench: Bench):
+    """A proxy's log-in page, say, with the code 200."""
+    ring = bench.file("/etc/apt/keyrings/k.gpg", "old")
+    bench.file("/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/Release.key\n")
+    bench.tool("curl", """while [ "$1" != -o ]; do shift; done; echo '<html>' >"$2" """)
+    end = bench.finish("op-1", "set-source", "v1.35")
+    assert (end.code, b"must be an OpenPGP key" in end.chunk) == (69, True)
+    assert ring.read_text() == "old"
+    assert (bench.root / LIST[1:]).read_text() == SOURCE
+
+
+def test_a_disabled_source_is_none_and_each_source_has_its_own_key(bench: Bench):
+    """In deb822 form, names in any case, the key before or after the address, or written out."""
+    (bench.root / LIST[1:]).unlink()
+    uri = "https://pkgs.k8s.io/core:/stable:"
+    text = (
+        f"Types: deb\nURIs: {uri}/v1.32/deb/\nSuites: /\nenabled: No\nSigned-By: /a.gpg\n\n"
+        f"Types: deb\nsigned-by: /b.gpg\nuris: {uri}/v1.33/deb/\nSuites: /\n\n"
+        f"Types: deb\n# Signed-By: /c.gpg\nURIs: {uri}/v1.34/deb/\nSuites: /\nSigned-By:\n -----BEGIN PGP\n /d\n"
+    )
+    bench.file("/etc/apt/sources.list.d/kubernetes.sources", text)
+    rows = [line.split()[2:] for line in bench.answer("observe").splitlines() if line.startswith("source ")]
+    assert rows == [[uri, "v1.33", "/b.gpg"], [uri, "v1.34", "-"]]
 
 
 @pytest.mark.parametrize("before", [(), ("kubeadm", "kubectl", "kubelet"), ("cri-tools", "kubelet")])

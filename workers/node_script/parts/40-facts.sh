@@ -29,6 +29,11 @@ kubeadm_version() { kubeadm version -o short 2>/dev/null; }
 installed_version() { # PACKAGE: empty unless it is wholly installed
     dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | sed -n 's/^\([^ ]*\) .i *$/\1/p'
 }
+dpkg_problem() { # nothing when apt can work
+    dpkg --audit 2>&1 || say "'dpkg --audit' failed"
+    # dpkg's journal, left by one that was killed: the audit does not mention it, and apt refuses to work.
+    [ -z "$(find "$ROOT/var/lib/dpkg/updates" -name '[0-9]*' 2>/dev/null)" ] || say "dpkg was interrupted: its journal is not merged yet."
+}
 
 observe() {
     say "protocol $PROTOCOL"
@@ -65,8 +70,8 @@ observe_packages() {
         say "$rows" | sed -n 's/^\([a-zA-Z]\{2,3\}\) *\([a-z0-9][a-z0-9.+-]*\) \([^ ][^ ]*\)$/package \2 \3 \1/p'
     fi
     if holds=$(apt-mark showhold 2>&1); then [ -z "$holds" ] || say "$holds" | sed 's/^/hold /'; else unreadable holds "$holds"; fi
-    if audit=$(dpkg --audit 2>&1) && [ -z "$audit" ]; then say dpkg clean
-    else say "dpkg interrupted $(say "$audit" | one_line)"; fi
+    audit=$(dpkg_problem)
+    if [ -z "$audit" ]; then say dpkg clean; else say "dpkg interrupted $(say "$audit" | one_line)"; fi
     kube_sources | sed 's/^/source /'
     if [ -d "$ROOT/etc/apt/preferences.d" ]; then
         grep -rlE '^Package:.*(kube|cri-tools)' "$ROOT/etc/apt/preferences.d" "$ROOT/etc/apt/preferences" 2>/dev/null | sed "s#^$ROOT#pin #"

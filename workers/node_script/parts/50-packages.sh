@@ -1,25 +1,42 @@
 # ---- packages (apt): the one seam to the package manager
 
-# The lines of every enabled Kubernetes source: FILE BASE MINOR KEYRING.
+# Every enabled Kubernetes source in a file of apt's: FILE BASE MINOR KEYRING, or with a minor the source itself,
+# options, inline key and all, as it would be for that minor. A source is a line of a .list, a paragraph of a .sources.
+read_sources() { # PATH [MINOR]
+    awk -v file="${1#"$ROOT"}" -v own="$PACKAGE_BASE_URL" -v minor="${2-}" '
+        BEGIN { if (file ~ /\.sources$/) RS = "" }
+        {
+            text = ""
+            lines = split($0, line, "\n")
+            for (l = 1; l <= lines; l++) if (line[l] !~ /^[[:space:]]*#/) text = text line[l] "\n"
+            $0 = text
+            key = "-"
+            if (RS == "") {
+                low = tolower("\n" text)
+                if (low ~ /\nenabled:[[:space:]]*(no|false|off|without|disable|0)[[:space:]]*\n/) next
+                if (match(low, /\nsigned-by:[ \t]*\//)) { key = substr(text, RSTART + RLENGTH - 2); sub(/[ \t\n].*/, "", key) }
+            } else if ($1 != "deb") next
+            else if (match(text, /signed-by=[^] ]*/)) key = substr(text, RSTART + 10, RLENGTH - 10)
+            ours = 0
+            for (i = 1; i <= NF; i++) if ($i ~ /^https?:.*\/v[0-9]+\.[0-9]+\/deb\/?$/) {
+                uri = $i; sub(/\/deb\/?$/, "", uri)
+                release = uri; sub(/.*\//, "", release)
+                sub(/\/v[0-9.]*$/, "", uri)
+                # The same host also serves add-ons (CRI-O) by minor; those are not ours.
+                if (uri != own && uri !~ /core:\/stable:$/) continue
+                ours = 1
+                if (minor == "") print file, uri, release, key
+            }
+            if (ours && minor != "") {
+                gsub(/\/v[0-9]+\.[0-9]+\/deb/, "/" minor "/deb", text)
+                print text
+            }
+        }' "$1"
+}
 kube_sources() {
     [ -d "$ROOT/etc/apt" ] || return 0
     find "$ROOT/etc/apt/sources.list" "$ROOT/etc/apt/sources.list.d" -maxdepth 1 -type f \
-        \( -name '*.list' -o -name '*.sources' \) 2>/dev/null | sort | while read -r path; do
-        awk -v file="${path#"$ROOT"}" -v own="$PACKAGE_BASE_URL" '
-            /^[[:space:]]*#/ { next }
-            /^Signed-By:/ { key = $2 }
-            {
-                if (match($0, /signed-by=[^] ]*/)) key = substr($0, RSTART + 10, RLENGTH - 10)
-                for (i = 1; i <= NF; i++) if ($i ~ /^https?:.*\/v[0-9]+\.[0-9]+\/deb\/?$/) {
-                    uri = $i; sub(/\/deb\/?$/, "", uri)
-                    minor = uri; sub(/.*\//, "", minor)
-                    sub(/\/v[0-9.]*$/, "", uri)
-                    # The same host also serves add-ons (CRI-O) by minor; those are not ours.
-                    if (uri == own || uri ~ /core:\/stable:$/) found[++n] = uri " " minor
-                }
-            }
-            END { for (i = 1; i <= n; i++) print file, found[i], (key == "" ? "-" : key) }' "$path"
-    done
+        \( -name '*.list' -o -name '*.sources' \) 2>/dev/null | sort | while read -r path; do read_sources "$path"; done
 }
 base_url() {
     found=$(kube_sources | head -n 1 | cut -d' ' -f2)
@@ -36,13 +53,26 @@ keyring() {
 private_apt() { # FOLDER TOOL ARGS…
     folder=$1 tool=$2
     shift 2
-    "$tool" "$@" -o "Dir::Etc::SourceList=$folder/kubernetes.list" -o Dir::Etc::SourceParts=/dev/null \
+    list=$folder/kubernetes.list
+    [ -e "$list" ] || list=$folder/kubernetes.sources
+    "$tool" "$@" -o "Dir::Etc::SourceList=$list" -o Dir::Etc::SourceParts=/dev/null \
         -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
 }
 private_list() { # FOLDER MINOR
     mkdir -p "$1/lists/partial" && chmod 0755 "$1" "$1/lists" || return
     chown _apt "$1/lists/partial" 2>/dev/null   # the user that apt downloads as; without it, it goes on as root
-        say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list" && chmod 0644 "$1/kubernetes.list"
+    own=$(kube_sources | head -n 1)
+    case "$own " in
+        *" $(base_url) "*)
+            # The machine's own source, so that it is trusted as much as it is there, and no more.
+            if [ -z "$KEYRING" ]; then
+                file=${own%% *}
+                list=$1/kubernetes.${file##*.}
+                read_sources "$ROOT$file" "$2" >"$list" && chmod 0644 "$list"
+                return
+            fi ;;
+    esac
+    say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list" && chmod 0644 "$1/kubernetes.list"
 }
 throw_away_folder() {
     prepare_state
@@ -51,7 +81,7 @@ throw_away_folder() {
 # Why an update did not give the list: expired-key, unsigned, absent, unreachable, or nothing when it did.
 # apt-get exits 0 with mere warnings when a repository cannot be reached, so its words count and not its code.
 update_problem() { # EXIT-CODE LOG
-    if grep -q EXPKEYSIG "$2"; then kind=expired-key
+    if grep -Eq 'EXPKEYSIG|/sqv .*([Ee]xpired|not (a)?live)' "$2"; then kind=expired-key
     elif grep -Eq "NO_PUBKEY|is not signed|couldn't be verified|OpenPGP signature verification failed|Missing key" "$2"; then kind=unsigned
     elif grep -q 'does not have a Release file' "$2"; then kind=absent
     elif grep -q 'Failed to fetch' "$2" || [ "$1" -ne 0 ]; then kind=unreachable
@@ -81,24 +111,50 @@ offers() { # MINOR…
     say end offers
 }
 
+# Try again for five minutes while another package manager (unattended-upgrades, say) is at work: apt's own option
+# for that waits for dpkg alone, not for the folders of lists and archives, and apt-mark does not wait at all.
+patiently() { # COMMAND…
+    deadline=$(($(date +%s) + 300))
+    told=
+    while :; do
+        from=$(wc -c <"$JOB/out")
+        "$@"
+        code=$?
+        [ "$code" -ne 0 ] && [ "$(date +%s)" -lt "$deadline" ] &&
+            tail -c "+$((from + 1))" "$JOB/out" | grep -Eq 'Could not get lock|locked by another process' || return "$code"
+        [ -n "$told" ] || say "[lockkeeper] another package manager is at work: waiting for it" >&2
+        told=yes
+        sleep 2
+    done
+}
 install_packages() { # apt-get arguments …
-    apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages \
+    patiently apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages \
         -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 is_installed() { [ "$(installed_version "$1")" = "$2" ]; } # PACKAGE VERSION
-wanted_with() { # VERSION PACKAGE…: those that are installed at all, with the exact version
+is_there() { # PACKAGE: in any state but removed; one that is half installed must be named to be installed again
+    dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | grep -Eq ' .[^nc].? *$'
+}
+wanted_with() { # VERSION PACKAGE…: those that are there at all, with the exact version
     version=$1
     shift
-    for package in "$@"; do [ -z "$(installed_version "$package")" ] || printf '%s=%s ' "$package" "$version"; done
+    for package in "$@"; do ! is_there "$package" || printf '%s=%s ' "$package" "$version"; done
 }
-keep_holds() { # whatever happens below, what is held now is held afterwards
+# Whatever happens below, what is held now is held afterwards: apt-get drops the hold of what it installs.
+keep_holds() {
     HELD=$(apt-mark showhold) || refuse 71 "'apt-mark showhold' failed: see its output above."
-    trap '[ -z "$HELD" ] || apt-mark hold $HELD >/dev/null' EXIT
+    # In an operation ours count in any case: an installation that was killed has lost them.
+    [ ! -e "$STATE/holds" ] || HELD="$HELD $(present)"
+    trap hold_again EXIT
     trap 'exit 143' TERM INT   # so that the line above also counts at shutdown
+}
+hold_again() {
+    # shellcheck disable=SC2086 # names
+    [ -z "$HELD" ] || patiently apt-mark hold $HELD >/dev/null
 }
 
 present() { # kubectl is optional on a node
-    for package in $PACKAGES; do [ -z "$(installed_version "$package")" ] || printf '%s ' "$package"; done
+    for package in $PACKAGES; do ! is_there "$package" || printf '%s ' "$package"; done
 }
 hold() {
     prepare_state
@@ -108,12 +164,12 @@ hold() {
         write_file "$STATE/holds" "$before" || refuse 71 "$STATE/holds cannot be written: check the disk."
     fi
     # shellcheck disable=SC2046 # words made here
-    apt-mark hold $(present)
+    patiently apt-mark hold $(present)
 }
 unhold() {
     [ -e "$STATE/holds" ] || { say "There are no holds to restore."; return 0; }
     for package in $(present); do
-        if grep -qx "$package" "$STATE/holds"; then apt-mark hold "$package"; else apt-mark unhold "$package"; fi ||
+        if grep -qx "$package" "$STATE/holds"; then patiently apt-mark hold "$package"; else patiently apt-mark unhold "$package"; fi ||
             refuse 71 "The hold of $package could not be restored: see the output above."
     done
     rm -f "$STATE/holds"
@@ -125,7 +181,7 @@ fetch() { # PACKAGE-VERSION
     problem=$(update_private "$folder" "$(minor_of "$1")")
     [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
     # shellcheck disable=SC2046,SC2086 # words made here
-    private_apt "$folder" apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
+    private_apt "$folder" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
         -o DPkg::Lock::Timeout=300 $(wanted_with "$1" $PACKAGES)
 }
 
@@ -135,7 +191,11 @@ set_source() { # MINOR
     prepare_state
     mkdir -p "$STATE/sources" || refuse 71 "$STATE/sources cannot be written: check the disk."
     refresh_key
-    say "$rows" | cut -d' ' -f1 | sort -u | while read -r file; do switch_file "$file" "$1" || exit; done || exit
+    say "$rows" | cut -d' ' -f1 | sort -u | while read -r file; do switch_file "$file" "$1" || exit; done || {
+        code=$?
+        put_key_back
+        exit "$code"
+    }
 }
 switch_file() { # FILE MINOR
     path=$ROOT$1
@@ -147,54 +207,78 @@ switch_file() { # FILE MINOR
     sed -e "/^[[:space:]]*#/!s#\($own\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" \
         -e "/^[[:space:]]*#/!s#\(core:/stable:\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" "$path" >"$staged" &&
         chmod 0644 "$staged" && mv -f "$staged" "$path" || refuse 71 "$path cannot be written: check the disk."
+    # Of the file our source alone: another repository that is broken is no reason to stop here.
+    list=$STATE/sources/update.${path##*.}
+    read_sources "$path" "$2" >"$list" && chmod 0644 "$list" || refuse 71 "$list cannot be written: check the disk."
     log=$STATE/sources/update.log
-    # This one source alone: another repository that is broken is no reason to stop here.
-    apt-get update -o "Dir::Etc::SourceList=$path" -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 \
-        -o DPkg::Lock::Timeout=300 >"$log" 2>&1
+    patiently update_list "$list" "$log"
     problem=$(update_problem "$?" "$log")
-    cat "$log"
     [ -z "$problem" ] && return 0
     cp -p "$kept" "$path"
     refuse 69 "The package source of $2 cannot be used (${problem%% *}), $1 is as it was: ${problem#* }"
 }
+update_list() { # LIST LOG
+    apt-get update -o "Dir::Etc::SourceList=$1" -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 \
+        -o DPkg::Lock::Timeout=300 >"$2" 2>&1
+    updated=$?
+    cat "$2"
+    return "$updated"
+}
 refresh_key() {
     [ -n "$KEY_URL" ] || return 0
-    if command -v curl >/dev/null 2>&1; then curl -fsSL --max-time 60 -o "$STATE/key" -- "$KEY_URL"; else wget -q -T 60 -O "$STATE/key" -- "$KEY_URL"; fi ||
-        refuse 69 "The signing key could not be fetched from $KEY_URL: check the address and the network."
-    ring=$ROOT$(keyring)
-    case $(head -n 1 "$STATE/key") in
-        *'BEGIN PGP'*) gpg --batch --yes --dearmor -o "$ring.new" "$STATE/key" || refuse 69 "gpg could not read the signing key: install gnupg." ;;
-        *) cp "$STATE/key" "$ring.new" || refuse 71 "$ring cannot be written: check the disk." ;;
+    case $KEYRING$(kube_sources | head -n 1 | cut -d' ' -f4) in
+        /*) ;;
+        *) say "[lockkeeper] the package source names no key file, so the key of $KEY_URL is not fetched"; return 0 ;;
     esac
+    download "$KEY_URL" "$STATE/key" || refuse 69 "The signing key could not be fetched from $KEY_URL: check the address and the network."
+    ring=$ROOT$(keyring)
+    mkdir -p "${ring%/*}" || refuse 71 "$ring cannot be written: check the disk."
+    case $ring:$(head -c 40 "$STATE/key" | od -An -tx1 | tr -d ' \n') in
+        *.asc:2d2d2d2d2d424547494e20504750205055*) cp "$STATE/key" "$ring.new" ;;   # -----BEGIN PGP PU…
+        *.asc:*) false ;;
+        *:2d2d2d2d2d424547494e20504750205055*) gpg --batch --yes --dearmor -o "$ring.new" "$STATE/key" ;;
+        *:9[89a]* | *:c6*) cp "$STATE/key" "$ring.new" ;;   # the first byte of a key that is not armoured
+        *) false ;;
+    esac || refuse 69 "What $KEY_URL gave cannot be used as ${ring#"$ROOT"}: it must be an OpenPGP key, armoured for a file .asc; for others gnupg must be installed."
+    [ ! -e "$ring" ] || cp -p "$ring" "$STATE/sources/keyring" || refuse 71 "$STATE/sources cannot be written: check the disk."
     chmod 0644 "$ring.new" && mv -f "$ring.new" "$ring" && rm -f "$STATE/key"
+}
+put_key_back() {
+    [ -n "$KEY_URL" ] && [ -e "$STATE/sources/keyring" ] || return 0
+    cp -p "$STATE/sources/keyring" "$ROOT$(keyring)"
+}
+download() { # URL FILE
+    if command -v curl >/dev/null 2>&1; then curl -fsSL --max-time 60 -o "$2" -- "$1"
+    elif command -v wget >/dev/null 2>&1; then wget -q -T 60 -O "$2" -- "$1"
+    else "$ROOT/usr/lib/apt/apt-helper" download-file "$1" "$2"; fi
 }
 
 install_kubeadm() { # PACKAGE-VERSION
+    keep_holds
     if is_installed kubeadm "$1"; then say "kubeadm $1 is installed."; else
-        keep_holds
         install_packages "kubeadm=$1" || exit
     fi
     [ "$(kubeadm_version)" = "$(release_of "$1")" ] ||
         refuse 70 "kubeadm says it is '$(kubeadm_version)' and not $(release_of "$1") after its package $1: look for another kubeadm on the PATH."
 }
 install_kubelet() { # PACKAGE-VERSION
-    words=$(wanted_with "$1" kubelet kubectl)
-    if is_installed kubelet "$1" && { [ -z "$(installed_version kubectl)" ] || is_installed kubectl "$1"; }; then
+    keep_holds
+    if is_installed kubelet "$1" && { ! is_there kubectl || is_installed kubectl "$1"; }; then
         say "kubelet $1 is installed."
         return 0
     fi
-    keep_holds
-    # shellcheck disable=SC2086 # words made here
-    install_packages $words || exit
+    # shellcheck disable=SC2046 # words made here
+    install_packages $(wanted_with "$1" kubelet kubectl) || exit
     is_installed kubelet "$1" || refuse 70 "The package kubelet is $(installed_version kubelet) and not $1: see the output above."
 }
 roll_back_kubelet() { # PACKAGE-VERSION: from a throw-away list, since the machine's source is a minor ahead by now
     folder=$(throw_away_folder) || exit
     keep_holds
-    trap 'rm -rf "$folder"; [ -z "$HELD" ] || apt-mark hold $HELD >/dev/null' EXIT
+    trap 'rm -rf "$folder"; hold_again' EXIT
     problem=$(update_private "$folder" "$(minor_of "$1")")
     [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
     # shellcheck disable=SC2046 # words made here
     private_apt "$folder" install_packages --allow-downgrades $(wanted_with "$1" kubelet kubectl) || exit
+    is_installed kubelet "$1" || refuse 70 "The package kubelet is $(installed_version kubelet) and not $1: see the output above."
     restart_kubelet
 }

@@ -139,9 +139,9 @@ snapshot_by() { # FILE PREFIX RUNNER…: paths are those that the runner sees
 }
 
 repair() {
-    if [ -n "$(dpkg --audit 2>&1)" ]; then
+    if [ -n "$(dpkg_problem)" ]; then
         say "[lockkeeper] finishing the interrupted package work"
-        dpkg --configure -a --force-confdef --force-confold || exit
+        patiently dpkg --configure -a --force-confdef --force-confold || exit
     fi
     is_control_plane || { say "Nothing else to repair."; return 0; }
     for component in $COMPONENTS; do
