@@ -23,6 +23,7 @@ from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Findings, Severity
 from cluster.operation import Operation, OperationState, RowState
+from cluster.outbox import OutboxItem, OutboxKind
 from cluster.plan import PlanRecord
 from cluster.procedure import Phase, itinerary
 from cluster.report import ClusterReport
@@ -44,6 +45,7 @@ from workers.progress import begin, cut_short, settle
 from workers.proposals import Eyes, propose
 from workers.schedule import MOST_HANDS, find_runnable
 from workers.survey import parallel
+from workers.watch import FRESH, Watch
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
@@ -278,6 +280,42 @@ def test_a_row_that_was_written_past_the_store_is_seen_after_the_refusal(store: 
     with pytest.raises(StaleMove):
         store.move(now, replace(now, rows=ours), fence=None, events=(), token="t-1")
     assert store.operation(run.id).rows[0] == theirs
+
+
+def test_sending_one_of_many_messages_does_not_read_the_others(store: Store) -> None:
+    """After an hour without Slack a thousand lines may wait."""
+    lines = tuple(
+        OutboxItem(f"line:{n}", OutboxKind.POST, "C0OPS", "", thread_of="run:op-1", event=ENDED) for n in range(1000)
+    )
+    assert store.outbox_ingest("0", "1-0", lines)
+    before = _sent(store)
+    assert len(store.outbox_pending()) == len(lines)
+    whole, before = _sent(store) - before, _sent(store)
+    store.outbox_sent("line:500", "1.0", "C0OPS")
+    assert _sent(store) - before < whole / 10
+    assert len(store.outbox_pending()) == len(lines) - 1
+
+
+def test_a_cluster_that_takes_long_to_read_is_read_less_often() -> None:
+    """A driver that only waits must not keep the API servers busy; whoever needs a newer report still gets one."""
+    read: list[float] = []
+
+    def observe() -> ClusterReport:
+        read.append(time.monotonic())
+        time.sleep(0.5)
+        return sight(FEW).report
+
+    watch = Watch(observe)
+    watch.start()
+    first = watch.read(newer_than=0.0, give_up=lambda: False)
+    while time.monotonic() - read[0] < FRESH + 0.6:
+        watch.newest(newer_than=0.0)
+        time.sleep(0.05)
+    assert first is not None
+    assert len(read) == 1
+    assert watch.read(newer_than=time.monotonic(), give_up=lambda: False) is not None
+    assert len(read) > 1
+    watch.close()
 
 
 LONG_NAME = "-" + "x" * 180 + ".eu-central-1.compute.internal"

@@ -11,6 +11,8 @@ from cluster.errors import LockkeeperError
 from cluster.report import ClusterReport
 
 FRESH = 2.0  # seconds that a report counts as live
+_PAUSE = 10.0  # times as long as a reading took nobody asks for another without need: thousands of pods cost the API
+_LONGEST_PAUSE = 6.0  # seconds; a report must stay young enough to act on
 _LOG = logging.getLogger(__name__)
 
 
@@ -22,6 +24,7 @@ class Watch:
         self._changed = threading.Condition()
         self._wanted = 0.0  # monotonic; somebody wants a report that was begun after this
         self._begun = -1.0  # monotonic; when the newest one was begun
+        self._took = 0.0  # seconds that reading it took
         self._report: ClusterReport | None = None
         self._reason = ""
         self._closed = False
@@ -44,7 +47,8 @@ class Watch:
         """Without waiting: the newest report and its age; another is read meanwhile if it is not live, or too old."""
         with self._changed:
             age = time.monotonic() - self._begun if self._begun >= 0 else float("inf")
-            if age > FRESH or self._begun <= newer_than:
+            pause = max(FRESH, min(self._took * _PAUSE, _LONGEST_PAUSE))
+            if age > pause or self._begun <= newer_than:
                 self._want(max(newer_than, time.monotonic() - FRESH))
             return self._report, age
 
@@ -71,7 +75,9 @@ class Watch:
                     return
                 begun = time.monotonic()
             report, reason = self._look()
+            took = time.monotonic() - begun
             with self._changed:
+                self._took = took
                 self._report, self._reason, self._begun = report, reason, begun
                 self._changed.notify_all()
 

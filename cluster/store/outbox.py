@@ -81,7 +81,8 @@ class Outbox(Ledger):
         self.ask(lambda r: r.hset(key("message", card_key), "revision", revision_hash))
 
     def _find(self, item_id: str) -> tuple[OutboxItem, str] | None:
-        for text in self.fields(_ITEMS).values():
+        there = self.field(_ITEMS, item_id)  # all but an edit under a name of its own: no need to read the others
+        for text in (there,) if there else self.fields(_ITEMS).values():
             if (item := OUTBOX_ITEM.validate_json(text)).id == item_id:
                 return item, text
         return None
