@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -77,6 +78,7 @@ def move_on(operation_id: str) -> None:
     url, folder = os.environ["REDIS_URL"], Path(os.environ["ENGINE_FOLDER"])
     with (folder / "drivers").open("a", encoding="utf-8") as file:
         file.write(f"{os.getpid()} {os.getppid()}\n")
+    (folder / "frozen").write_text(str(gc.get_freeze_count()), encoding="utf-8")
     drive(crew(Store.connect(url), Store.connect(url), folder), operation_id, stop=jobs.STOP)
 
 

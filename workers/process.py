@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -101,6 +102,9 @@ def work(settings: Settings, job_class: type[ListedJob] = ListedJob) -> int:
     """Work until SIGTERM; returns the exit code."""
     url = settings.redis.url.read()
     jobs.SETTINGS.set(settings)
+    # What was imported stays: the collector of a child that reads thousands of objects need not walk, nor copy, it.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGUSR1, _leave)  # inherited by every child
     leaving = threading.Event()
     stopped = threading.Event()

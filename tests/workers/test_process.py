@@ -142,6 +142,15 @@ def test_an_approved_operation_needs_no_wake_up(plant: Plant) -> None:
     plant.check_history()
 
 
+def test_what_was_imported_is_no_work_for_a_childs_collector(plant: Plant) -> None:
+    """It is frozen before the first fork; a child that reads a big cluster would walk it again and again."""
+    begin(plant)
+    plant.worker()
+    frozen = plant.folder / "frozen"
+    wait_until(lambda: frozen.exists() and frozen.read_text(encoding="utf-8") != "", "no child drove")
+    assert int(frozen.read_text(encoding="utf-8")) > 10_000
+
+
 def test_a_terminated_worker_hands_over_and_the_command_goes_on(plant: Plant) -> None:
     """It exits by itself with code 0; the next worker attaches to the same attempt."""
     begin(plant)
