@@ -15,7 +15,7 @@ from bot.desk import Desk
 from cluster.approval import Statement
 from cluster.errors import Refused
 from cluster.events import Event, Happened
-from cluster.findings import blockers
+from cluster.findings import Finding, Severity, blockers
 from cluster.kube import Kube
 from cluster.observe import LEASE
 from cluster.operation import OperationState, RowState, schedule
@@ -65,11 +65,11 @@ def copy_plan(office, record, **changes):
     return again
 
 
-def forge_button(office, token, channel=CHANNEL):
-    """A message of the bot with an Approve button that carries what one likes; whoever fills its outbox can do so."""
+def forge_button(office, token, channel=CHANNEL, action="plan_approve"):
+    """A message of the bot with a button that carries what one likes; whoever fills its outbox can do so."""
     office.slack.unlimited()  # the bot posts there too, once a second
     client = WebClient(token=office.slack.bot_token, base_url=office.slack.api_url)
-    press = {"type": "button", "text": {"type": "plain_text", "text": "Approve"}, "action_id": "plan_approve"}
+    press = {"type": "button", "text": {"type": "plain_text", "text": "Press"}, "action_id": action}
     blocks = [{"type": "actions", "elements": [{**press, "value": token}]}]
     return client.chat_postMessage(channel=channel, text="A plan", blocks=blocks)["ts"]
 
@@ -222,6 +222,27 @@ def test_a_button_of_another_plan_approves_nothing(office, proposed, token, word
     names = {"id": record.id, "digest": record.digest[:8]}
     said = office.click("U0GRACE", forge_button(office, token.format(**names)), "plan_approve")
     assert words.format(**names) in said
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_blocked_plan_is_not_approved_by_a_button_that_was_made_up(office, proposed):
+    """Its card has none; whoever presses another one reads what blocks it."""
+    record, _ = proposed
+    stop = Finding("node-not-ready", Severity.BLOCKER, "w1", "w1 is not Ready.", "Mend it.")
+    made = copy_plan(office, record, findings=(stop,))
+    said = office.click("U0GRACE", forge_button(office, made.token), "plan_approve")
+    assert f"The plan {made.id} is blocked by node-not-ready." in said
+
+
+def test_a_rejection_is_of_the_plan_that_was_seen(office, proposed):
+    """A button with another digest rejects nothing."""
+    record, _ = proposed
+    ts = forge_button(office, f"{record.id}:00000000", action="plan_reject")
+    office.slack.click("U0LINUS", ts, "plan_reject")
+    office.until(lambda: office.slack.views("U0LINUS"))
+    said = office.whispered("U0LINUS", lambda: office.slack.submit_view("U0LINUS", values={"text": "No"}))
+    assert f"digest of this button is not the one of {record.id}" in said
+    assert office.store.plan(record.id).status is PlanStatus.PROPOSED
 
 
 def test_an_expired_plan_cannot_be_approved(office, proposed):
