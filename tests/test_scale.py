@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from bot.terminal import render_operation, render_plan
 from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Findings, Severity
+from cluster.kube import PAGE, Kube
+from cluster.observe import observe as read_report
 from cluster.operation import Operation, OperationState, RowState
 from cluster.outbox import OutboxItem, OutboxKind
 from cluster.plan import PlanRecord
@@ -30,6 +33,7 @@ from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Cluster, Machine
 from cluster.store import Decision, Store
+from cluster.store.ledger import record_events
 from cluster.store.records import ROW
 from cluster.survey import Survey
 from cluster.versions import ReportedVersion
@@ -41,6 +45,7 @@ from policies.pools import form_pools
 from policies.preflight import check_preflight
 from tests import scale_fixture as scale
 from tests.redis_fixture import redis_server, redis_url, store
+from tests.scale_api import AGENTS, big_api
 from workers.progress import begin, cut_short, settle
 from workers.proposals import Eyes, propose
 from workers.schedule import MOST_HANDS, find_runnable
@@ -51,6 +56,20 @@ __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by nam
 
 FEW, MANY = 1000, 4000
 _SLACKNESS = 2.0  # a square would be as much again as MANY / FEW
+
+
+def test_a_report_is_read_in_pages_and_once_each(tmp_path: Path) -> None:
+    """As many requests as there are pages, the same bytes for each node, and nothing of it unread."""
+    sent: dict[int, float] = {}
+    for size in (FEW, MANY):
+        with big_api(size, tmp_path) as (api, cluster), Kube.connect("prod", cluster) as kube:
+            report = read_report("prod", cluster, now=scale.NOW, kube=kube)
+            assert (len(report.nodes), report.unread) == (size, ())
+            assert {a.name: len(a.nodes) for a in report.add_ons} == dict.fromkeys(AGENTS, size)
+            assert api.asked["/api/v1/nodes"] == size // PAGE
+            assert api.asked["/api/v1/namespaces/kube-system/pods"] == len(AGENTS) * size // PAGE + 1
+            sent[size] = api.sent / size
+    assert sent[MANY] < sent[FEW] * 1.1
 
 
 class Answers:
@@ -254,7 +273,7 @@ def test_two_readers_see_the_same_rows_and_so_does_one_who_was_away(redis_url: s
     store.propose(record, scale.told(Happened.PLAN_PROPOSED, plan_id=record.id))
     approved = scale.told(Happened.PLAN_APPROVED, plan_id=record.id, operation_id=run.id)
     store.approve(record, scale.approval(record, run.id), run, approved, scale.NOW)
-    other = Store.connect(redis_url)
+    other, rows = Store.connect(redis_url), run.rows
     assert other.operation(run.id) == store.operation(run.id)
     for turn in range(450):
         now = store.operation(run.id)
@@ -316,6 +335,18 @@ def test_a_cluster_that_takes_long_to_read_is_read_less_often() -> None:
     assert watch.read(newer_than=time.monotonic(), give_up=lambda: False) is not None
     assert len(read) > 1
     watch.close()
+
+
+def test_the_events_of_a_large_run_are_read_in_pages(store: Store) -> None:
+    """Each once and in order, from wherever one begins."""
+    for first in range(0, 4500, 500):
+        told = [replace(ENDED, operation_id="op-1", sentence=str(n)) for n in range(first, first + 500)]
+        store.commit(token=f"t-{first}", checks=[], effects=record_events(*told))
+    before = _commands(store, "xrange")
+    found = store.events("op-1")
+    assert [e.sentence for _, e in found] == [str(n) for n in range(4500)]
+    assert _commands(store, "xrange") - before == 3
+    assert [e.sentence for _, e in store.events("op-1", after=found[9][0], count=2500)][::2499] == ["10", "2509"]
 
 
 LONG_NAME = "-" + "x" * 180 + ".eu-central-1.compute.internal"

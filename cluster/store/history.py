@@ -9,6 +9,7 @@ from cluster.store.ledger import TIMEOUT, Ledger, key, record_events
 from cluster.store.records import EVENT
 
 _LONGEST_BLOCK = int(TIMEOUT * 1000 * 0.75)  # milliseconds; below the socket's own time-out
+_PAGE = 2000  # events in one answer
 
 Entries = tuple[tuple[str, Event], ...]
 
@@ -22,7 +23,17 @@ class History(Ledger):
 
     def events(self, subject_id: str, after: str = "0", count: int | None = None) -> Entries:
         """Those of one plan or operation that came after the stream id `after`, oldest first."""
-        return _entries(self.ask(lambda r: r.xrange(key("events", subject_id), f"({after}", "+", count)))
+        found: list[Any] = []
+        while count is None or len(found) < count:  # in pages: all of a large run at once would exceed the time-out
+            most, start = min(_PAGE, (count or _PAGE + len(found)) - len(found)), found[-1][0] if found else after
+            page = self._page(key("events", subject_id), start, most)
+            found += page
+            if len(page) < most:
+                break
+        return _entries(found)
+
+    def _page(self, stream: str, after: str, most: int) -> list[Any]:
+        return list(self.ask(lambda r: r.xrange(stream, f"({after}", "+", most)))
 
     def feed(self, after: str = "0", count: int = 100, block_ms: int = 0) -> Entries:
         """Events of everything after `after`; waits up to `block_ms` (at most 1.5 s) for a first one."""

@@ -1,0 +1,135 @@
+"""The API of a cluster of any size, over TLS: every page is made beforehand, so that what is timed is the reading."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from cluster.settings import Cluster
+from lab.pki import Authority, server_context, write_kubeconfig
+from tests.scale_fixture import MASTERS, OLD, names, settings
+
+PAGE = 500
+_ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
+_COLUMNS = ("Name", "Status", "Roles", "Age", "Version", "Internal-IP", "OS-Image", "Kernel-Version")
+_PADDING = "x" * 4200  # what managedFields and the rest of a status weigh: a pod is some 5.3 KB
+AGENTS = ("kube-proxy", "cni", "csi")  # a pod of each on every node
+_CONFIG = f"kubernetesVersion: {OLD}\nimageRepository: registry.k8s.io\n"
+
+
+def _metadata(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "uid": f"uid-{name}", "resourceVersion": "1", **more}
+
+
+def _row(name: str) -> dict[str, Any]:
+    role = {"node-role.kubernetes.io/control-plane": ""} if name in MASTERS else {"pool": "general"}
+    labels = {"kubernetes.io/hostname": name, **role}
+    cells = (name, "Ready", "<none>", "5d", OLD, "10.0.0.1", "Debian GNU/Linux 12", "6.1.0")
+    padding = {"annotations": {"example.org/padding": _PADDING[:1500]}}
+    metadata = {"kind": "PartialObjectMetadata", "metadata": _metadata(name, labels=labels, **padding)}
+    return {"cells": cells, "object": metadata}
+
+
+def _pod(name: str, node: str, image: str, *, component: str = "", endpoint: str = "") -> dict[str, Any]:
+    labels = {"tier": "control-plane", "component": component} if component else {"k8s-app": name.rpartition("-")[0]}
+    owners = [] if component else [{"kind": "DaemonSet", "name": name.partition("/")[0]}]
+    metadata = _metadata(
+        f"{name}-{node}",
+        labels=labels,
+        annotations={_ENDPOINT: endpoint} if endpoint else {},
+        ownerReferences=owners,
+        managedFields=[{"fieldsV1": _PADDING}],
+    )
+    spec = {"nodeName": node, "containers": [{"name": "main", "image": image}]}
+    return {"metadata": metadata, "spec": spec, "status": {"phase": "Running", "containerStatuses": [{"ready": True}]}}
+
+
+def _pages(key: str, rows: list[dict[str, Any]], **head: Any) -> list[bytes]:
+    chunks = [rows[n : n + PAGE] for n in range(0, len(rows), PAGE)] or [[]]
+    tokens = [str(n + 1) for n in range(len(chunks) - 1)] + [""]
+    return [
+        json.dumps({**head, "metadata": {"continue": token}, key: chunk}).encode()
+        for chunk, token in zip(chunks, tokens, strict=True)
+    ]
+
+
+@dataclass
+class BigApi:
+    """What is asked is counted by path; `bytes` is what was sent."""
+
+    size: int
+    asked: dict[str, int] = field(default_factory=dict)
+    sent: int = 0
+    pages: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def fill(self, endpoint: str) -> None:
+        nodes = names(self.size)
+        columns = [{"name": c} for c in _COLUMNS]
+        static = [
+            _pod(c, n, f"registry.k8s.io/{c}:{OLD}", component=c, endpoint=endpoint if c == "kube-apiserver" else "")
+            for n in MASTERS
+            for c in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+        ]
+        agents = [_pod(a, n, f"registry.k8s.io/{a}:{OLD}") for a in AGENTS for n in nodes]
+        namespace = {"metadata": _metadata("kube-system")}
+        self.pages = {
+            "/api/v1/nodes": _pages("rows", [_row(n) for n in nodes], kind="Table", columnDefinitions=columns),
+            "/api/v1/namespaces/kube-system/pods": _pages("items", [*static, *agents], kind="PodList"),
+            "/api/v1/namespaces/kube-system": [json.dumps(namespace).encode()],
+            "/api/v1/namespaces/kube-system/configmaps/kubeadm-config": [
+                json.dumps({"data": {"ClusterConfiguration": _CONFIG}}).encode()
+            ],
+            "/apis/policy/v1/poddisruptionbudgets": _pages("items", []),
+            "/apis/apps/v1/daemonsets": _pages("items", []),
+            "/version": [json.dumps({"gitVersion": OLD}).encode()],
+            "/readyz": [b"ok"],
+        }
+
+    def answer(self, target: str) -> tuple[int, bytes]:
+        parts = urlsplit(target)
+        self.asked[parts.path] = self.asked.get(parts.path, 0) + 1
+        page = int(parse_qs(parts.query).get("continue", ["0"])[0])
+        found = self.pages.get(parts.path)
+        status, body = (200, found[page]) if found else (404, b'{"kind":"Status","message":"not found","code":404}')
+        self.sent += len(body)
+        return status, body
+
+
+@contextmanager
+def big_api(size: int, directory: Path) -> Iterator[tuple[BigApi, Cluster]]:
+    """The API and the settings of the cluster that it serves."""
+    api, authority = BigApi(size), Authority()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            status, body = api.answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = server_context(authority, authority.serve(("127.0.0.1",)), directory)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    where = f"127.0.0.1:{server.server_port}"
+    api.fill(where)
+    kubeconfig = write_kubeconfig(directory / "admin.conf", f"https://{where}", authority, authority.identify("admin"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield api, settings(len(MASTERS)).clusters["prod"].model_copy(update={"kubeconfig": kubeconfig})
+    finally:
+        server.shutdown()
+        server.server_close()
