@@ -183,7 +183,8 @@ def _await_volumes(site: Site) -> None:
                 "drain-blocked",
                 f"The volumes {', '.join(volumes[:_NAMED])} are still attached to {site.node.name} after "
                 f"{site.plan.options.drain_timeout} s.",
-                "Look at the storage driver, then `retry`.",
+                "Look at the storage driver (`kubectl get volumeattachments`; what an uninstalled driver left there "
+                "is never detached: delete it), then `retry`.",
             )
         if not told:
             told = True
@@ -205,8 +206,13 @@ def _attached(site: Site) -> list[str]:
     if not here:
         return []
     kept = _kept_volumes(site)
-    names = (str((a["spec"].get("source") or {}).get("persistentVolumeName") or "") for a in here)
-    return sorted(name for name in names if name not in kept)
+    return sorted(name for name in map(_volume_name, here) if name not in kept)
+
+
+def _volume_name(attachment: Raw) -> str:
+    """The attachment's own name stands for a volume that a pod described itself."""
+    source = attachment["spec"].get("source") or {}
+    return str(source.get("persistentVolumeName") or attachment["metadata"]["name"])
 
 
 def _is_attached(attachment: Raw) -> bool:
@@ -216,12 +222,19 @@ def _is_attached(attachment: Raw) -> bool:
 def _kept_volumes(site: Site) -> set[str]:
     """Volumes of the pods that stay on the node."""
     claims = {
-        (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
+        (pod["metadata"]["namespace"], claim)
         for pod in ask_api(site, lambda: tuple(pods_on(site)))
         for volume in (pod.get("spec") or {}).get("volumes") or []
-        if "persistentVolumeClaim" in volume
+        if (claim := _claim_of(pod, volume))
     }
     return {_volume_of(site, space, name) for space, name in claims}
+
+
+def _claim_of(pod: Raw, volume: Raw) -> str:
+    """The claim behind a pod's volume, "" for none; a generic ephemeral volume's is named after pod and volume."""
+    if "persistentVolumeClaim" in volume:
+        return str(volume["persistentVolumeClaim"]["claimName"])
+    return f"{pod['metadata']['name']}-{volume['name']}" if "ephemeral" in volume else ""
 
 
 def _volume_of(site: Site, namespace: str, claim: str) -> str:

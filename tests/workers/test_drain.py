@@ -227,6 +227,38 @@ def test_volumes_are_waited_for_and_those_of_pods_that_stay_are_not() -> None:
     perform(bench.site("w1", Verb.DRAIN))
 
 
+def test_a_volume_that_a_staying_pod_made_for_itself_is_not_waited_for() -> None:
+    """Its claim is named after pod and volume; it would be waited for on every node that its DaemonSet runs on."""
+    bench = cordoned_bench(options=Options(drain_timeout=60))
+    source = {"persistentVolumeName": "pv-1"}
+    bench.api.attachments = [{"spec": {"nodeName": "w1", "source": source}, "status": {"attached": True}}]
+    ephemeral = {"name": "buffer", "ephemeral": {"volumeClaimTemplate": {}}}
+    bench.api.pods["log"] = pod("log", "w1", kind="DaemonSet", volumes=[ephemeral])
+    bench.api.daemon_sets = {"of-log"}
+    bench.api.claims = {"log-buffer": "pv-1"}
+    perform(bench.site("w1", Verb.DRAIN))
+
+
+def test_a_volume_without_an_object_of_its_own_is_named_by_its_attachment() -> None:
+    """The wait ends, and the sentence says what to look at and what to do with what a driver left behind."""
+    bench = cordoned_bench(options=Options(drain_timeout=60))
+    spec = {"nodeName": "w1", "source": {"inlineVolumeSpec": {}}}
+    bench.api.attachments = [{"metadata": {"name": "csi-7"}, "spec": spec, "status": {"attached": True}}]
+    with pytest.raises(StepBlocked, match="csi-7") as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    assert "delete it" in blocked.value.finding.remedy
+    assert blocked.value.uncordoned
+
+
+def test_a_cluster_without_volumes_to_attach_waits_for_none() -> None:
+    """Whether the list is empty, is not served, or is not shown to us."""
+    for answer in ((), ("GET", "/volumeattachments", denied(404, "not found")), ("GET", "/vol", denied(403, "no"))):
+        bench = cordoned_bench()
+        bench.api.answers = [answer] if answer else []
+        perform(bench.site("w1", Verb.DRAIN))
+        assert sum("volumeattachments" in line for line in bench.api.log) == 1
+
+
 def test_a_patch_with_minor_only_touches_no_pod_and_no_cordon() -> None:
     """Cordon, drain and uncordon are done by observation."""
     bench = Bench(options=Options(drain=DrainMode.MINOR_ONLY))
