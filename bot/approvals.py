@@ -7,7 +7,7 @@ from bot.blocks import Message
 from bot.plan_views import details_view, reject_view
 from bot.station import Station, new_id, said
 from bot.text import local_moment
-from cluster.approval import Statement
+from cluster.approval import statement_of
 from cluster.errors import ClusterUnreadable, Refused, StaleMove
 from cluster.events import Event, Happened
 from cluster.findings import blockers
@@ -16,6 +16,7 @@ from cluster.plan import PlanRecord, PlanStatus
 from cluster.signing import sign_as_bot
 from cluster.store import Decision
 from policies.approvals import SlackUser, may_decide
+from policies.traces import held_elsewhere
 
 SEPARATOR = "|"  # between a token and a channel in a modal's private metadata
 
@@ -75,29 +76,15 @@ def _check_lease(station: Station, record: PlanRecord) -> None:
         holder = station.lease_holder(record.plan.cluster)
     except ClusterUnreadable:
         return
-    if holder and holder.partition("/")[0] != station.settings.installation:
-        raise Refused(
-            f"The cluster `{record.plan.cluster}` is being upgraded by another installation, `{holder[:80]}`: "
-            "wait until it has ended, or release its lock there."
-        )
+    if stops := held_elsewhere(record.plan.cluster, holder, station.settings.installation):
+        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
 
 
 def _decide(station: Station, record: PlanRecord, person: str, evidence: str) -> Message:
     if station.signing_key is None:
         raise Refused("This bot has no `approvals.signing_key`: approve with `lockkeeper approve` on a terminal.")
     now, operation_id = station.clock(), new_id("op")
-    statement = Statement(
-        plan_id=record.id,
-        digest=record.digest,
-        cluster=record.plan.cluster,
-        decision="approve",
-        person=person,
-        requester=record.requester,
-        at=now,
-        expires_at=record.expires_at,
-        evidence=evidence,
-        operation_id=operation_id,
-    )
+    statement = statement_of(record, person=person, evidence=evidence, operation_id=operation_id, at=now)
     operation = schedule(record, operation_id=operation_id, approved_by=person, now=now)
     sentence = f"{person} approved the plan; run `{operation_id}` starts."
     event = Event(Happened.PLAN_APPROVED, now, operation.cluster, sentence, record.id, operation_id, person=person)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cluster import observe
-from cluster.approval import Approval, Statement
+from cluster.approval import Approval, statement_of
 from cluster.errors import ClusterUnreadable, Refused, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity, blockers
@@ -25,6 +25,7 @@ from cluster.store import Decision, Store
 from cluster.survey import Survey
 from policies.approvals import may_decide
 from policies.consents import read_consents
+from policies.traces import held_elsewhere
 
 ASK_EVERY = 0.3  # seconds between two looks for an answer
 
@@ -90,18 +91,8 @@ class Desk:
         self._check_right(record, shown.digest, person, now)
         self._check_lease(record)
         operation_id = f"op-{secrets.token_hex(4)}"
-        statement = Statement(
-            plan_id=record.id,
-            digest=record.digest,
-            cluster=record.plan.cluster,
-            decision="approve",
-            person=person,
-            requester=record.requester,
-            at=now,
-            expires_at=record.expires_at,
-            evidence=f"SSH key {fingerprint(line)}",
-            operation_id=operation_id,
-        )
+        evidence = f"SSH key {fingerprint(line)}"
+        statement = statement_of(record, person=person, evidence=evidence, operation_id=operation_id, at=now)
         return record, self._keep(record, sign_with_ssh(statement, key_file), now)
 
     def _keep(self, record: PlanRecord, approval: Approval, now: datetime) -> Operation:
@@ -156,11 +147,8 @@ class Desk:
             holder = observe.read_lease_holder(record.plan.cluster, self.settings.clusters[record.plan.cluster])
         except ClusterUnreadable:
             return
-        if holder and holder.split("/")[0] != self.settings.installation:
-            raise Refused(
-                f"The cluster {record.plan.cluster} is being upgraded by another installation, `{holder}`: "
-                "wait until it has ended, or release its lock there."
-            )
+        if stops := held_elsewhere(record.plan.cluster, holder, self.settings.installation):
+            raise Refused(_sentence(stops[0]), stops)
 
     def reject(self, plan_id: str, reason: str) -> PlanRecord:
         now = _now()

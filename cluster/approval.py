@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from cluster.plan import canonical
+from cluster.plan import PlanRecord, canonical
 
 
 class SignedWith(StrEnum):
@@ -59,3 +59,19 @@ class Approval:
     statement: Statement
     signed_with: SignedWith
     signature: str
+
+
+def statement_of(record: PlanRecord, *, person: str, evidence: str, operation_id: str, at: datetime) -> Statement:
+    """What a person signs who approves this plan now."""
+    return Statement(
+        plan_id=record.id,
+        digest=record.digest,
+        cluster=record.plan.cluster,
+        decision="approve",
+        person=person,
+        requester=record.requester,
+        at=at,
+        expires_at=record.expires_at,
+        evidence=evidence,
+        operation_id=operation_id,
+    )

@@ -21,14 +21,22 @@ def check_traces(report: ClusterReport, installation: str, known: Mapping[str, O
     return (*_lease(report, installation, known), *_cordons(report, known))
 
 
+def held_elsewhere(cluster: str, holder: str, installation: str) -> Findings:
+    """Whether the Lease of the cluster, held by `holder` ("installation/operation" or ""), is another one's."""
+    if not holder or holder.partition("/")[0] == installation:
+        return ()
+    sentence = f"`{cluster}` is locked by another installation, `{holder[:80]}`."
+    remedy = "Wait until its run has ended, or release it there."
+    return (_stop("cluster-locked-elsewhere", cluster, sentence, remedy),)
+
+
 def _lease(report: ClusterReport, installation: str, known: Mapping[str, OperationState]) -> Iterator[Finding]:
     if not report.lease_holder:
         return
-    owner, _, operation = report.lease_holder.partition("/")
+    operation = report.lease_holder.partition("/")[2]
     name = report.cluster
-    if owner != installation:
-        sentence = f"`{name}` is locked by another installation, `{report.lease_holder}`."
-        yield _stop("cluster-locked-elsewhere", name, sentence, "Wait until its run has ended, or release it there.")
+    if elsewhere := held_elsewhere(name, report.lease_holder, installation):
+        yield from elsewhere
     elif operation not in known:
         yield _without_record(name, f"`{name}` is locked by our run {operation}")
     elif known[operation] in ENDED:
