@@ -26,6 +26,7 @@ class OperationState(StrEnum):
     COMPLETED = "completed"
 
 
+CUT_SHORT = "cancelled before it was upgraded"  # the note that tells such a row from one that came to its end
 _S = OperationState
 OPERATION_MOVES = frozenset(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster.errors import Refused, UnknownThing
-from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
 
 _S = OperationState
 
@@ -33,7 +33,8 @@ def resumed(operation: Operation) -> Operation:
         rows = tuple(again(r) if r.state is RowState.BLOCKED else r for r in operation.rows)
         return replace(operation, rows=rows, state=_S.RUNNING, wish=Wish.NONE, wished_by="", reason="")
     if operation.state is _S.BLOCKED or any(r.state is RowState.BLOCKED for r in operation.rows):
-        return retried(operation, None)
+        going = retried(operation, None)
+        return going if going.wish is not Wish.PAUSE else replace(going, wish=Wish.NONE, wished_by="")
     if operation.wish is Wish.PAUSE:
         return replace(operation, wish=Wish.NONE, wished_by="")
     raise Refused(f"{operation.id} is {operation.state} already: there is nothing to resume.")
@@ -58,7 +59,8 @@ def retried(operation: Operation, node: str | None) -> Operation:
 
 def again(row: NodeRow) -> NodeRow:
     """The row before a new attempt of its step."""
-    return replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note="", finding=None, started_at=None)
+    note = CUT_SHORT if row.note == CUT_SHORT else ""
+    return replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, started_at=None)
 
 
 def needs_driver(operation: Operation) -> bool:

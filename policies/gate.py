@@ -39,12 +39,13 @@ def check_gate(
     again, before anything is stopped.
     """
     found = list(check_approval(record=record, approval=approval, operation=operation, settings=settings, now=now))
-    if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
-        found = [f for f in found if f.code in _FORGED]  # holds are given back, whoever lost a right meanwhile
+    gives_back = step.phase is Phase.AFTER or step.verb is Verb.UNCORDON
+    if operation.state is OperationState.CANCELLING and gives_back:
+        found = [f for f in found if f.code in _FORGED]  # it is given back, whoever lost a right meanwhile
     if report is None:
         return tuple(found)
     found.extend(_same_cluster(record, report, step))
-    if step.phase is Phase.AFTER:  # giving holds back is right whatever else has happened
+    if gives_back:  # right whatever else has happened
         return tuple(found)
     foreign = find_foreign_changes(record, operation, report)
     if operation.state is OperationState.CANCELLING:  # rows that were never begun say nothing any more

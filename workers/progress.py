@@ -7,14 +7,13 @@ from datetime import datetime
 
 from cluster.events import Event, Happened
 from cluster.findings import Finding
-from cluster.operation import NodeRow, Operation, OperationState, RowState
+from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanNode, UpgradePlan
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.steering import again
 from workers.schedule import OVER, is_in_hand
 from workers.site import StepDone
 
-CUT_SHORT = "cancelled before it was upgraded"
 _MOST_REASONS = 5  # a window of a hundred may block as a whole; each row keeps its own finding
 _S = OperationState
 
@@ -49,7 +48,7 @@ def with_row(operation: Operation, row: NodeRow) -> Operation:
 
 def begin(operation: Operation, row: NodeRow, step: Step, now: datetime) -> Move:
     """The attempt is written down before anything is done."""
-    started = replace(row, state=RowState.STARTED, started_at=now, note="" if row.note != CUT_SHORT else row.note)
+    started = replace(row, state=RowState.STARTED, started_at=now, note=_kept_note(row))
     sentence = f"{row.node}: {DOING[step.verb]}."
     told = Teller(operation, now).of_step(Happened.STEP_STARTED, sentence, row, step)
     return Move(with_row(operation, started), (told,))
@@ -72,7 +71,8 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
     follower = steps[row.position + 1]
     # attempts are counted on within a stage: a failed drain goes back, and no attempt id may come twice
     attempt = row.attempt if follower.stage == step.stage else 1
-    moved = replace(row, position=row.position + 1, attempt=attempt, state=RowState.WAITING, note="", finding=None)
+    note = _kept_note(row)
+    moved = replace(row, position=row.position + 1, attempt=attempt, state=RowState.WAITING, note=note, finding=None)
     return Move(with_row(operation, moved), (told,))
 
 
@@ -96,7 +96,7 @@ def block(
     tell = Teller(operation, now)
     told = tell.of_step(Happened.STEP_FAILED, f"{finding.sentence} {finding.remedy}".strip(), row, step)
     told = replace(told, facts={"code": finding.code})
-    blocked = replace(row, state=RowState.BLOCKED, note=finding.sentence, finding=finding)
+    blocked = replace(row, state=RowState.BLOCKED, note=_kept_note(row) or finding.sentence, finding=finding)
     if not uncordoned:
         return Move(with_row(operation, blocked), (told,))
     position = _position_of(steps, step, Verb.CORDON)
@@ -114,7 +114,7 @@ def lose(operation: Operation, row: NodeRow, step: Step, sentence: str, now: dat
 
 def note(operation: Operation, row: NodeRow, step: Step, sentence: str, now: datetime) -> Move:
     """An expected wait or a fact, said once."""
-    kept = row if row.note == CUT_SHORT else replace(row, note=sentence)
+    kept = replace(row, note=_kept_note(row) or sentence)
     told = Teller(operation, now).of_step(Happened.STEP_WAITED, sentence, row, step)
     return Move(with_row(operation, kept), (told,))
 
@@ -136,13 +136,23 @@ def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
         return row
     node = _node(plan, row)
     steps = itinerary(plan, node)
-    if steps[row.position].phase is Phase.AFTER:
+    step = steps[row.position]
+    if step.phase is Phase.AFTER or step.verb is Verb.UNCORDON:
         return row
-    if row.state is not RowState.BLOCKED and is_in_hand(plan, node, row):
+    undisturbed = step.verb is Verb.CORDON and row.state is RowState.WAITING  # it may have to wait for a place
+    if row.state is not RowState.BLOCKED and not undisturbed and is_in_hand(plan, node, row):
         return row
-    if row.position == 0:
+    if row.position == 0 and row.state is RowState.WAITING and row.attempt == 1:
         return replace(row, state=RowState.SKIPPED, note=CUT_SHORT)
-    return replace(row, position=len(steps) - 1, attempt=1, state=RowState.WAITING, note=CUT_SHORT, started_at=None)
+    cut = replace(row, state=RowState.WAITING, note=CUT_SHORT, finding=None, started_at=None)
+    if step.verb is Verb.DRAIN and row.cordoned_by_us:  # its kubelet is untouched: it can work as before
+        return replace(cut, position=_position_of(steps, step, Verb.UNCORDON))
+    return replace(cut, position=len(steps) - 1, attempt=1)
+
+
+def _kept_note(row: NodeRow) -> str:
+    """Notes tell of one step; that a node was cut short tells how it ends."""
+    return row.note if row.note == CUT_SHORT else ""
 
 
 def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | None:
@@ -151,9 +161,9 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
     if all(r.state in OVER for r in operation.rows):
         if operation.state is _S.CANCELLING:
             after = replace(operation, state=_S.CANCELLED, ended_at=now, reason=f"cancelled by {operation.wished_by}")
-            sentence = (
-                f"Cancelled, as {operation.wished_by} asked: the nodes in hand were finished, holds are restored."
-            )
+            sentence = f"Cancelled, as {operation.wished_by} asked: nodes in hand were finished, holds are restored."
+            if kept := ", ".join(r.node for r in operation.rows if r.cordoned_by_us and r.note == CUT_SHORT):
+                sentence += f" Still cordoned by us, since it stopped in the middle: {kept}; uncordon it when it is well."
             return Move(after, (tell.event(Happened.OPERATION_CANCELLED, sentence),))
         after = replace(operation, state=_S.COMPLETED, ended_at=now, reason="")
         sentence = f"{operation.cluster} is at {plan.target}."

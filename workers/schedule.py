@@ -71,11 +71,13 @@ def parallel(plan: UpgradePlan) -> int:
 
 
 def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:
-    """Whether a node has begun the stage that it is at."""
-    if row.state is RowState.STARTED:
+    """Whether a node has begun the stage that it is at; its attempts are counted anew in each."""
+    if row.state in OVER:
+        return False
+    if row.state is RowState.STARTED or row.attempt > 1:
         return True
     steps = itinerary(plan, node)
-    return row.state not in OVER and row.position > 0 and steps[row.position - 1].stage == steps[row.position].stage
+    return row.position > 0 and steps[row.position - 1].stage == steps[row.position].stage
 
 
 def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> list[_Place]:

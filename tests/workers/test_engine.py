@@ -503,3 +503,84 @@ def test_state_and_events_agree_for_every_worker(yard: Yard, store: Store) -> No
     finished = [e.node for _, e in store.events(OP) if e.kind is Happened.NODE_FINISHED]
     assert sorted(finished) == sorted(NODES)
     assert set(WORKERS) <= set(finished)
+
+
+def test_one_of_two_blocked_nodes_can_be_tried_again_at_the_first_step_of_a_stage(yard: Yard, store: Store) -> None:
+    """Beside a node that stays blocked nobody new starts; one that had begun is not new."""
+    yard.script("w-1", Verb.SET_SOURCE, blocked)
+    yard.script("w-2", Verb.SET_SOURCE, blocked)
+    begin(yard, store).join()
+    store.retry(OP, "w-1", "grace", event(Happened.RETRY_ASKED, operation_id=OP))
+    Driving(yard, store, OP).join()
+    operation = store.operation(OP)
+    assert (operation.state, operation.row("w-2").state) == (OperationState.BLOCKED, RowState.BLOCKED)
+    assert yard.verbs("w-1")[-1] == Verb.UNCORDON
+
+
+def test_a_cancelled_node_whose_holds_were_restored_late_is_not_told_as_upgraded(small: Yard, store: Store) -> None:
+    """Neither a block nor a reboot while its holds are restored turns it into a node that is done."""
+
+    def lost(site: Site) -> None:
+        raise AttemptLost("The machine was restarted.")
+
+    small.script("cp-1", Verb.PLAN, blocked)
+    small.script("w-1", Verb.UNHOLD, blocked)
+    small.script("w-2", Verb.UNHOLD, lost)
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.BLOCKED
+    store.retry(OP, "w-1", "grace", event(Happened.RETRY_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.CANCELLED
+    assert {r.state for r in operation.rows} == {RowState.SKIPPED}
+    assert Happened.NODE_FINISHED not in kinds(store)
+
+
+def test_a_cancelled_node_that_is_cordoned_and_unchanged_is_given_back(small: Yard, store: Store) -> None:
+    """A drain that ended in a bug could not uncordon; nothing on the machine was touched."""
+
+    def bug(site: Site) -> None:
+        raise KeyError(site.node.name)
+
+    small.script("w-1", Verb.DRAIN, bug)
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    operation = store.operation(OP)
+    assert (operation.state, operation.row("w-1").state) == (OperationState.CANCELLED, RowState.SKIPPED)
+    assert small.verbs("w-1")[-2:] == [Verb.UNCORDON, Verb.UNHOLD]
+    assert not any(n.cordoned for n in small.report.nodes)
+
+
+def test_a_node_that_stays_cordoned_after_a_cancel_is_named(small: Yard, store: Store) -> None:
+    """It stopped in the middle of its kubelet: nobody wants work on it unasked."""
+    small.script("w-1", Verb.VERIFY_NODE, blocked)
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    _, last = store.events(OP)[-1]
+    assert last.kind is Happened.OPERATION_CANCELLED
+    assert "Still cordoned by us, since it stopped in the middle: w-1" in last.sentence
+
+
+def test_holds_are_restored_also_where_holding_itself_was_blocked(small: Yard, store: Store) -> None:
+    """The first step may have had its effect although its end was never seen."""
+    small.script("w-1", Verb.HOLD, blocked)
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.CANCELLED
+    assert small.verbs("w-1") == [Verb.UNHOLD]
+
+
+def test_resume_lifts_a_pause_also_where_a_node_is_blocked(small: Yard, store: Store) -> None:
+    """One word of a person is enough, while another node is still in hand."""
+    approve(store, small.record, OP)
+    operation = store.operation(OP)
+    rows = (replace(operation.rows[0], state=RowState.BLOCKED), *operation.rows[1:])
+    paused = replace(operation, rows=rows, state=OperationState.RUNNING, wish=Wish.PAUSE, wished_by="ada")
+    store.move(operation, paused, fence=None, events=(), token="t-1")
+    resumed = store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
+    assert (resumed.wish, resumed.rows[0].state) == (Wish.NONE, RowState.WAITING)
