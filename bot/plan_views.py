@@ -26,7 +26,7 @@ def details_view(record: PlanRecord) -> Block:
         f"delete emptyDir data: {_yes(yes=options.delete_emptydir)}\n"
         f"delete unmanaged pods: {_yes(yes=options.delete_unmanaged)}\n"
         f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
-        f"accepted warnings: {', '.join(plan.accepted) or 'none'}"
+        f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )
     nodes = [("Machine", "Role", "Now", "After"), *node_rows(record, most=500)]
     blocks = [preformatted(facts), preformatted(monospace(hops)), *_chunks(monospace(nodes))]

@@ -103,7 +103,7 @@ class UpgradePlan:
     hops: tuple[Hop, ...]
     pools: tuple[PlanPool, ...]
     options: Options
-    accepted: tuple[str, ...] = ()  # codes of warnings that the approval covers
+    accepted: tuple[str, ...] = ()  # warnings that the approval covers: "code", or "code:subject" where only that one
     schema: int = 1
 
     @property

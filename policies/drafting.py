@@ -20,6 +20,7 @@ from policies.preflight import check_preflight
 from policies.releases import check_support
 from policies.skew import check_hop
 
+_ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
 
 
@@ -186,5 +187,9 @@ def _as_note(finding: Finding) -> Finding:
 
 
 def _accepted(findings: Findings) -> tuple[str, ...]:
-    """The codes of every warning that the card shows: whoever approves the digest approves them with it."""
-    return tuple(sorted({f.code for f in findings if f.severity is Severity.WARNING}))
+    """Every warning that the card shows: whoever approves the digest approves them with it."""
+    return tuple(sorted({_acceptance(f) for f in findings if f.severity is Severity.WARNING}))
+
+
+def _acceptance(finding: Finding) -> str:
+    return f"{finding.code}:{finding.subject}" if finding.code in _ONE_BY_ONE else finding.code

@@ -144,7 +144,7 @@ def _daemons(report: ClusterReport) -> Iterator[Finding]:
         sentence = f"The DaemonSet {place} is not ready on {missing} of its {daemon.wanted} nodes already."
         remedy = (
             f"Look with: kubectl -n {daemon.namespace} describe daemonset {daemon.name}. With this warning approved, "
-            "no node is held up by a DaemonSet's pod that is not ready after its upgrade."
+            "no node is held up by a pod of it that is not ready after the upgrade."
         )
         yield Finding("daemonset-not-ready", Severity.WARNING, place, sentence, remedy)
 

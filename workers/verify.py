@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from workers.site import Site, StepDone
 
 Raw = dict[str, Any]
 RENEWALS = 2  # a lease may be renewed once by what was on its way at the restart
-DAEMONS_ACCEPTED = "daemonset-not-ready"  # an accepted finding of this code lets such a node pass
+_SPARED = "daemonset-not-ready:"  # an accepted warning; the DaemonSet's namespace and name follow
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 _GONE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _LEASE = "its lease has not been renewed twice since the restart"
@@ -102,8 +102,8 @@ def _problems(site: Site, watch: Watch) -> Iterator[str]:
     yield from node_problems(node, str(site.hop.target))
     if site.node.role is not Role.WORKER:
         yield from static_pod_problems(site, static_pods_on(site))
-    if DAEMONS_ACCEPTED not in site.plan.accepted:
-        yield from daemon_problems(tuple(pods_on(site)))
+    spared = {a.removeprefix(_SPARED) for a in site.plan.accepted if a.startswith(_SPARED)}
+    yield from daemon_problems(tuple(pods_on(site)), spared)
 
 
 def node_problems(node: Raw, target: str) -> Iterator[str]:
@@ -123,12 +123,14 @@ def node_problems(node: Raw, target: str) -> Iterator[str]:
             yield f"it has the taint {taint['key']}"
 
 
-def daemon_problems(pods: tuple[Raw, ...]) -> Iterator[str]:
-    """DaemonSet pods of a node that are not ready."""
+def daemon_problems(pods: tuple[Raw, ...], spared: Collection[str]) -> Iterator[str]:
+    """DaemonSet pods of a node that are not ready, but for DaemonSets ("namespace/name") that need not be."""
     for pod in pods:
-        owner = controller_of(pod)
-        if owner and owner.get("kind") == "DaemonSet" and not is_ready(pod):
-            yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']} of a DaemonSet is not ready"
+        owner, namespace = controller_of(pod), pod["metadata"]["namespace"]
+        if not owner or owner.get("kind") != "DaemonSet" or f"{namespace}/{owner.get('name')}" in spared:
+            continue
+        if not is_ready(pod):
+            yield f"{namespace}/{pod['metadata']['name']} of a DaemonSet is not ready"
 
 
 def _kubelet_log(site: Site) -> str:

@@ -169,7 +169,9 @@ def test_a_daemonset_pod_that_is_not_ready_blocks_unless_the_plan_accepts_it() -
     bench.api.pods["net"] = pod("net", "w1", kind="DaemonSet")
     bench.api.pods["net"]["status"]["conditions"] = []
     assert "demo/net" in blocked_by(bench, "w1", Verb.VERIFY_NODE)
-    bench.plan = replace(bench.plan, accepted=("daemonset-not-ready",))
+    bench.plan = replace(bench.plan, accepted=("daemonset-not-ready:demo/another",))
+    assert "demo/net" in blocked_by(bench, "w1", Verb.VERIFY_NODE)
+    bench.plan = replace(bench.plan, accepted=("daemonset-not-ready:demo/of-net",))
     perform(bench.site("w1", Verb.VERIFY_NODE))
 
 
