@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,14 @@ from workers.node_script import render
 NEEDED = ("apt-get", "apt-cache", "apt-mark", "dpkg", "dpkg-deb", "dpkg-query", "gpg", "gpgv")
 MISSING = tuple(tool for tool in NEEDED if shutil.which(tool) is None)
 OFFERED = {"v1.34": ("1.34.7-1.1",), "v1.35": ("1.35.3-1.1", "1.35.4-1.1")}
+NEEDY = "1.35.4-1.1"  # its kubelet depends on a package of the distribution
 _PROGRAM = {
     "kubeadm": "echo v{release}",
     "kubelet": "echo Kubernetes v{release}",
+    "conntrack": "true",
     "kubectl": """echo '{{"clientVersion": {{"gitVersion": "v{release}"}}}}'""",
 }
+OURS = ("kubeadm", "kubectl", "kubelet")
 # dpkg runs no maintainer script in these packages, so it needs neither root nor a whole system in its root.
 _TOOLS = {
     "apt-get": 'exec /usr/bin/apt-get -c "$B/apt.conf" "$@"',
@@ -76,6 +79,8 @@ def _build(folder: Path, name: str, version: str) -> tuple[Path, str]:
     """One package, and its paragraph in the index."""
     tree = folder / f"{name}-{version}"
     control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <n@x>\nDescription: {name}\n"
+    if version == NEEDY and name == "kubelet":
+        control += "Depends: conntrack\n"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(control)
     (tree / "usr/bin").mkdir(parents=True)
@@ -89,12 +94,14 @@ def _build(folder: Path, name: str, version: str) -> tuple[Path, str]:
     return package, control + facts
 
 
-def _publish(folder: Path, versions: tuple[str, ...], work: Path, gnupg: Path, key: str) -> None:
+def _publish(  # noqa: PLR0917 - each is another thing
+    folder: Path, versions: tuple[str, ...], work: Path, gnupg: Path, key: str, names: Iterable[str] = OURS
+) -> None:
     """A flat repository as the community lays it out: all/, Packages, InRelease."""
     (folder / "all").mkdir(parents=True)
     paragraphs = []
     for version in versions:
-        for name in _PROGRAM:
+        for name in names:
             package, paragraph = _build(work, name, version)
             package.rename(folder / "all" / package.name)
             shutil.rmtree(work / f"{name}-{version}")
@@ -125,6 +132,7 @@ def serve(work: Path) -> Iterator[str]:
     for minor, versions in OFFERED.items():
         _publish(work / "www/core:/stable:" / minor / "deb", versions, work, gnupg, "ours@x")
     _publish(work / "www/other/core:/stable:/v1.35/deb", OFFERED["v1.35"], work, gnupg, "other@x")
+    _publish(work / "www/distribution", ("1.4.7-1",), work, gnupg, "ours@x", ("conntrack",))
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(work / "www")))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -159,7 +167,8 @@ def make_apt_root(home: Path, base: str, key: Path) -> AptRoot:
     root.file("/proc/sys/kernel/random/boot_id", "boot-one\n")
     root.file("/usr/local/sbin/lockkeeper-node", render(root=str(root.root), tools=str(home / "tools")))
     root.source()
+    root.file("/etc/apt/sources.list", f"deb [signed-by={root.keyring}] {base}/distribution/ /\n")
     apt = str(home / "tools/apt-get")
     _call(apt, "update")
-    _call(apt, "install", "-y", *(f"{name}=1.34.7-1.1" for name in _PROGRAM))
+    _call(apt, "install", "-y", *(f"{name}=1.34.7-1.1" for name in OURS))
     return root

@@ -10,12 +10,10 @@ import pytest
 
 from cluster.facts import OfferState
 from cluster.versions import Minor
-from tests.workers.apt_root import MISSING, AptRoot, make_apt_root, serve
+from tests.workers.apt_root import MISSING, OURS, AptRoot, make_apt_root, serve
 from workers.node_script.survey import parse_facts, parse_offers
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"install {', '.join(MISSING)} (Debian: apt, dpkg, gnupg)")
-
-OURS = ("kubeadm", "kubectl", "kubelet")
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +93,19 @@ def test_another_broken_repository_in_the_same_file_stops_nothing(machine: AptRo
     assert (end.code, b"(absent)" in end.chunk, path.read_text()) == (69, True, before)
 
 
+def test_what_a_release_newly_depends_on_is_fetched_too(machine: AptRoot):
+    """It comes from the distribution's own source, which the throw-away list does not have."""
+    end = machine.finish("op-1", "fetch", "1.35.4-1.1")
+    assert end.code == 0
+    assert list((machine.root / "var/cache/apt/archives").glob("conntrack_*"))
+    assert b"Need to get" in end.chunk
+
+
 def test_the_locks_of_another_package_manager_are_waited_for(machine: AptRoot):
     """Those of the lists, of the archives and of dpkg: apt's own option knows only the last."""
     verbs = {
         "var/lib/apt/lists/lock": ("set-source", "v1.35"),
-        "var/cache/apt/archives/lock": ("fetch", "1.35.4-1.1"),
+        "var/cache/apt/archives/lock": ("fetch", "1.35.3-1.1"),
         "var/lib/dpkg/lock-frontend": ("hold",),
     }
     for number, (lock, verb) in enumerate(verbs.items()):

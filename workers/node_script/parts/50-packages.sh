@@ -55,7 +55,9 @@ private_apt() { # FOLDER TOOL ARGS…
     shift 2
     list=$folder/kubernetes.list
     [ -e "$list" ] || list=$folder/kubernetes.sources
-    "$tool" "$@" -o "Dir::Etc::SourceList=$list" -o Dir::Etc::SourceParts=/dev/null \
+    others=/dev/null
+    [ ! -d "$folder/parts" ] || others=$folder/parts
+    "$tool" "$@" -o "Dir::Etc::SourceList=$list" -o "Dir::Etc::SourceParts=$others" \
         -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
 }
 private_list() { # FOLDER MINOR
@@ -180,9 +182,21 @@ fetch() { # PACKAGE-VERSION
     trap 'rm -rf "$folder"' EXIT
     problem=$(update_private "$folder" "$(minor_of "$1")")
     [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
+    download_packages "$folder" "$1" && return
+    say "[lockkeeper] once more, with the machine's other sources: a new release may depend on a package from there"
+    add_machine_sources "$folder"
+    download_packages "$folder" "$1"
+}
+download_packages() { # FOLDER PACKAGE-VERSION
     # shellcheck disable=SC2046,SC2086 # words made here
-    private_apt "$folder" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
-        -o DPkg::Lock::Timeout=300 $(wanted_with "$1" $PACKAGES)
+    private_apt "$1" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
+        -o DPkg::Lock::Timeout=300 $(wanted_with "$2" $PACKAGES)
+}
+add_machine_sources() { # FOLDER: links only, and the lists as they were fetched last
+    mkdir -p "$1/parts" && chmod 0755 "$1/parts" || return
+    [ ! -e "$ROOT/etc/apt/sources.list" ] || ln -s "$ROOT/etc/apt/sources.list" "$1/parts/machine.list"
+    find "$ROOT/etc/apt/sources.list.d" -maxdepth 1 \( -name '*.list' -o -name '*.sources' \) -exec ln -s -t "$1/parts" {} + 2>/dev/null
+    find "$ROOT/var/lib/apt/lists" -maxdepth 1 -type f ! -name lock -exec ln -s -t "$1/lists" {} + 2>/dev/null
 }
 
 set_source() { # MINOR
