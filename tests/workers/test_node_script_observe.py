@@ -131,3 +131,18 @@ def test_a_journal_of_dpkg_that_is_not_merged_counts_as_interrupted(bench: Bench
     assert "journal" in _facts(bench).dpkg_problem
     bench.finish("op-1", "repair")
     assert "dpkg --configure -a --force-confdef --force-confold" in bench.log
+
+
+@pytest.mark.parametrize(
+    ("line", "on"),
+    [
+        ('APT::Periodic::Unattended-Upgrade "1";', True),
+        ('APT::Periodic { Unattended-Upgrade "7"; };', True),
+        ('APT::Periodic::Unattended-Upgrade "0";', False),
+        ('//APT::Periodic::Unattended-Upgrade "1";', False),
+    ],
+)
+def test_unattended_upgrades_are_noticed_in_whichever_file_of_apt(bench: Bench, line: str, on: bool):  # noqa: FBT001 - a table
+    """Owners set it in a file of their own as often as in Debian's."""
+    bench.file("/etc/apt/apt.conf.d/99local", line + "\n")
+    assert _facts(bench).unattended_upgrades is on

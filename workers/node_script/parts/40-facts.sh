@@ -76,8 +76,8 @@ observe_packages() {
     if [ -d "$ROOT/etc/apt/preferences.d" ]; then
         grep -rlE '^Package:.*(kube|cri-tools)' "$ROOT/etc/apt/preferences.d" "$ROOT/etc/apt/preferences" 2>/dev/null | sed "s#^$ROOT#pin #"
     fi
-    if [ -e "$ROOT/etc/apt/apt.conf.d/20auto-upgrades" ] &&
-        grep -Eq 'Unattended-Upgrade "?(1|always)' "$ROOT/etc/apt/apt.conf.d/20auto-upgrades"; then say unattended-upgrades on
+    # Any file there may set it; its value is a number of days.
+    if grep -rhEq '^[^/#]*Unattended-Upgrade[" ]+(0*[1-9]|always)' "$ROOT/etc/apt/apt.conf.d" 2>/dev/null; then say unattended-upgrades on
     else say unattended-upgrades off; fi
 }
 observe_kubernetes() {
