@@ -78,8 +78,12 @@ class Driver:
         run = self._run
         self._opening.start()
         try:
-            while not run.leaving() and not self._gives_way():
+            while not run.leaving():
+                if self._gives_way():
+                    run.giving_way.set()
                 self._hands = {name: hand for name, hand in self._hands.items() if hand.is_alive()}
+                if run.giving_way.is_set() and not self._hands:
+                    return
                 if not self._look(run.operation()):
                     return
                 run.woken.wait(TICK)
@@ -112,7 +116,7 @@ class Driver:
     def _advance(self, operation: Operation, report: ClusterReport | None) -> bool:
         run = self._run
         turn = find_runnable(run.plan, operation, report, held=frozenset(self._hands))
-        if not run.has_stops():  # after a no of the gate whoever is in hand comes to rest first
+        if not run.has_stops() and not run.giving_way.is_set():  # after a no of the gate whoever is in hand rests first
             for node in turn.nodes:
                 if self._may_begin(operation, node):
                     self._start(node)

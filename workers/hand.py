@@ -21,12 +21,13 @@ from workers.node_script.attempts import AttemptState
 from workers.progress import Move
 from workers.remote import FencedByMachine
 from workers.run import Run
-from workers.schedule import OVER, is_in_hand
+from workers.schedule import OVER, is_in_hand, lacks_place
 from workers.site import AttemptLost, RemoteNode, Site, StepBlocked, Yielded
 from workers.watch import FRESH
 
 MAX_LOSSES = 3  # attempts of one step that may vanish before a person is asked
 _LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
+_UNBROKEN = frozenset({Verb.VERIFY_NODE})  # it watches for a time that would begin anew with each driver
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,7 +64,7 @@ class Hand(threading.Thread):
             if row.state is RowState.WAITING:
                 if not self._pass_gate(operation, step):
                     return
-                operation = self._begin(row, step)
+                operation = self._begin(row, step) if step.verb is not Verb.CORDON else self._begin_cordon(row, step)
                 row = operation.row(self._node.name)
                 if row.state is not RowState.STARTED:
                     return
@@ -96,6 +97,8 @@ class Hand(threading.Thread):
         newer_than, looks, told = time.monotonic() - FRESH, 0, False
         while True:
             run.wait_for_lease()
+            if run.giving_way.is_set():
+                raise Yielded
             found = self._ask_gate(run.operation(), step, newer_than)
             if not found:
                 return True
@@ -134,6 +137,16 @@ class Hand(threading.Thread):
                 now=run.now(),
             )
         )
+
+    def _begin_cordon(self, row: NodeRow, step: Step) -> Operation:
+        """Others may have gone away since this node was let in; without a place it rests, and is let in again."""
+        run = self._run
+        report = run.report(newer_than=time.monotonic())
+        with run.placing:
+            operation = run.operation()
+            if lacks_place(run.plan, operation, self._node, report):
+                return operation
+            return self._begin(row, step)
 
     def _begin(self, row: NodeRow, step: Step) -> Operation:
         run = self._run
@@ -243,7 +256,7 @@ class Hand(threading.Thread):
             kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb),
             endpoints=run.endpoints,
             tell=lambda sentence: self._tell(row, step, sentence),
-            stopping=run.leaving,
+            stopping=lambda: run.leaving() or (run.giving_way.is_set() and step.verb not in _UNBROKEN),
             may_start=run.may_start,
             now=run.now,
             sleep=run.sleep,

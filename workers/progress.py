@@ -163,7 +163,7 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
             after = replace(operation, state=_S.CANCELLED, ended_at=now, reason=f"cancelled by {operation.wished_by}")
             sentence = f"Cancelled, as {operation.wished_by} asked: nodes in hand were finished, holds are restored."
             if kept := ", ".join(r.node for r in operation.rows if r.cordoned_by_us and r.note == CUT_SHORT):
-                sentence += f" Still cordoned by us, since it stopped in the middle: {kept}; uncordon it when it is well."
+                sentence += f" Still cordoned by us, since it stopped in the middle: {kept}; uncordon it when well."
             return Move(after, (tell.event(Happened.OPERATION_CANCELLED, sentence),))
         after = replace(operation, state=_S.COMPLETED, ended_at=now, reason="")
         sentence = f"{operation.cluster} is at {plan.target}."
@@ -179,7 +179,8 @@ def stop(operation: Operation, state: OperationState, reason: str, now: datetime
     kind = Happened.OPERATION_PARKED if state is _S.PARKED else Happened.OPERATION_BLOCKED
     after = replace(operation, state=state, reason=reason)
     word = "Paused" if state is _S.PARKED else "Blocked"
-    return Move(after, (Teller(operation, now).event(kind, f"{word}: {reason}".rstrip(".") + "."),))
+    said = f"{word}{reason[len(word) :]}" if reason.startswith(word.lower()) else f"{word}: {reason}"
+    return Move(after, (Teller(operation, now).event(kind, said.rstrip(".") + "."),))
 
 
 def _why(row: NodeRow) -> str:

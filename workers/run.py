@@ -22,7 +22,7 @@ from workers.progress import Move
 from workers.site import Yielded
 from workers.watch import Watch
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries while Redis is away
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds between two tries while Redis is away; a hand-over is not kept long
 _OLD_REPORT = 15.0  # seconds; a slow cluster may take some to be read, what is older is no basis for a drain
 _LOG = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class Run:
         self.lease = Lease(crew.lease_store, operation.id, operation.cluster)
         self.watch = Watch(crew.observe)
         self.stop = threading.Event()  # hand over at the next poll
+        self.giving_way = threading.Event()  # no further step; one that cannot be taken up in the middle is finished
+        self.placing = threading.Lock()  # one node at a time looks for a place among those that may be away
         self.woken = threading.Event()  # something changed: the driver looks again
         self.last_endpoints: Mapping[str, str] = {}
         self.last_end = 0.0  # monotonic; when a node last came to rest

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
-from cluster.procedure import Phase, Step, itinerary
+from cluster.procedure import Phase, Step, Verb, disturbs, itinerary
 from cluster.report import ClusterReport
 
 MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and registries are the limit
 MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
+_UNREADABLE = "the cluster to be readable again"
 _ONE_BY_ONE = frozenset({Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS})
 
 
@@ -44,16 +45,18 @@ def find_runnable(
     """
     The nodes that may take their next step; those in hand first, then new ones in order.
 
-    Stages are barriers. Whoever is in hand goes on; nobody new starts beside a blocked node, or after somebody asked
-    to pause. A node of the report that is not Ready or is cordoned counts as away, whoever is the cause. `held` are
-    nodes that a thread is already about to begin.
+    Stages are barriers. Whoever is in hand goes on, to its cordon only where its pool still has a place; nobody new
+    starts beside a blocked node, or after somebody asked to pause. A node of the report that is not Ready or is
+    cordoned counts as away, whoever is the cause. `held` are nodes that a thread is already about to begin.
     """
     places = tuple(_places(plan, operation, held))
     if not places:
         return Turn(())
     stage = min(p.step.stage for p in places)
     here = tuple(p for p in places if p.step.stage == stage)
-    in_hand = tuple(p for p in here if p.in_hand and p.row.state is not RowState.BLOCKED)
+    going = tuple(p for p in here if p.in_hand and p.row.state is not RowState.BLOCKED)
+    lacking = {p.node.name: lacks_place(plan, operation, p.node, report) for p in going if _is_before_cordon(p)}
+    in_hand = tuple(p for p in going if not lacking.get(p.node.name))
     fresh = tuple(p for p in here if not p.in_hand and p.row.state is RowState.WAITING)
     if _nobody_new(operation, places, here[0].step.phase):
         return Turn(tuple(p.node for p in in_hand))
@@ -62,12 +65,47 @@ def find_runnable(
     limit = 1 if phase in _ONE_BY_ONE else max_parallel or parallel(plan)
     candidates, waits = _admit(plan, phase, occupied, fresh, report)
     new = candidates[: max(0, limit - len(occupied))]
-    return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else waits)
+    told = "; ".join(dict.fromkeys(w for w in (*lacking.values(), waits) if w))
+    return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else told)
 
 
 def parallel(plan: UpgradePlan) -> int:
     """Nodes at once: whoever lets a hundred of them be away together can also feed a hundred together."""
     return min(MOST_HANDS, max(MAX_PARALLEL, sum(pool.max_unavailable for pool in plan.pools)))
+
+
+def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report: ClusterReport | None) -> str:
+    """What a node waits for before its cordon, as others may have gone away after it was let in; "" if nothing."""
+    if report is None:
+        return _UNREADABLE
+    pool = next(p for p in plan.pools if node in p.nodes)
+    gone = _gone(pool, report)
+    away = gone | {n.name for n in pool.nodes if _is_away(plan, operation, n)}
+    if node.name in gone or len(away | {node.name}) <= pool.max_unavailable:
+        return ""
+    return _back_again(pool, away)
+
+
+def _is_away(plan: UpgradePlan, operation: Operation, node: PlanNode) -> bool:
+    row = next((r for r in operation.rows if r.node == node.name), None)
+    if row is None or row.state in OVER:
+        return False
+    verb = itinerary(plan, node)[row.position].verb
+    return disturbs(verb) and (verb is not Verb.CORDON or row.state is RowState.STARTED)
+
+
+def _is_before_cordon(place: _Place) -> bool:
+    return place.step.verb is Verb.CORDON and place.row.state is RowState.WAITING
+
+
+def _gone(pool: PlanPool, report: ClusterReport) -> frozenset[str]:
+    names = {n.name for n in pool.nodes}
+    return frozenset(n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned))
+
+
+def _back_again(pool: PlanPool, away: frozenset[str]) -> str:
+    listed = ", ".join(sorted(away))
+    return f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)"
 
 
 def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:
@@ -108,7 +146,7 @@ def _admit(
     if phase is Phase.CONTROL_PLANE:
         return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
     if report is None:
-        return (), "the cluster to be readable again"
+        return (), _UNREADABLE
     new: list[_Place] = []
     waits: list[str] = []
     for pool in plan.pools:
@@ -122,19 +160,15 @@ def _admit_pool(
     pool: PlanPool, occupied: tuple[_Place, ...], fresh: tuple[_Place, ...], report: ClusterReport
 ) -> tuple[list[_Place], str]:
     names = {n.name for n in pool.nodes}
-    gone = {n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned)}
+    gone = _gone(pool, report)
     away = gone | {p.node.name for p in occupied if p.node.name in names}
     waiting = [p for p in fresh if p.node.name in names]
     chosen: list[_Place] = []
     # one that is away already takes no further place, so it goes first
     for place in sorted(waiting, key=lambda p: p.node.name not in gone):
         if len(away | {place.node.name}) <= pool.max_unavailable:
-            away.add(place.node.name)
+            away |= {place.node.name}
             chosen.append(place)
     if chosen or not waiting:
         return chosen, ""
-    listed = ", ".join(sorted(away))
-    return (
-        [],
-        f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)",
-    )
+    return [], _back_again(pool, away)

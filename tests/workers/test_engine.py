@@ -584,3 +584,45 @@ def test_resume_lifts_a_pause_also_where_a_node_is_blocked(small: Yard, store: S
     store.move(operation, paused, fence=None, events=(), token="t-1")
     resumed = store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
     assert (resumed.wish, resumed.rows[0].state) == (Wish.NONE, RowState.WAITING)
+
+
+def test_a_node_that_went_away_meanwhile_takes_the_place_before_the_next_cordon(small: Yard, store: Store) -> None:
+    """A node is let in long before its cordon; the limit holds at the cordon itself, and the wait is told."""
+    small.script("w-1", Verb.UPGRADE_NODE, lambda _: small.change_node("w-2", ready=False))
+    driving = begin(small, store)
+    wait_until(lambda: any("Waiting for w-2" in e.sentence for _, e in store.events(OP)))
+    assert Verb.CORDON not in small.verbs("w-1")
+    small.change_node("w-2", ready=True)
+    driving.join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert small.most_away == 1
+
+
+def test_a_node_that_waits_for_a_place_is_cut_short_by_a_cancel(small: Yard, store: Store) -> None:
+    """Nothing of its work was disturbed, and the one that is away may never come back."""
+    small.script("w-1", Verb.UPGRADE_NODE, lambda _: small.change_node("w-2", ready=False))
+    driving = begin(small, store)
+    wait_until(lambda: any("Waiting for w-2" in e.sentence for _, e in store.events(OP)))
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    driving.join()
+    assert store.operation(OP).state is OperationState.CANCELLED
+    assert small.verbs("w-1")[-1] == Verb.UNHOLD
+
+
+def test_giving_way_again_and_again_does_not_keep_a_node_from_being_verified(small: Yard, store: Store) -> None:
+    """Its stability is watched for longer than a turn lasts; a new driver would begin to watch anew each time."""
+    watched = threading.Event()
+
+    def watch(site: Site) -> None:
+        for _ in range(30):
+            site.wait(0.05)
+        watched.set()
+
+    small.script("cp-1", Verb.VERIFY_NODE, *[watch] * 100)
+    small.others_wait = True
+    approve(store, small.record, OP)
+    for _ in range(60):
+        drive(small.crew(store), OP, turn=0.2)
+        if watched.is_set():
+            break
+    assert watched.is_set()
