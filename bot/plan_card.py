@@ -128,7 +128,7 @@ def node_rows(record: PlanRecord, most: int = _MOST_NODES) -> list[tuple[str, ..
 
 
 def _role(pool: PlanPool, role: Role) -> str:
-    return f"worker, {pool.name}" if role is Role.WORKER else "control plane"
+    return f"worker, pool {pool.name}" if role is Role.WORKER else "control plane"
 
 
 def _foot(record: PlanRecord) -> list[Block]:

@@ -112,7 +112,7 @@ def render_report(report: ClusterReport, findings: Findings = (), *, share: bool
     blocks += render_findings(findings)
     if share:
         blocks.append(actions(button("Share in channel", SHARE, report.cluster[:60])))
-    blocks.append(context(f"Read from the cluster at {local_moment(report.read_at)}."))
+    blocks.append(context(f"Read from the cluster: {local_moment(report.read_at)}"))
     return Message(summarise(report, findings), stamp(blocks, f"report:{report.cluster}"))
 
 

@@ -124,10 +124,11 @@ def _state(record: PlanRecord, operation: Operation, now: datetime) -> str:
     share = _share_done(record, operation)
     filled = int(share * _BAR)
     lines = [f":{sign}: *{word}*", f"{'▓' * filled}{'░' * (_BAR - filled)} {int(share * 100)}%"]
-    if operation.wish is not Wish.NONE and not operation.ended:
+    is_paused = operation.wish is Wish.PAUSE and operation.state is OperationState.PARKED  # the reason below says it
+    if operation.wish is not Wish.NONE and not operation.ended and not is_paused:
         asked = {Wish.PAUSE: "pause", Wish.CANCEL: "cancel"}[operation.wish]
         lines[0] += f" \u00b7 {escape(operation.wished_by, 60)} asked to {asked}"
-    if operation.reason:
+    if operation.reason and not any(r.finding and r.finding.sentence in operation.reason for r in operation.rows):
         lines[0] += f"\n{escape(operation.reason, 500)}"
     passed = ((operation.ended_at or now) - operation.created_at).total_seconds()
     lines[1] += f" \u00b7 {duration(passed)} so far" if not operation.ended_at else f" \u00b7 took {duration(passed)}"

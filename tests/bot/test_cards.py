@@ -158,6 +158,23 @@ def test_a_run_offers_only_what_its_state_allows(made, offered):
     assert buttons(render_run(record(), made, NOW)) == offered
 
 
+def test_a_pause_is_said_once():
+    """Once parked, the reason says who asked; while machines finish, the wish does."""
+    wished = operation(OperationState.RUNNING, wish=Wish.PAUSE, wished_by="ada")
+    assert "ada asked to pause" in str(render_run(record(), wished, NOW).blocks)
+    parked = str(render_run(record(), replace(wished, state=OperationState.PARKED, reason="paused by ada"), NOW).blocks)
+    assert "paused by ada" in parked
+    assert "asked to pause" not in parked
+
+
+def test_a_blocked_run_says_its_finding_once():
+    """The finding is shown whole, with its remedy; the reason would only repeat its sentence."""
+    made = with_rows(operation(OperationState.BLOCKED, reason=finding().sentence), BLOCKED_ROW)
+    assert str(render_run(record(), made, NOW).blocks).count("Something is off on ") == 1
+    other = with_rows(operation(OperationState.BLOCKED, reason="something else"), BLOCKED_ROW)
+    assert "something else" in str(render_run(record(), other, NOW).blocks)
+
+
 def test_a_machine_counts_as_done_when_it_takes_pods_again():
     """Restoring package holds is housekeeping and keeps no machine from being counted."""
     made = with_rows(operation(), at_verb(Verb.UNHOLD, "w-1", RowState.WAITING), at_verb(Verb.DRAIN, "w-2"))

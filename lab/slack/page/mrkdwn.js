@@ -32,7 +32,7 @@ const SIGNS = {
   x: ["✕", "bad"], no_entry: ["–", "bad round"], no_entry_sign: ["∕", "bad round"], octagonal_sign: ["■", "bad"],
   black_square_for_stop: ["■", "bad"], rotating_light: ["!", "bad round"], red_circle: ["", "bad round"],
   large_green_circle: ["", "good round"], large_yellow_circle: ["", "warn round"], large_blue_circle: ["", "busy round"],
-  white_circle: ["", "none round"], "+1": ["+1", "good"], thumbsup: ["+1", "good"],
+  white_circle: ["", "none round"], heavy_minus_sign: ["–", "none"], heavy_plus_sign: ["+", "none"], "+1": ["+1", "good"], thumbsup: ["+1", "good"],
 };
 const SHORTCODE = /:([a-z0-9_+-]+):/g;
 
