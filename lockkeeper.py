@@ -225,8 +225,10 @@ def release(
     """Release a cluster's lock by hand, after its operation was lost for good."""
     import json
 
-    typed = confirm or typer.prompt("Type the id of the operation that holds the lock")
-    released = _desk(config).release(cluster, typed)
+    desk = _desk(config)
+    desk.check_locked(cluster)
+    typed = confirm or typer.prompt("Type the id of the operation that holds the lock", err=True)
+    released = desk.release(cluster, typed)
     _say(
         json.dumps({"schema": 1, "released": released})
         if output is Output.JSON
@@ -276,11 +278,12 @@ def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
 @config_app.command("check")
 def config_check(config: ConfigPath = None) -> None:
     """Read the configuration and say every mistake in it, each with its path."""
+    from bot.text import count
     from cluster.settings import load_settings
 
     settings = load_settings(config)
     machines = sum(len(c.machines) for c in settings.clusters.values())
-    _say(f"The configuration is sound: {len(settings.clusters)} cluster(s), {machines} machine(s).")
+    _say(f"The configuration is sound: {count(len(settings.clusters), 'cluster')}, {count(machines, 'machine')}.")
 
 
 @app.command("node-script")

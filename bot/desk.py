@@ -190,12 +190,17 @@ class Desk:
         self.store.retry(operation.id, node, self.person, event)
         self.wakeups.wake(operation.id)
 
-    def release(self, cluster: str, typed: str) -> str:
-        """Release the cluster's lock; `typed` must repeat the operation's id."""
+    def check_locked(self, cluster: str) -> tuple[str, str]:
+        """The cluster's name and the operation that holds its lock; refused before anybody is asked to type it."""
         name, _ = self.settings.cluster(cluster)
         holder = self.store.lock_holder(name)
         if holder is None:
             raise Refused(f"No operation holds the lock of `{name}`: there is nothing to release.")
+        return name, holder
+
+    def release(self, cluster: str, typed: str) -> str:
+        """Release the cluster's lock; `typed` must repeat the operation's id."""
+        name, holder = self.check_locked(cluster)
         if typed != holder:
             raise Refused(f"The lock of `{name}` is held by {holder}: type exactly that to release it.")
         operation = self.store.operation(holder)

@@ -285,10 +285,20 @@ def _path(location: tuple[int | str, ...]) -> str:
     return ".".join(parts) or "(top level)"
 
 
+# Where the library would name classes of ours to a reader of YAML.
+_PLAIN = {
+    "path_type": "should be a path, in text",
+    "model_type": "should be a mapping of settings",
+    "dict_type": "should be a mapping of names",
+}
+
+
 def _words(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "missing":
         return "is missing"
     if error["type"] == "extra_forbidden":
         return "is not a setting that we know; check its spelling"
+    if error["type"] in _PLAIN:
+        return _PLAIN[error["type"]]
     return message[:1].lower() + message[1:]

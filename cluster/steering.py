@@ -47,8 +47,8 @@ def retried(operation: Operation, node: str | None) -> Operation:
         raise UnknownThing(f"There is no node `{node[:60]}` in {operation.id}: look with `status`.")
     chosen = {r.node for r in operation.rows if r.state is RowState.BLOCKED and node in {None, r.node}}
     if not chosen and (node is not None or operation.state is not _S.BLOCKED):
-        what = f"The step of {node}" if node else f"Nothing in {operation.id}"
-        raise Refused(f"{what} is not blocked: there is nothing to try again.")
+        what = f"The step of {node} is not" if node else f"Nothing in {operation.id} is"
+        raise Refused(f"{what} blocked: there is nothing to try again.")
     rows = tuple(again(r) if r.node in chosen else r for r in operation.rows)
     if operation.state is not _S.BLOCKED:
         return replace(operation, rows=rows)

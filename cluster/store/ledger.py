@@ -22,7 +22,7 @@ from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cluster.errors import StoreUnavailable
+from cluster.errors import InvalidConfig, StoreUnavailable
 from cluster.events import Event
 from cluster.store.records import EVENT
 
@@ -107,15 +107,21 @@ class Ledger:
     @classmethod
     def connect(cls, url: str) -> Self:
         """Connects lazily; the address is named in errors without its password."""
-        client = Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-        parts = urlsplit(url)
-        place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        try:
+            client = Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=TIMEOUT,
+                socket_connect_timeout=TIMEOUT,
+                retry=Retry(NoBackoff(), 0),
+            )
+            parts = urlsplit(url)
+            place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        except ValueError:  # whose text may repeat a password; so does the traceback
+            raise InvalidConfig(
+                "The URL of Redis is none: write it as redis://:password@host:6379/0, rediss://… or unix:///path, "
+                "in REDIS_URL or where `redis.url` of lockkeeper.yaml points."
+            ) from None
         return cls(client, f"Redis at {place}")
 
     def close(self) -> None:

@@ -74,6 +74,8 @@ def test_a_good_file_is_read():
             "clusters.prod.pools.workers.max_unavailable: must be a whole",
         ),
         ("clusters.prod.kubeconfig", None, "clusters.prod: name exactly one of `kubeconfig"),
+        ("clusters.prod.kubeconfig", 3, "clusters.prod.kubeconfig: should be a path, in text"),
+        ("clusters.prod", 3, "clusters.prod: should be a mapping of settings"),
         ("clusters.prod.machines", {}, "clusters.prod.machines: "),
         ("clusters", {}, "clusters: "),
         ("approvals", {"approvers": []}, "approvals: name at least one"),
@@ -115,7 +117,7 @@ def test_a_missing_file_and_a_file_that_is_not_yaml_are_said(tmp_path):
         load_settings(bad)
     empty = tmp_path / "empty.yaml"
     empty.write_text("")
-    with pytest.raises(InvalidConfig, match=r"empty\.yaml has a mistake"):
+    with pytest.raises(InvalidConfig, match=r"empty\.yaml has a mistake.*\n.*should be a mapping of settings"):
         load_settings(empty)
 
 

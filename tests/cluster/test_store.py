@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from cluster.errors import Fenced, Refused, StaleMove, StoreUnavailable, UnknownThing
+from cluster.errors import Fenced, InvalidConfig, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Happened
 from cluster.operation import Operation, OperationState, RowState, Wish, schedule
 from cluster.outbox import OutboxItem, OutboxKind
@@ -25,6 +25,14 @@ from tests.redis_fixture import own_redis, redis_server, redis_url, store
 __all__ = ["own_redis", "redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
 TTL = 60_000  # milliseconds; long enough for any test
+
+
+@pytest.mark.parametrize("url", ["banana", "http://:hunter2@host:6379", "redis://:hunter2@host:port"])
+def test_a_wrong_url_of_redis_is_one_sentence_without_its_password(url: str) -> None:
+    """Whoever mistypes REDIS_URL reads how it is written, and nobody reads the password."""
+    with pytest.raises(InvalidConfig, match="write it as redis://") as caught:
+        Store.connect(url)
+    assert "hunter2" not in str(caught.value)
 
 
 def running(store: Store) -> tuple[Operation, int]:

@@ -65,6 +65,8 @@ def test_a_sound_installation_passes_the_doctor(terminal):
         (("approve", "p-00000000", "--yes", "--key", "/nowhere"), "p-00000000"),
         (("status", "op-00000000"), "op-00000000"),
         (("release", "lab", "--confirm", "op-1"), "nothing to release"),
+        (("release", "lab"), "nothing to release"),
+        (("release", "nowhere"), "no cluster `nowhere`"),
     ],
 )
 def test_a_wrong_word_is_one_sentence_and_exit_1(terminal, words, answer):
