@@ -15,7 +15,7 @@ demo: install    ## a lab cluster, a lab Slack and a page to try everything in
 install: $(VENV)/.installed  ## only set up .venv, with .venv/bin/lockkeeper in it
 
 $(VENV)/.installed: requirements-dev.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install it, with: sudo apt-get install python3 python3-venv" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it, with: sudo apt-get install python3 python3-venv" >&2; exit 1; }
 	@command -v git >/dev/null || { echo "git is missing: install it, with: sudo apt-get install git" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one, with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python3-venv is missing: install it, with: sudo apt-get install python3-venv" >&2; exit 1; }

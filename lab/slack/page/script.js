@@ -52,6 +52,15 @@ function draw() {
     suggest: async (action) => (await send("/lab/suggest", { view: screen.view.id, action_id: action, typed: "" })).options,
   });
   jump();
+  keepPlace();
+}
+
+// A reload shows the same person the same place.
+function keepPlace() {
+  const place = new URLSearchParams({ as: here.me, channel: here.channel });
+  if (here.thread) place.set("thread", here.thread);
+  const wanted = `?${place}`;
+  if (location.search !== wanted) history.replaceState(null, "", location.pathname + wanted + location.hash);
 }
 
 function drawPeople() {
