@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cluster.errors import InvalidVersion, Refused
-from cluster.findings import Finding, Findings, Severity, worst_first
+from cluster.findings import Finding, Findings, Severity, blockers, worst_first
 from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.report import ClusterIdentity, ClusterReport, Unread
 from cluster.settings import Cluster
@@ -90,18 +90,10 @@ def draft_revert(
     )
     nodes = (replace(nodes[0], role=Role.FIRST_CONTROL_PLANE), *nodes[1:])
     hop, found = _installed_hop(declared, nodes, survey)
-    mended = (
-        "hand-edited-",
-        "api-servers-apart",
-        "kubelet-",
-        "kube-proxy-",
-        "controller-",
-    )  # what the revert itself is the remedy of
     preflight = check_preflight(report, survey, cluster, target=declared, accepted=accepted)
-    mine = {n.name for n in nodes} | {report.cluster}
     findings = worst_first(
         {
-            *(f for f in preflight if f.subject in mine and not f.code.startswith(mended)),
+            *_beside_revert(preflight, report, nodes),
             *(_as_note(f) for f in preflight if f.code.startswith("hand-edited-")),
             *found,
         }
@@ -109,6 +101,22 @@ def draft_revert(
     pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
     plan = UpgradePlan(PlanKind.REVERT, _identity(report), (hop,), pools, options, _accepted(findings))
     return Draft(plan, findings, basis_of(report), estimate(plan))
+
+
+def recheck(plan: UpgradePlan, report: ClusterReport, survey: Survey, cluster: Cluster) -> Findings:
+    """The blockers that stand against this plan now: preflight again, before its first step."""
+    minors = tuple(h.target.minor for h in plan.hops) if plan.kind is PlanKind.UPGRADE else ()
+    found = check_preflight(report, survey, cluster, target=plan.target, minors=minors, accepted=plan.accepted)
+    if plan.kind is PlanKind.REVERT:
+        found = _beside_revert(found, report, plan.nodes)
+    return blockers(found)
+
+
+def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:
+    """What concerns the reverted nodes, without what the revert itself is the remedy of."""
+    mended = ("hand-edited-", "api-servers-apart", "kubelet-", "kube-proxy-", "controller-")
+    mine = {n.name for n in nodes} | {report.cluster}
+    return tuple(f for f in found if f.subject in mine and not f.code.startswith(mended))
 
 
 def basis_of(report: ClusterReport) -> Basis:

@@ -111,6 +111,7 @@ class Yard:
     scripts: dict[tuple[str, Verb], list[Script]] = field(default_factory=dict)
     findings: Callable[[Operation, Step, PlanNode], Findings] = lambda _o, _s, _n: ()
     approval_findings: Findings = ()
+    preflight_findings: Findings = ()
     lease: dict[str, Any] | None = None
     away: bool = False
     others_wait: bool = False
@@ -206,6 +207,7 @@ class Yard:
             check_gate=check_gate,
             check_approval=check_approval,
             perform=self.perform,
+            preflight=lambda _plan: self.preflight_findings,
             machine=machine,
             kube=lambda: LeaseApi(self),
             now=lambda: datetime.now(UTC),

@@ -11,7 +11,7 @@ from typing import Protocol
 from cluster.approval import Approval
 from cluster.findings import Findings
 from cluster.operation import Operation
-from cluster.plan import PlanNode, PlanRecord
+from cluster.plan import PlanNode, PlanRecord, UpgradePlan
 from cluster.procedure import Step
 from cluster.report import ClusterReport
 from cluster.settings import Settings
@@ -62,6 +62,7 @@ class Crew:
     check_gate: CheckGate
     check_approval: CheckApproval
     perform: Callable[[Site], StepDone]
+    preflight: Callable[[UpgradePlan], Findings]  # the blockers that stand against the plan, by a fresh survey
     machine: Callable[[str], AbstractContextManager[RemoteNode]]
     kube: Callable[[], Api]
     now: Callable[[], datetime]

@@ -13,12 +13,15 @@ from functools import cache, partial
 
 from cluster.errors import LockkeeperError, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
+from cluster.findings import Findings
 from cluster.kube import Kube
 from cluster.observe import observe
+from cluster.plan import UpgradePlan
 from cluster.queues import Wakeups
 from cluster.requests import PlanRequest
-from cluster.settings import Machine, Settings, load_settings
+from cluster.settings import Settings, load_settings
 from cluster.store import Store
+from policies.drafting import recheck
 from policies.gate import check_approval, check_gate
 from workers import engine, proposals, runbook
 from workers.crew import Crew
@@ -27,6 +30,7 @@ from workers.login import SshTarget
 from workers.machine import NodeMachine
 from workers.site import RemoteNode
 from workers.ssh import SshShell
+from workers.survey import run_survey
 
 SETTINGS: ContextVar[Settings] = ContextVar("SETTINGS")  # the worker's; its forked children inherit them
 STOP = threading.Event()  # set by SIGUSR1: hand over at the next poll
@@ -95,6 +99,11 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
     def look() -> datetime:
         return datetime.now(UTC)
 
+    def preflight(plan: UpgradePlan) -> Findings:
+        minors = tuple(hop.target.minor for hop in plan.hops)
+        survey = run_survey(cluster, place, minors, look())
+        return recheck(plan, observe(cluster, place, now=look(), kube=kube()), survey, place)
+
     return Crew(
         settings=settings,
         store=Store.connect(url),
@@ -103,6 +112,7 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         check_gate=check_gate,
         check_approval=check_approval,
         perform=runbook.perform,
+        preflight=preflight,
         machine=partial(log_in, settings, cluster),
         kube=kube,
         now=look,
@@ -118,11 +128,6 @@ def log_in(settings: Settings, cluster: str, name: str) -> Iterator[RemoteNode]:
         raise UnknownThing(f"The node {name} has no machine in the configuration: add it under `clusters.{cluster}`.")
     with SshShell(SshTarget.of(name, machine)) as shell:
         yield NodeMachine(shell, machine.node_script, name=name)
-
-
-def connect_machine(name: str, machine: Machine) -> NodeMachine:
-    """One machine over SSH, until the process ends."""
-    return NodeMachine(SshShell(SshTarget.of(name, machine)), machine.node_script, name=name)
 
 
 def _settings() -> Settings:

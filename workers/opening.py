@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import replace
@@ -9,14 +10,17 @@ from functools import partial
 
 from cluster.errors import ClusterUnreadable, StoreUnavailable
 from cluster.events import Happened
-from cluster.findings import Finding
+from cluster.findings import Finding, Findings
 from cluster.operation import Operation, OperationState, RowState
 from cluster.steering import needs_driver
+from policies.gate import has_started
 from workers.claim import claim_of
 from workers.progress import Move, Teller
 from workers.run import Run
 
+PREFLIGHTS = 3  # as many looks as the gate takes before it says no
 _S = OperationState
+_LOG = logging.getLogger(__name__)
 
 
 class Opening:
@@ -80,9 +84,15 @@ class Opening:
             try:
                 operation = run.crew.store.operation(run.id)
                 self.obstacle = claim_of(run, operation).acquire(run.now(), partial(self._may_begin, operation))
+                if self.obstacle is None and not has_started(operation):
+                    self.obstacle = self._preflight()
             except StoreUnavailable:
                 run.sleep(1.0)
-            except ClusterUnreadable as error:
+            except Exception as error:  # noqa: BLE001 - the edge of a thread: without its answer nothing would go on
+                if not isinstance(error, ClusterUnreadable):
+                    _LOG.exception("%s: the cluster could not be claimed", run.id)
+                    self.obstacle = run.unreadable(f"{type(error).__name__}, the worker's log says more.")
+                    break
                 if time.monotonic() > deadline:
                     self.obstacle = run.unreadable(str(error))
                     break
@@ -92,6 +102,16 @@ class Opening:
         if self.obstacle is None:
             self._claimed.set()
         run.woken.set()
+
+    def _preflight(self) -> Finding | None:
+        """Preflight on the live cluster and every machine; a blocker must hold several times, links do break."""
+        found: Findings = ()
+        for _ in range(PREFLIGHTS):
+            found = self._run.crew.preflight(self._run.plan)
+            if not found:
+                return None
+            self._run.sleep(self._run.waits.poll)
+        return found[0]
 
     def _may_begin(self, operation: Operation) -> Finding | None:
         """Whether the run may begin now; its rows are no witness that it has, since they stand in Redis."""

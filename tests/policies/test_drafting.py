@@ -10,8 +10,8 @@ from cluster.findings import Severity, blockers
 from cluster.plan import Options, PlanKind, Role
 from cluster.report import ApiServer, Budget, DaemonSet, Unread
 from cluster.versions import Minor
-from policies.drafting import draft_revert
 from policies.consents import BLOCKERS
+from policies.drafting import draft_revert
 from tests.policies_fixture import (
     FACTS,
     MASTERS,

@@ -1,0 +1,54 @@
+"""Before the first step, preflight is asked once more: what was sound at the plan may be unsound now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.events import Happened
+from cluster.findings import Finding, Severity
+from cluster.operation import OperationState
+from cluster.store import Store
+from tests.engine_fixture import approve, event, plan, record
+from tests.engine_yard import Driving, Yard, wait_until
+from tests.redis_fixture import redis_server, redis_url, store
+
+__all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
+
+OP = "op-1"
+FULL = Finding("disk-full", Severity.BLOCKER, "w-1", "The disk of w-1 is full.", "Make room, then `resume`.")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Yard:
+    """One and two machines, of which one worker may be away."""
+    return Yard(record(plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)), tmp_path / "log")
+
+
+def test_a_blocker_at_the_start_stops_before_any_step_and_a_mended_one_lets_the_run_begin(
+    small: Yard, store: Store
+) -> None:
+    """Nothing was started; after `resume` the whole run is walked."""
+    small.preflight_findings = (FULL,)
+    approve(store, small.record, OP)
+    Driving(small, store, OP).join()
+    stopped = store.operation(OP)
+    assert stopped.state is OperationState.BLOCKED
+    assert "The disk of w-1 is full." in stopped.reason
+    assert small.lines() == []
+    small.preflight_findings = ()
+    store.resume(OP, "ada", event(Happened.RESUME_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_preflight_is_not_asked_again_once_a_node_has_begun(small: Yard, store: Store) -> None:
+    """A cluster in the middle of its upgrade would never pass it: the gate guards every further step."""
+    approve(store, small.record, OP)
+    first = Driving(small, store, OP)
+    wait_until(small.started)
+    first.end()
+    small.preflight_findings = (FULL,)
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
