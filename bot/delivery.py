@@ -21,6 +21,8 @@ _DISLIKED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_to
 _TOO_MANY = 429
 _SERVER = 500
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+# an app whose token is changed, or that is installed anew, has everything still to say afterwards
+_LOCKED_OUT = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
 _CODE = re.compile(r"[a-z_]+")  # anything else is a page of some proxy, not Slack's word
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
@@ -166,6 +168,8 @@ def _judge(method: str, error: SlackApiError) -> SlackAway | SlackRefused:
         wait = (getattr(response, "headers", None) or {}).get("Retry-After", "1")
         seconds = float(wait) if str(wait).replace(".", "", 1).isdigit() else 1.0
         return SlackBusy(f"Slack asks to wait {seconds:g} s before {method}.", seconds)
+    if code in _LOCKED_OUT:
+        return SlackAway(f"Slack does not know our token ({code}): put the app's present one into the configuration.")
     if (isinstance(status, int) and status >= _SERVER) or code in _PASSING or not _CODE.fullmatch(code):
         return SlackAway(f"Slack is in trouble ({method} answered {status or code}): it is tried again.")
     return SlackRefused(f"Slack refuses {method}: {code}.", code)

@@ -142,7 +142,7 @@ class Notifier:
             self._beat = time.monotonic()
             if beats := tuple(self._beats()):
                 self.store.outbox_ingest(cursor, cursor, beats)
-        self.sender.send_due(self.clock())
+        self.sender.send_due(self.clock(), lambda: self.store.outbox_take_lease(self.owner, LEASE))
 
     def leave(self) -> None:
         """Let another bot send at once."""

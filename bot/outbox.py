@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -60,17 +61,23 @@ class Sender:
     _edited: dict[str, datetime] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
 
-    def send_due(self, now: datetime) -> int:
-        """Send what may be sent now; how many posts and edits. Stops at the first sign that Slack is busy or away."""
+    def send_due(self, now: datetime, still_ours: Callable[[], bool] = lambda: True) -> int:
+        """
+        Send what may be sent now; how many posts and edits. Stops at the first sign that Slack is busy or away, and
+        where another bot sends meanwhile: one slow call after the other would outlast the sender's lease.
+        """
+        began = time.monotonic()
         if self.quiet_until is not None and now < self.quiet_until:
             return 0
         sent = 0
         for group in in_groups(self._living(now)):
             if self._is_due(group[0], now):
+                if not still_ours():
+                    break
                 try:
                     sent += self._send(group, now)
                 except SlackAway as error:
-                    self._wait(group[0], now, error)
+                    self._wait(group[0], now + timedelta(seconds=time.monotonic() - began), error)
                     break
         return sent
 
@@ -93,7 +100,8 @@ class Sender:
 
     def _wait(self, item: OutboxItem, now: datetime, error: SlackAway) -> None:
         self.failures += 1
-        seconds = error.retry_after if isinstance(error, SlackBusy) else min(_LONGEST_WAIT, 0.5 * 2**self.failures)
+        usual = min(_LONGEST_WAIT, 2.0 ** min(self.failures, 5))  # a float has no power of a thousand failures
+        seconds = error.retry_after if isinstance(error, SlackBusy) else usual
         self.quiet_until = now + timedelta(seconds=seconds)
         _LOG.warning("%s", error)
         self.store.outbox_defer(item.id, self.quiet_until, str(error))

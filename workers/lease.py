@@ -68,10 +68,11 @@ class Lease:
         """Hand over: nothing may start any more, and the next driver may come at once."""
         self._lost.set()
         self._closing.set()
-        try:
-            self._store.drop_lease(self._operation_id, self._owner)
-        except StoreUnavailable as error:
-            _LOG.info("%s: the lease runs out by itself: %s", self._operation_id, error)
+        with self._changing:  # a renewal on its way would take the lease again for nobody
+            try:
+                self._store.drop_lease(self._operation_id, self._owner)
+            except StoreUnavailable as error:
+                _LOG.info("%s: the lease runs out by itself: %s", self._operation_id, error)
 
     def _take(self) -> bool:
         asked = time.monotonic()
@@ -87,13 +88,16 @@ class Lease:
         pause = _RENEW_EVERY
         while not self._closing.wait(pause) and not self.lost:
             with self._changing:
-                pause = self._renew()
+                pause = _RETRY if self._closing.is_set() else self._renew()
 
     def _renew(self) -> float:
         asked = time.monotonic()  # the proof counts from before the call: the answer may have taken its time
         try:
             ours = self._store.renew_lease(self._operation_id, self._owner, self._fence, _milliseconds())
         except StoreUnavailable:
+            return _RETRY
+        except Exception:  # noqa: BLE001 - the edge of a thread: a lease that nobody renews would stop its driver for ever
+            _LOG.exception("%s: the lease could not be renewed", self._operation_id)
             return _RETRY
         if ours:
             self._proved = asked

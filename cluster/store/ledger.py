@@ -232,8 +232,8 @@ _SENTENCES: tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], ...]
     ),
     ((redis_errors.TimeoutError,), (), f"{{where}} does not answer within {TIMEOUT:g} s: look whether it hangs."),
     (
-        (redis_errors.ConnectionError,),
-        ("LOADING",),
+        (redis_errors.ConnectionError, redis_errors.MasterDownError, redis_errors.TryAgainError),
+        ("LOADING", "BUSY"),
         "{where} cannot be reached ({text}): start it, or correct REDIS_URL.",
     ),
 )
