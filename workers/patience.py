@@ -9,6 +9,7 @@ from cluster.errors import ClusterUnreadable, KubeDenied
 from workers.site import Site, StepBlocked
 
 _T = TypeVar("_T")
+_LONGEST_PAUSE = 60.0  # seconds; whatever a server wishes, our own deadlines are looked at
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = 500
 NOT_FOUND = 404
@@ -47,7 +48,7 @@ def passing(error: ClusterUnreadable) -> bool:
 def pause_after(error: ClusterUnreadable, usual: float) -> float:
     """The server's own wish counts, where it named one."""
     named = error.retry_after if isinstance(error, KubeDenied) else None
-    return usual if named is None else max(usual, named)
+    return usual if named is None else max(usual, min(named, _LONGEST_PAUSE))
 
 
 def api_refused(site: Site, error: KubeDenied) -> StepBlocked:

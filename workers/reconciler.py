@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -15,21 +16,32 @@ from cluster.steering import needs_driver
 from cluster.store import Store
 
 EVERY = 0.7  # seconds between two rounds; after a crash the lease's six seconds are the longer wait
+_LONGEST_PAUSE = 15.0  # seconds between two tries to wake an operation that nobody drives
 _LOG = logging.getLogger(__name__)
 
 
-def reconcile(store: Store, wakeups: Wakeups, now: datetime) -> None:
+class Pauses:
+    """An operation whose driver dies before it drives is woken ever more seldom, not at every round."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, tuple[float, float]] = {}  # when it may be woken again, and the pause after that
+
+    def is_over(self, operation_id: str) -> bool:
+        moment = time.monotonic()
+        at, pause = self._next.get(operation_id, (moment, EVERY))
+        if moment < at:
+            return False
+        self._next[operation_id] = moment + pause, min(_LONGEST_PAUSE, pause * 2)
+        return True
+
+    def forget(self, operation_id: str) -> None:
+        self._next.pop(operation_id, None)
+
+
+def reconcile(store: Store, wakeups: Wakeups, now: datetime, pauses: Pauses | None = None) -> None:
     """One round; harmless in any number of workers at once."""
     queued = wakeups.queued()
-    for operation_id in store.active():
-        if (JobName.DRIVE, operation_id) in queued or store.lease_owner(operation_id) is not None:
-            continue
-        try:
-            operation = store.operation(operation_id)
-        except UnknownThing:
-            continue
-        if needs_driver(operation):
-            wakeups.wake(operation_id)
+    _wake(store, wakeups, queued, pauses or Pauses())
     for request in store.open_requests():
         if (JobName.PROPOSE, request.id) not in queued and not store.request_is_taken(request.id):
             wakeups.ask_for_plan(request.id)
@@ -38,14 +50,32 @@ def reconcile(store: Store, wakeups: Wakeups, now: datetime) -> None:
             store.expire(record.id, now, _expired(record, now))
 
 
+def _wake(store: Store, wakeups: Wakeups, queued: frozenset[tuple[JobName, str]], pauses: Pauses) -> None:
+    for operation_id in store.active():
+        if store.lease_owner(operation_id) is not None:
+            pauses.forget(operation_id)
+            continue
+        if (JobName.DRIVE, operation_id) in queued:
+            continue
+        try:
+            operation = store.operation(operation_id)
+        except UnknownThing:
+            continue
+        except ValueError:  # of another release, or forged: one record must not keep the others asleep
+            _LOG.warning("%s: its record cannot be read", operation_id)
+            continue
+        if needs_driver(operation) and pauses.is_over(operation_id):
+            wakeups.wake(operation_id)
+
+
 def keep_reconciling(
     store: Store, wakeups: Wakeups, *, now: Callable[[], datetime], stop: threading.Event, every: float = EVERY
 ) -> None:
     """Round after round until told to stop; a Redis that is away is simply asked again."""
-    complained = False
+    complained, pauses = False, Pauses()
     while not stop.wait(every):
         try:
-            reconcile(store, wakeups, now())
+            reconcile(store, wakeups, now(), pauses)
         except LockkeeperError as error:
             if not complained:
                 _LOG.warning("reconciler: %s", error)

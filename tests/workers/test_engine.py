@@ -626,3 +626,18 @@ def test_giving_way_again_and_again_does_not_keep_a_node_from_being_verified(sma
         if watched.is_set():
             break
     assert watched.is_set()
+
+
+def test_a_bug_while_the_cluster_is_claimed_stops_the_operation_with_a_reason(small: Yard, store: Store) -> None:
+    """Its thread must not die in silence: nothing would start, and nobody would know."""
+
+    def bug() -> object:
+        raise KeyError("x")
+
+    approve(store, small.record, OP)
+    crew = replace(small.crew(store), kube=bug)  # type: ignore[arg-type]
+    drive(crew, OP)
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "KeyError" in operation.reason
+    assert store.lease_owner(OP) is None
