@@ -44,4 +44,5 @@ def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:
     except LockkeeperError as error:
         remedy = "Mend it, and run `lockkeeper doctor` again."
         return Finding("machine-unreachable", Severity.BLOCKER, name, str(error), remedy)
-    return Finding("machine-ready", Severity.NOTE, name, f"{name} answers with protocol {version} of the node script.", "")
+    sentence = f"{name} answers with protocol {version} of the node script."
+    return Finding("machine-ready", Severity.NOTE, name, sentence, "")

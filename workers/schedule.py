@@ -78,17 +78,18 @@ def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report:
     """What a node waits for before its cordon, as others may have gone away after it was let in; "" if nothing."""
     if report is None:
         return _UNREADABLE
-    pool = next(p for p in plan.pools if node in p.nodes)
+    pool = plan.pool_of(node.name)
+    names = {n.name for n in pool.nodes}
     gone = _gone(pool, report)
-    away = gone | {n.name for n in pool.nodes if _is_away(plan, operation, n)}
+    away = gone | {row.node for row in operation.rows if row.node in names and _is_away(plan, row)}
     if node.name in gone or len(away | {node.name}) <= pool.max_unavailable:
         return ""
     return _back_again(pool, away)
 
 
-def _is_away(plan: UpgradePlan, operation: Operation, node: PlanNode) -> bool:
-    row = next((r for r in operation.rows if r.node == node.name), None)
-    if row is None or row.state in OVER:
+def _is_away(plan: UpgradePlan, row: NodeRow) -> bool:
+    node = plan.node(row.node)
+    if node is None or row.state in OVER:
         return False
     verb = itinerary(plan, node)[row.position].verb
     return disturbs(verb) and (verb is not Verb.CORDON or row.state is RowState.STARTED)
