@@ -11,6 +11,7 @@ from cluster.operation import Operation, OperationState, RowState, Wish
 from cluster.steering import needs_driver
 from workers import arrivals, progress
 from workers.claim import claim_of
+from workers.patience import passing
 from workers.progress import Move
 from workers.run import Run
 from workers.schedule import OVER
@@ -75,6 +76,9 @@ def _close(run: Run, operation: Operation) -> bool:
         claim_of(run, operation).release()
     except ClusterUnreadable as error:
         if any(r.position for r in operation.rows):
+            if not passing(error):  # a right that was taken from us: a person must choose, asking again cannot help
+                stop(run, operation, (run.unreadable(str(error)),))
+                return True
             _LOG.info("%s: our Lease is still there: %s", run.id, error)
             run.sleep(min(1.0, run.waits.poll))
             return False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.errors import KubeDenied
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
 from cluster.operation import OperationState, RowState, Wish
@@ -641,3 +642,19 @@ def test_a_bug_while_the_cluster_is_claimed_stops_the_operation_with_a_reason(sm
     assert operation.state is OperationState.BLOCKED
     assert "KeyError" in operation.reason
     assert store.lease_owner(OP) is None
+
+
+def test_a_mark_that_may_not_be_taken_away_blocks_the_end_with_a_reason(small: Yard, store: Store) -> None:
+    """The right to delete our Lease was taken meanwhile: nobody asks for ever in silence."""
+    crew = small.crew(store)
+    api = crew.kube()
+
+    def forbid(path: str, body: object = None, query: object = None) -> object:
+        raise KubeDenied("leases is forbidden", status=403, body={})
+
+    api.delete = forbid  # type: ignore[method-assign, assignment]
+    approve(store, small.record, OP)
+    drive(replace(crew, kube=lambda: api), OP)
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "forbidden" in operation.reason
