@@ -42,7 +42,9 @@ def show(made: Rig) -> int:
     """Serve the page until it is interrupted."""
     print_line(f"Open {made.slack.page_url} - you are Ada; type: /k8s versions")
     print_line("Then /k8s plan v1.35.4, become Grace, and approve. Ctrl-C ends it and leaves nothing behind.")
-    print_line(f"Logs and the command line's configuration: {made.directory}")
+    print_line(f"Logs: {made.directory}. For the command line in another terminal:")
+    named = made.environment()
+    print_line(f"  export LOCKKEEPER_CONFIG={named['LOCKKEEPER_CONFIG']} REDIS_URL={named['REDIS_URL']}")
     while True:
         time.sleep(3600)
 
