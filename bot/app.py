@@ -26,6 +26,7 @@ from bot.commands import (
     Resume,
     Retry,
     Status,
+    UnknownCommand,
     Versions,
     parse_command,
     parse_mention,
@@ -75,8 +76,10 @@ class Front:
     def _run(self, asked: Asked, text: str, *, mention: bool) -> Message:
         try:
             command = (parse_mention if mention else parse_command)(text, self.station.command)
-        except NotUnderstood as error:
+        except UnknownCommand as error:
             return reports.show_help(self.station, str(error))
+        except NotUnderstood as error:
+            return said(str(error))
         # only an answer with a response_url can be shared: sharing posts through it
         return self._carry_out(asked, command, share=not mention)
 

@@ -17,6 +17,10 @@ class NotUnderstood(LockkeeperError):  # noqa: N818 - the errors of this project
     """The typed words are no command; the text says which one is nearest."""
 
 
+class UnknownCommand(NotUnderstood):
+    """The first word is none that we know: the list of commands helps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Help:
     """`help`, or nothing at all."""
@@ -113,7 +117,7 @@ def parse_command(text: str, command: str = "/k8s") -> Command:
     if word in _ONE_CLUSTER:
         _at_most(rest, 1, f"{command} {word} [cluster]")
         return _ONE_CLUSTER[word](rest[0] if rest else None)
-    raise NotUnderstood(_nearest(words[0], command))
+    raise UnknownCommand(_nearest(words[0], command))
 
 
 def parse_mention(text: str, command: str = "/k8s") -> Command:

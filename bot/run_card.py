@@ -110,7 +110,9 @@ def _machines_done(record: PlanRecord, operation: Operation) -> str:
 
 
 def _share_done(record: PlanRecord, operation: Operation) -> float:
-    """By steps, so that the bar moves while the first machines are in hand."""
+    """By steps, so that the bar moves while the first machines are in hand; what a cancel cut short is not done."""
+    if operation.state is OperationState.CANCELLED:
+        return len(machines_done(record, operation)) / (len(operation.rows) or 1)
     total = done = 0
     for row in operation.rows:
         steps = len(steps_of(record, row))

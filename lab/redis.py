@@ -64,10 +64,11 @@ class RedisServer:
         if len(os.fsencode(self.socket)) > _LONGEST_SOCKET:
             raise NoRedisServer(f"{self.socket} is too long for a unix socket: choose a shorter directory.")
         self.socket.unlink(missing_ok=True)
+        # "always": with "everysec" an answered write may wait for a slow fsync, and is lost with the process
         command = [
             find_server(),
             *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
-            *("--dir", str(self.directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *("--dir", str(self.directory), "--appendonly", "yes", "--appendfsync", "always", "--save", ""),
         ]
         with (self.directory / "redis.log").open("ab") as log:
             # its own session: Ctrl-C in the terminal must not take it away before its clients

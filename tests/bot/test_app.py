@@ -46,6 +46,16 @@ def test_a_typed_command_is_answered_to_the_one_who_typed(desk, typed, words):
     assert desk.slack.messages(CHANNEL) == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "helped"), [("/k8s verions", True), ("/k8s plan banana", False), ("/k8s plan", False)]
+)
+def test_only_an_unknown_command_brings_the_list_of_commands(desk, typed, helped):
+    """A wrong word after a right command gets its one sentence."""
+    desk.slack.say(ADA, CHANNEL, typed)
+    desk.slack.wait_for(lambda it: it.ephemerals(ADA))
+    assert ("retry [node]" in desk.slack.text(desk.slack.ephemerals(ADA)[0])) is helped
+
+
 def test_a_mention_in_a_thread_is_answered_in_that_thread(desk):
     """Where slash commands do not work."""
     desk.slack.say(GRACE, CHANNEL, "Shall we upgrade?")

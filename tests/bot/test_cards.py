@@ -209,6 +209,16 @@ def test_a_machine_whose_way_was_cut_short_does_not_count_as_done():
     assert "0 of 7 machines" in render_run(record(), made, NOW).text
 
 
+def test_a_cancelled_run_does_not_look_complete():
+    """Its bar shows the machines that were upgraded, not the steps that were closed."""
+    rows = [NodeRow(n, state=RowState.FINISHED) for n in CONTROL_PLANES]
+    cut = [NodeRow(n, position=9, state=RowState.SKIPPED) for n in WORKERS]
+    made = with_rows(operation(OperationState.CANCELLED), *rows, *cut)
+    shown = str(render_run(record(), made, NOW).blocks)
+    assert "42%" in shown
+    assert "100%" not in shown
+
+
 def test_an_edit_is_skipped_when_nothing_visible_changed():
     """Equal state gives an equal hash; a moved row gives another one, and other block ids."""
     first, again = (render_run(record(), operation(), NOW) for _ in range(2))
