@@ -43,6 +43,11 @@ class Lease:
         """Another driver has the operation: this one must stop."""
         return self._lost.is_set()
 
+    def has_risen_above(self, fence: int) -> bool:
+        """Whether a refused `fence` was only our own older one; waits for a change of the lease that is on its way."""
+        with self._changing:
+            return not self.lost and self._fence > fence
+
     def held(self) -> bool:
         """Whether something new may be started now."""
         return not self.lost and time.monotonic() - self._proved < _TRUSTED

@@ -88,15 +88,15 @@ class Opening:
                     self.obstacle = self._preflight()
             except StoreUnavailable:
                 run.sleep(1.0)
-            except Exception as error:  # noqa: BLE001 - the edge of a thread: without its answer nothing would go on
-                if not isinstance(error, ClusterUnreadable):
-                    _LOG.exception("%s: the cluster could not be claimed", run.id)
-                    self.obstacle = run.unreadable(f"{type(error).__name__}, the worker's log says more.")
-                    break
+            except ClusterUnreadable as error:
                 if time.monotonic() > deadline:
                     self.obstacle = run.unreadable(str(error))
                     break
                 run.sleep(min(1.0, run.waits.poll))
+            except Exception as error:  # noqa: BLE001 - the edge of a thread: without its answer nothing would go on
+                _LOG.exception("%s: the cluster could not be claimed", run.id)
+                self.obstacle = run.unreadable(f"{type(error).__name__}, the worker's log says more.")
+                break
             else:
                 break
         if self.obstacle is None:

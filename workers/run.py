@@ -94,7 +94,7 @@ class Run:
             except StaleMove:  # a person, or another node of ours, was quicker
                 continue
             except Fenced as error:
-                if not self.lease.lost and self.lease.fence > fence:
+                if self.lease.has_risen_above(fence):
                     continue  # we have taken a higher one ourselves meanwhile
                 _LOG.info("%s: %s", self.id, error)
                 self.lease.drop()
