@@ -38,6 +38,15 @@ class Bench:
         assert answer.code == 0, answer
         return answer.out
 
+    def noticed_cut(self) -> None:
+        """Wait until every kept connection has noticed its end, so that the next command makes a new one."""
+
+        async def end() -> None:
+            for link in self._links.values():
+                await link.wait_closed()
+
+        self.world.call(end)
+
     async def _run(self, node: str, command: str) -> Answer:
         link = self._links.get(node)
         if link is None or link.is_closed():

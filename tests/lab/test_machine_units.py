@@ -83,6 +83,7 @@ def test_a_unit_survives_the_session_that_started_it(bench):
     out = bench.world.machines["w1"].root / "tmp/survivor.out"
     bench.ok("w1", f"systemd-run --unit=survivor -- sh -c 'sleep 0.3; echo alive >{out}'")
     assert bench.world.cut_ssh() > 0
+    bench.noticed_cut()
     until_ended(bench, "survivor")
     assert out.read_text() == "alive\n"
 

@@ -23,7 +23,7 @@ def test_a_lifted_budget_and_a_resume_bring_the_run_to_its_end():
         stuck = [row.node for row in blocked.rows if row.state is RowState.BLOCKED]
         assert len(stuck) == 1
         assert not office.world.snapshot()[stuck[0]]["cordoned"]
-        assert any("blocked" in office.slack.text(m).lower() for m in office.slack.messages(CHANNEL))
+        office.until(lambda: any("blocked" in office.slack.text(m).lower() for m in office.slack.messages(CHANNEL)))
         office.world.lift_budget()
         assert office.type("U0ADA", "/k8s resume")
         office.until(lambda: office.store.operation(run.id).state is OperationState.COMPLETED, patience=120)
