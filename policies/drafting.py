@@ -7,6 +7,7 @@ from datetime import datetime
 
 from cluster.errors import InvalidVersion, Refused
 from cluster.findings import Finding, Findings, Severity, blockers, worst_first
+from cluster.observation import Observation
 from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.report import ClusterIdentity, ClusterReport, Unread
 from cluster.settings import Cluster
@@ -40,8 +41,7 @@ def minors_of(report: ClusterReport, target: Target) -> tuple[Minor, ...]:
 
 
 def draft_upgrade(
-    report: ClusterReport,
-    survey: Survey,
+    seen: Observation,
     cluster: Cluster,
     target: Target,
     *,
@@ -50,6 +50,7 @@ def draft_upgrade(
     now: datetime,
 ) -> Draft:
     """The plan to `target`, blocked or not; raises Refused where there is nothing to plan."""
+    report, survey = seen.report, seen.survey
     identity, base = _identity(report), _base(report)
     release = resolve(target, base, survey)
     if _is_everywhere(report, release):
@@ -58,7 +59,7 @@ def draft_upgrade(
     findings = worst_first(
         {
             *check_preflight(
-                report, survey, cluster, target=release, minors=tuple(h.target.minor for h in hops), accepted=accepted
+                seen, cluster, target=release, minors=tuple(h.target.minor for h in hops), accepted=accepted
             ),
             *differing,
             *_judge_hops(base, hops, report),
@@ -77,9 +78,10 @@ def draft_upgrade(
 
 
 def draft_revert(
-    report: ClusterReport, survey: Survey, cluster: Cluster, *, options: Options, accepted: tuple[str, ...] = ()
+    seen: Observation, cluster: Cluster, *, options: Options, accepted: tuple[str, ...] = ()
 ) -> Draft | None:
     """The plan that puts hand-edited control planes back to the declared version; None where there are none."""
+    report, survey = seen.report, seen.survey
     edited, declared = edited_nodes(report), report.declared
     if not edited or isinstance(declared, Unread):
         return None
@@ -90,7 +92,7 @@ def draft_revert(
     )
     nodes = (replace(nodes[0], role=Role.FIRST_CONTROL_PLANE), *nodes[1:])
     hop, found = _installed_hop(declared, nodes, survey)
-    preflight = check_preflight(report, survey, cluster, target=declared, accepted=accepted)
+    preflight = check_preflight(seen, cluster, target=declared, accepted=accepted)
     findings = worst_first(
         {
             *_beside_revert(preflight, report, nodes),
@@ -103,12 +105,12 @@ def draft_revert(
     return Draft(plan, findings, basis_of(report), estimate(plan))
 
 
-def recheck(plan: UpgradePlan, report: ClusterReport, survey: Survey, cluster: Cluster) -> Findings:
+def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
     """The blockers that stand against this plan now: preflight again, before its first step."""
     minors = tuple(h.target.minor for h in plan.hops) if plan.kind is PlanKind.UPGRADE else ()
-    found = check_preflight(report, survey, cluster, target=plan.target, minors=minors, accepted=plan.accepted)
+    found = check_preflight(seen, cluster, target=plan.target, minors=minors, accepted=plan.accepted)
     if plan.kind is PlanKind.REVERT:
-        found = _beside_revert(found, report, plan.nodes)
+        found = _beside_revert(found, seen.report, plan.nodes)
     return blockers(found)
 
 

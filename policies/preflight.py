@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cluster.findings import Finding, Findings, Severity
+from cluster.observation import Observation
 from cluster.report import ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
@@ -20,8 +21,7 @@ _NO_TOLERANCE = 2  # members of an etcd that stops when one of them does
 
 
 def check_preflight(
-    report: ClusterReport,
-    survey: Survey,
+    seen: Observation,
     cluster: Cluster,
     *,
     target: KubeVersion | None,
@@ -29,6 +29,7 @@ def check_preflight(
     accepted: tuple[str, ...] = (),
 ) -> Findings:
     """Every finding that matters before an upgrade to `target` through `minors`; `accepted` are codes consented to."""
+    report, survey = seen.report, seen.survey
     found = (
         *check_skew(report, survey),
         *check_drift(report, target),

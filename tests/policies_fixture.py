@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cluster.approval import Statement
+from cluster.examination import Examination
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState, Package, PackageSource, Room
+from cluster.observation import Observation
 from cluster.plan import Options, PlanRecord, PlanStatus
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
 from cluster.settings import Cluster, Settings
@@ -129,10 +131,14 @@ def make_cluster(**changes):
     return Cluster.model_validate(data)
 
 
-def draft(target="v1.35.4", *, report=None, survey=None, cluster=None, accepted=(), options=None):
+def see(report=None, survey=None, examination=None):
+    """Everything that was seen: by default three control planes and two workers, all well."""
+    return Observation(report or make_report(), survey or make_survey(), examination or Examination("prod", NOW))
+
+
+def draft(target="v1.35.4", *, report=None, survey=None, examination=None, cluster=None, accepted=(), options=None):
     return draft_upgrade(
-        report or make_report(),
-        survey or make_survey(),
+        see(report, survey, examination),
         cluster or make_cluster(),
         parse_target(target),
         options=options or Options(),

@@ -8,7 +8,9 @@ from typing import Any
 
 from cluster.approval import Approval, SignedWith, Statement
 from cluster.events import Event, Happened
+from cluster.examination import Examination
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState, Package, PackageSource, Room
+from cluster.observation import Observation
 from cluster.operation import Operation, OperationState, RowState, schedule
 from cluster.plan import Options, PlanRecord, PlanStatus
 from cluster.procedure import Verb, itinerary
@@ -109,6 +111,10 @@ def survey(size: int, **changes: Any) -> Survey:
     return Survey("prod", NOW, tuple(machines))
 
 
+def seen(report: ClusterReport, survey: Survey) -> Observation:
+    return Observation(report, survey, Examination("prod", NOW))
+
+
 class PaperMachine:
     """One machine of the survey, asked by itself."""
 
@@ -125,11 +131,16 @@ class PaperMachine:
         return tuple(o for o in self._told.offers if o.minor in minors)
 
 
-def record(size: int, seen: Survey | None = None) -> PlanRecord:
+def record(size: int, surveyed: Survey | None = None) -> PlanRecord:
     """The plan as a worker drafts it."""
     cluster = settings(size).clusters["prod"]
     drafted = draft_upgrade(
-        report(size), seen or survey(size), cluster, parse_target(NEW), options=Options(), accepted=(), now=NOW
+        seen(report(size), surveyed or survey(size)),
+        cluster,
+        parse_target(NEW),
+        options=Options(),
+        accepted=(),
+        now=NOW,
     )
     return PlanRecord(
         id="p-1a2b3c4d",

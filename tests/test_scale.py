@@ -22,6 +22,7 @@ from bot.run_thread import render_result
 from bot.terminal import render_operation, render_plan
 from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
+from cluster.examination import Examination
 from cluster.findings import Finding, Findings, Severity
 from cluster.kube import PAGE, Kube
 from cluster.observe import observe as read_report
@@ -143,7 +144,9 @@ WORK: dict[str, Callable[[Sight], object]] = {
     "gate": lambda s: s.gate(),
     "cancelling": lambda s: cut_short(s.record.plan, s.run),
     "pools": lambda s: form_pools(s.report, scale.settings(3).clusters["prod"]),
-    "preflight": lambda s: check_preflight(s.report, s.survey, scale.settings(3).clusters["prod"], target=None),
+    "preflight": lambda s: check_preflight(
+        scale.seen(s.report, s.survey), scale.settings(3).clusters["prod"], target=None
+    ),
     "run-card": lambda s: render_run(s.record, s.run, scale.NOW),
     "result": lambda s: render_result(ENDED, s.record, s.run, after=s.report),
     "status-on-a-terminal": lambda s: render_operation(s.run, s.record),
@@ -196,6 +199,9 @@ def test_a_survey_that_takes_hours_leaves_the_approver_the_whole_time_to_decide(
         read.append(now)
         return replace(scale.report(size), read_at=now)
 
+    def examine(name: str, cluster: Cluster, report: ClusterReport, *, now: datetime) -> Examination:
+        return Examination(name, now)
+
     request = PlanRequest("r-1", "plan", "prod", scale.NEW, "ada", "C0OPS", scale.NOW)
     kept = Answers()
     answer = propose(
@@ -203,7 +209,7 @@ def test_a_survey_that_takes_hours_leaves_the_approver_the_whole_time_to_decide(
         settings=scale.settings(size),
         store=kept,
         now=scale.NOW,
-        eyes=Eyes(observe, connect, lambda: next(clock)),
+        eyes=Eyes(observe, examine, connect, lambda: next(clock)),
     )
     assert not answer.refusal
     late = scale.NOW + timedelta(hours=2)
@@ -398,7 +404,7 @@ def _messages(at: Sight) -> dict[str, Message]:
     ended = tuple(replace(r, state=RowState.FINISHED) for r in at.run.rows)
     done = replace(at.run, state=OperationState.COMPLETED, rows=ended, ended_at=scale.NOW)
     blocked = scale.told(Happened.OPERATION_BLOCKED)
-    findings = check_preflight(at.report, at.survey, scale.settings(3).clusters["prod"], target=None)
+    findings = check_preflight(scale.seen(at.report, at.survey), scale.settings(3).clusters["prod"], target=None)
     return {
         "report": render_report(at.report, findings),
         "plan": plan_card(at.record),

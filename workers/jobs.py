@@ -13,8 +13,10 @@ from functools import cache, partial
 
 from cluster.errors import LockkeeperError, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
+from cluster.examine import examine
 from cluster.findings import Findings
 from cluster.kube import Kube
+from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.plan import UpgradePlan
 from cluster.queues import Wakeups
@@ -102,7 +104,9 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
     def preflight(plan: UpgradePlan) -> Findings:
         minors = tuple(hop.target.minor for hop in plan.hops)
         survey = run_survey(cluster, place, minors, look())
-        return recheck(plan, observe(cluster, place, now=look(), kube=kube()), survey, place)
+        report = observe(cluster, place, now=look(), kube=kube())
+        examination = examine(cluster, place, report, now=look(), kube=kube())
+        return recheck(plan, Observation(report, survey, examination), place)
 
     return Crew(
         settings=settings,

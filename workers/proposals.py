@@ -13,7 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.errors import LockkeeperError, Refused, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
+from cluster.examination import Examination
+from cluster.examine import examine
 from cluster.findings import Findings, blockers, worst_first
+from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import Operation, OperationState
 from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus
@@ -55,6 +58,7 @@ class Eyes:
     """How a proposal sees the cluster and its machines."""
 
     observe: Callable[..., ClusterReport] = observe
+    examine: Callable[..., Examination] = examine
     connect: Reach = field(default=reach)
     clock: Callable[[], float] = time.monotonic
 
@@ -83,34 +87,33 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     if (passed := timedelta(seconds=eyes.clock() - begun)) > _LONG:
         now += passed
         report = eyes.observe(name, cluster, now=now)
+    seen = Observation(report, survey, eyes.examine(name, cluster, report, now=now))
     if request.kind == "survey":
-        findings = worst_first(check_preflight(report, survey, cluster, target=None))
+        findings = worst_first(check_preflight(seen, cluster, target=None))
         event = _event(Happened.SURVEY_FINISHED, request, now, f"{len(survey.machines)} machines were surveyed.")
         return store.answer_request(request.id, findings=findings, event=event)
     traces = check_traces(report, settings.installation, _known(store, operations_named(report)))
     expires = now + timedelta(seconds=settings.approvals.expire_after)
     records = []
-    for draft in _drafts(request, report, survey, cluster, now=now):
+    for draft in _drafts(request, seen, cluster, now=now):
         whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
         records.append(_record(request, whole, now, expires))
         store.propose(records[-1], _proposed(request, records[-1], now))
     return store.answer_request(request.id, plan_ids=tuple(r.id for r in records), findings=records[0].findings)
 
 
-def _drafts(
-    request: PlanRequest, report: ClusterReport, survey: Survey, cluster: Cluster, *, now: datetime
-) -> tuple[Draft, ...]:
+def _drafts(request: PlanRequest, seen: Observation, cluster: Cluster, *, now: datetime) -> tuple[Draft, ...]:
     """The plan that was asked for; beside one that is blocked by a hand-edited control plane also its way out."""
     options = _options(cluster, request)
-    revert = draft_revert(report, survey, cluster, options=options, accepted=request.accepted)
+    revert = draft_revert(seen, cluster, options=options, accepted=request.accepted)
     if request.kind == "revert":
         if revert is None:
             raise Refused(
-                f"Nothing to revert: the control plane of `{report.cluster}` runs what kubeadm-config declares."
+                f"Nothing to revert: the control plane of `{seen.report.cluster}` runs what kubeadm-config declares."
             )
         return (revert,)
     target = parse_target(request.target)
-    upgrade = draft_upgrade(report, survey, cluster, target, options=options, accepted=request.accepted, now=now)
+    upgrade = draft_upgrade(seen, cluster, target, options=options, accepted=request.accepted, now=now)
     return (upgrade, *([revert] if revert else []))
 
 

@@ -22,6 +22,7 @@ from tests.policies_fixture import (
     make_report,
     make_survey,
     reported,
+    see,
     v,
     with_api,
     with_node,
@@ -202,7 +203,7 @@ def test_a_hand_edited_api_server_blocks_and_says_what_kubeadm_would_believe():
 
 def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
     """To the declared version, with the packages that are installed."""
-    made = draft_revert(edited_report(), make_survey(), make_cluster(), options=Options())
+    made = draft_revert(see(edited_report()), make_cluster(), options=Options())
     assert made.plan.kind is PlanKind.REVERT
     assert blockers(made.findings) == ()
     assert [(n.name, n.role) for n in made.plan.nodes] == [("cp1", Role.FIRST_CONTROL_PLANE)]
@@ -213,7 +214,7 @@ def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
 def test_a_revert_needs_the_kubeadm_of_the_declared_minor():
     """Another one would refuse, or upgrade."""
     survey = facts_of("cp1", packages=(Package("kubeadm", "1.35.4-1.1", "hi"),))
-    made = draft_revert(edited_report(), survey, make_cluster(), options=Options())
+    made = draft_revert(see(edited_report(), survey), make_cluster(), options=Options())
     assert codes(blockers(made.findings)) == ["kubeadm-of-another-minor"]
 
 
@@ -226,12 +227,12 @@ def test_a_hand_edited_scheduler_is_found_too():
     )
     report = replace(report, static_pods=pods)
     assert "hand-edited-component" in codes(draft(report=report).findings)
-    assert draft_revert(report, make_survey(), make_cluster(), options=Options()) is not None
+    assert draft_revert(see(report), make_cluster(), options=Options()) is not None
 
 
 def test_a_sound_cluster_has_no_revert():
     """Nothing was edited."""
-    assert draft_revert(make_report(), make_survey(), make_cluster(), options=Options()) is None
+    assert draft_revert(see(make_report()), make_cluster(), options=Options()) is None
 
 
 def test_an_upgrade_that_was_left_half_way_is_finished_by_a_plan_to_its_own_target_only():

@@ -23,8 +23,8 @@ from tests.policies_fixture import (
     make_record,
     make_report,
     make_statement,
-    make_survey,
     reported,
+    see,
     v,
     with_api,
     with_node,
@@ -234,7 +234,7 @@ def test_a_revert_passes_where_its_own_cause_would_stop_an_upgrade():
         controllers=dict.fromkeys(MASTERS, "v1.34.7"),
         declared="v1.34.7",
     )
-    drafted = draft_revert(edited, make_survey(), make_cluster(), options=Options())
+    drafted = draft_revert(see(edited), make_cluster(), options=Options())
     record = make_record(drafted=drafted, status=PlanStatus.APPROVED)
     operation = schedule(record, operation_id="op-1", approved_by="grace", now=NOW)
     approval = sign_as_bot(make_statement(record), BOT)

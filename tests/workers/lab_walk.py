@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from cluster.examine import examine
 from cluster.kube import Kube
+from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import attempt_id
 from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
@@ -95,7 +97,8 @@ class Walk:
         report = observe(self.name, self._cluster, now=now)
         chosen = parse_target(target)
         survey = run_survey(self.name, self._cluster, minors_of(report, chosen), now)
-        return draft_upgrade(report, survey, self._cluster, chosen, options=self.plan.options, accepted=(), now=now)
+        seen = Observation(report, survey, examine(self.name, self._cluster, report, now=now))
+        return draft_upgrade(seen, self._cluster, chosen, options=self.plan.options, accepted=(), now=now)
 
     def break_daemon_set(self, namespace: str, name: str) -> str:
         """Roll out a template that never gets ready: it stops at its first node, which is returned."""

@@ -1,0 +1,17 @@
+"""What matters before an upgrade and is no version: read for a plan, not at each look of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cluster.report import Unread
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One cluster's obstacles, read at `read_at` (UTC); "could not be read" is a value, never "clean"."""
+
+    cluster: str
+    read_at: datetime
+    unread: tuple[Unread, ...] = ()
