@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest screenshot clean
+.PHONY: help demo install test check format lock newest screenshot bench-report clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,12 @@ format: install  ## put the code into its one format
 lock: install    ## resolve the dependencies anew, with hashes and without URLs
 	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --extra demo --group dev pyproject.toml -o requirements-dev.txt
+
+bench-report: install  ## the report of 5,000 nodes against kubectl and jq
+	@for tool in kubectl:kubernetes-client jq:jq; do \
+	  command -v $${tool%%:*} >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq $${tool##*:}; } || \
+	  { echo "$${tool%%:*} is missing: install it, with: sudo apt-get install $${tool##*:}" >&2; exit 1; }; done
+	@$(BIN)/python -m tests.bench_report
 
 clean:           ## remove what make made
 	@rm -rf $(VENV) .venv-newest build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from cluster.errors import InvalidConfig, UnknownThing
 from cluster.plan import DrainMode
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # thousands of machines: a tenth of the time
 CONFIG_ENV = "LOCKKEEPER_CONFIG"
 DEFAULT_PATH = Path("lockkeeper.yaml")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -260,7 +261,7 @@ def load_settings(path: Path | None = None) -> Settings:
     """Read and check the file; raises InvalidConfig that lists every mistake with its path."""
     path = path or Path(os.environ.get(CONFIG_ENV, DEFAULT_PATH))
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - both are safe loaders
     except OSError as error:
         raise InvalidConfig(
             f"The configuration {path} cannot be read ({error.strerror}): name it with --config."

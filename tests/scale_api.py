@@ -18,7 +18,8 @@ from tests.scale_fixture import MASTERS, OLD, names, settings
 
 PAGE = 500
 _ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
-_COLUMNS = ("Name", "Status", "Roles", "Age", "Version", "Internal-IP", "OS-Image", "Kernel-Version")
+_COLUMNS = ("Name", "Status", "Roles", "Age", "Version")
+_WIDE = ("Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime")
 _PADDING = "x" * 4200  # what managedFields and the rest of a status weigh: a pod is some 5.3 KB
 AGENTS = ("kube-proxy", "cni", "csi")  # a pod of each on every node
 _CONFIG = f"kubernetesVersion: {OLD}\nimageRepository: registry.k8s.io\n"
@@ -31,9 +32,11 @@ def _metadata(name: str, **more: Any) -> dict[str, Any]:
 def _row(name: str) -> dict[str, Any]:
     role = {"node-role.kubernetes.io/control-plane": ""} if name in MASTERS else {"pool": "general"}
     labels = {"kubernetes.io/hostname": name, **role}
-    cells = (name, "Ready", "<none>", "5d", OLD, "10.0.0.1", "Debian GNU/Linux 12", "6.1.0")
+    wide = ("10.0.0.1", "<none>", "Debian GNU/Linux 12", "6.1.0", "containerd://2.1.9")
+    cells = (name, "Ready", "<none>", "5d", OLD, *wide)
     padding = {"annotations": {"example.org/padding": _PADDING[:1500]}}
-    metadata = {"kind": "PartialObjectMetadata", "metadata": _metadata(name, labels=labels, **padding)}
+    kind = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    metadata = {**kind, "metadata": _metadata(name, labels=labels, **padding)}
     return {"cells": cells, "object": metadata}
 
 
@@ -48,7 +51,22 @@ def _pod(name: str, node: str, image: str, *, component: str = "", endpoint: str
         managedFields=[{"fieldsV1": _PADDING}],
     )
     spec = {"nodeName": node, "containers": [{"name": "main", "image": image}]}
-    return {"metadata": metadata, "spec": spec, "status": {"phase": "Running", "containerStatuses": [{"ready": True}]}}
+    status = {"phase": "Running", "containerStatuses": [{"name": "main", "ready": True}]}
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status}
+
+
+def _discovery() -> dict[str, list[bytes]]:
+    """As much as kubectl asks for before it lists nodes and pods."""
+    resources = [
+        {"name": name, "kind": kind, "namespaced": namespaced, "singularName": kind.lower(), "verbs": ["get", "list"]}
+        for name, kind, namespaced in (("nodes", "Node", False), ("pods", "Pod", True))
+    ]
+    answers = {
+        "/api": {"kind": "APIVersions", "versions": ["v1"]},
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": resources},
+    }
+    return {path: [json.dumps(answer).encode()] for path, answer in answers.items()}
 
 
 def _pages(key: str, rows: list[dict[str, Any]], **head: Any) -> list[bytes]:
@@ -71,7 +89,9 @@ class BigApi:
 
     def fill(self, endpoint: str) -> None:
         nodes = names(self.size)
-        columns = [{"name": c} for c in _COLUMNS]
+        shown = ((_COLUMNS, 0), (_WIDE, 1))  # priority 1: with `-o wide` alone
+        columns = [{"name": c, "type": "string", "priority": p} for names_, p in shown for c in names_]
+        table = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": columns}
         static = [
             _pod(c, n, f"registry.k8s.io/{c}:{OLD}", component=c, endpoint=endpoint if c == "kube-apiserver" else "")
             for n in MASTERS
@@ -80,8 +100,8 @@ class BigApi:
         agents = [_pod(a, n, f"registry.k8s.io/{a}:{OLD}") for a in AGENTS for n in nodes]
         namespace = {"metadata": _metadata("kube-system")}
         self.pages = {
-            "/api/v1/nodes": _pages("rows", [_row(n) for n in nodes], kind="Table", columnDefinitions=columns),
-            "/api/v1/namespaces/kube-system/pods": _pages("items", [*static, *agents], kind="PodList"),
+            "/api/v1/nodes": _pages("rows", [_row(n) for n in nodes], **table),
+            "/api/v1/namespaces/kube-system/pods": _pages("items", [*static, *agents], kind="PodList", apiVersion="v1"),
             "/api/v1/namespaces/kube-system": [json.dumps(namespace).encode()],
             "/api/v1/namespaces/kube-system/configmaps/kubeadm-config": [
                 json.dumps({"data": {"ClusterConfiguration": _CONFIG}}).encode()
@@ -90,6 +110,7 @@ class BigApi:
             "/apis/apps/v1/daemonsets": _pages("items", []),
             "/version": [json.dumps({"gitVersion": OLD}).encode()],
             "/readyz": [b"ok"],
+            **_discovery(),
         }
 
     def answer(self, target: str) -> tuple[int, bytes]:
