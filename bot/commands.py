@@ -90,7 +90,9 @@ WORDS = ("help", "plan", "retry", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where: API servers, control plane, kubelets, add-ons"),
-    ("plan <version> [cluster]", "draft an upgrade to a version like v1.35.4, or v1.35 for its newest patch"),
+    ("plan <version> [cluster]", "draft an upgrade to v1.35.4, or v1.35 for its newest patch"),
+    ("plan latest-patch [cluster]", "to the newest patch of the minor that runs"),
+    ("plan next [cluster]", "to the newest patch of the next minor"),
     ("plan … accept <what>", "with a consent that a finding asks for, such as no-etcdctl"),
     ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
     ("pause [cluster]", "stop after the nodes in hand"),

@@ -18,7 +18,7 @@ class PlanRequest:
     id: str  # r-xxxxxxxx
     kind: RequestKind
     cluster: str
-    target: str  # as typed: "v1.35.4", "v1.35"; "" for a survey
+    target: str  # as typed: "v1.35.4", "v1.35", "next"; "" for a survey
     person: str  # a name in `people:`
     channel: str  # where the plan may be decided; "" on the command line of a cluster without one
     at: datetime

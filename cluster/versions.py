@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from packaging.version import Version
@@ -145,17 +146,28 @@ class PackageVersion(_Text):
 
 
 _SHOWN = 40  # characters of a typed word that an error repeats
-Target = KubeVersion | Minor
+
+
+class Relative(StrEnum):
+    """A target that depends on what runs; people are shown, and approve, the release that it comes to."""
+
+    LATEST_PATCH = "latest-patch"
+    NEXT = "next"
+
+
+Target = KubeVersion | Minor | Relative
 
 
 def parse_target(text: str) -> Target:
-    """Read what may follow `plan`: `v1.35.4`, or `v1.35` for its newest offered patch."""
+    """Read what may follow `plan`: `v1.35.4`, `v1.35` for its newest offered patch, `latest-patch`, or `next`."""
     if _RELEASE.fullmatch(text):
         return KubeVersion.parse(text)
     if _MINOR.fullmatch(text):
         return Minor.parse(text)
+    if text.lower() in set(Relative):
+        return Relative(text.lower())
     raise InvalidVersion(
-        f"`{_short(text)}` is not a version: name one like `v1.35.4`, or `v1.35` for its newest patch."
+        f"`{_short(text)}` is not a version: name `v1.35.4`, `v1.35` for its newest patch, `latest-patch` or `next`."
     )
 
 

@@ -11,7 +11,7 @@ from cluster.findings import Finding, Findings, Severity
 from cluster.plan import Hop
 from cluster.report import Unread
 from cluster.survey import Survey
-from cluster.versions import KubeVersion, Minor, PackageVersion, Target
+from cluster.versions import KubeVersion, Minor, PackageVersion, Relative, Target
 
 FARTHEST = 8  # minors that a survey asks the package sources for; nobody goes farther in one plan
 
@@ -26,7 +26,7 @@ class Offered:
 
 def minors_to_survey(base: KubeVersion, target: Target) -> tuple[Minor, ...]:
     """The lines whose offers decide: the current one, and each up to the target's; raises Refused."""
-    last, current = target if isinstance(target, Minor) else target.minor, base.minor
+    last, current = line_of(target, base.minor), base.minor
     if last < current:
         raise Refused(
             f"{target} would be a downgrade: the cluster runs {base}, and Kubernetes supports going forward only."
@@ -35,6 +35,19 @@ def minors_to_survey(base: KubeVersion, target: Target) -> tuple[Minor, ...]:
     if steps > FARTHEST:
         raise Refused(f"{target} is {steps} minors ahead of {base}: name one that is at most {FARTHEST} ahead.")
     return tuple(current.after(i) for i in range(steps + 1))
+
+
+def line_of(target: Target, current: Minor) -> Minor:
+    """The minor that a target is of; `latest-patch` stays in the running one, `next` goes on by one."""
+    match target:
+        case KubeVersion():
+            return target.minor
+        case Minor():
+            return target
+        case Relative.LATEST_PATCH:
+            return current
+        case Relative.NEXT:
+            return current.after()
 
 
 def offered(survey: Survey, minor: Minor) -> Offered:
@@ -53,8 +66,9 @@ def resolve(target: Target, current: KubeVersion, survey: Survey) -> KubeVersion
         _forward(target, current)
         _demand_offered(target.minor, survey, target)
         return target
-    _demand_offered(target, survey, None)
-    choice = offered(survey, target)
+    minor = line_of(target, current.minor)
+    _demand_offered(minor, survey, None)
+    choice = offered(survey, minor)
     return _forward(max({v.version for v in choice.versions} | set(choice.differing)), current)
 
 

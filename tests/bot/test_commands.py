@@ -18,7 +18,7 @@ from bot.commands import (
     parse_command,
     parse_mention,
 )
-from cluster.versions import KubeVersion, Minor
+from cluster.versions import KubeVersion, Minor, Relative
 from tests.bot_fixture import NASTY
 
 TRANSCRIPT = [
@@ -29,6 +29,8 @@ TRANSCRIPT = [
     ("plan v1.35.4", Plan(KubeVersion.parse("v1.35.4"))),
     ("plan 1.35.4 prod", Plan(KubeVersion.parse("v1.35.4"), "prod")),
     ("plan v1.35", Plan(Minor(1, 35))),
+    ("plan latest-patch", Plan(Relative.LATEST_PATCH)),
+    ("plan NEXT prod", Plan(Relative.NEXT, "prod")),
     ("plan v1.35 accept no-etcdctl", Plan(Minor(1, 35), None, ("no-etcdctl",))),
     ("plan v1.35 prod ACCEPT a b", Plan(Minor(1, 35), "prod", ("a", "b"))),
     ("status", Status()),
@@ -54,6 +56,7 @@ def test_a_typed_line_becomes_one_command(typed, command):
         ("upgrade-everything-now", "type `/k8s help`"),
         ("plan", "Name a version"),
         ("plan banana", "`banana` is not a version"),
+        ("plan latest", "`latest-patch` or `next`"),
         ("plan v1.35.4 prod now", "a word too many after `prod`: type `/k8s plan <version> [cluster]`"),
         ("plan v1.35 accept", "Name what to accept"),
         ("versions prod now", "type `/k8s versions [cluster]`"),

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.errors import InvalidVersion
-from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, parse_target
+from cluster.versions import KubeVersion, Minor, PackageVersion, Relative, ReportedVersion, parse_target
 
 
 @pytest.mark.parametrize(("text", "shown"), [("v1.35.4", "v1.35.4"), ("1.35.4", "v1.35.4"), ("v1.9.10", "v1.9.10")])
@@ -65,10 +65,11 @@ def test_a_package_version_is_exact():
         PackageVersion.parse("1.35.4")
 
 
-def test_a_target_is_a_release_or_a_minor():
-    """`v1.35` asks for the newest patch of that minor."""
+def test_a_target_is_a_release_a_minor_or_a_word_for_one():
+    """`v1.35` asks for the newest patch of that minor; the words are read in any case."""
     assert parse_target("v1.35") == Minor(1, 35)
     assert parse_target("1.35.4") == KubeVersion.parse("v1.35.4")
+    assert [parse_target(word) for word in ("latest-patch", "Next")] == [Relative.LATEST_PATCH, Relative.NEXT]
     with pytest.raises(InvalidVersion, match="`banana` is not a version"):
         parse_target("banana")
 

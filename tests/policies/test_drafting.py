@@ -77,6 +77,14 @@ def test_pools_take_nodes_by_selector_and_the_rest_is_a_pool_of_its_own():
     ]
 
 
+def test_a_relative_target_is_planned_as_the_release_that_it_comes_to():
+    """What is shown and approved is the same, whichever way it was asked for."""
+    assert draft("next").plan.digest == draft("v1.35.4").plan.digest
+    assert draft("latest-patch").plan.target == v("v1.34.9")
+    with pytest.raises(Refused, match=r"already runs v1\.34\.9"):
+        draft("latest-patch", report=make_report("v1.34.9", "v1.34.9"))
+
+
 def test_nothing_to_do_is_said_and_not_planned():
     """Every API server, every kubelet and kubeadm-config are there already."""
     with pytest.raises(Refused, match="Nothing to do"):

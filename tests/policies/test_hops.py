@@ -29,6 +29,8 @@ def hops_of(text, survey=None):
         ("v1.34.9", ["v1.34.9"]),
         ("v1.36.2", ["v1.35.4", "v1.36.2"]),
         ("v1.36", ["v1.35.4", "v1.36.2"]),
+        ("latest-patch", ["v1.34.9"]),
+        ("next", ["v1.35.4"]),
     ],
 )
 def test_a_target_becomes_one_hop_per_minor(typed, hops):
@@ -80,6 +82,13 @@ def test_what_cannot_be_a_target_is_refused_in_one_sentence(typed, words):
     assert "\n" not in str(caught.value)
 
 
+def test_the_next_minor_that_is_not_offered_is_refused_by_its_number():
+    """Whoever typed `next` reads which one that is."""
+    without = tuple(p for p in PACKAGES if not p.startswith("1.35"))
+    with pytest.raises(Refused, match=r"v1\.35 is not offered by the package source of w1"):
+        hops_of("next", make_survey(offers={"w1": make_offers(*without)}))
+
+
 def test_a_minor_between_that_one_machine_does_not_offer_refuses_the_plan():
     """And the sentence names the machine and the minor, not only the target."""
     without = tuple(p for p in PACKAGES if not p.startswith("1.35"))
@@ -103,7 +112,15 @@ def test_when_no_machine_can_be_asked_the_reason_is_repeated():
 
 
 @pytest.mark.parametrize(
-    ("typed", "minors"), [("v1.34.9", [34]), ("v1.34", [34]), ("v1.35", [34, 35]), ("v1.36.2", [34, 35, 36])]
+    ("typed", "minors"),
+    [
+        ("v1.34.9", [34]),
+        ("v1.34", [34]),
+        ("v1.35", [34, 35]),
+        ("v1.36.2", [34, 35, 36]),
+        ("next", [34, 35]),
+        ("latest-patch", [34]),
+    ],
 )
 def test_the_survey_asks_for_the_minors_on_the_way(typed, minors):
     """And for the current one."""
