@@ -32,6 +32,7 @@ _NAMESPACE = "/api/v1/namespaces/kube-system"
 _CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _PARALLEL = 8
+POD_PAGE = 200  # whole pods are large: a page is a megabyte, and ten times that once it is parsed
 _ONE_READ = 5.0  # seconds: one API server that hangs must not hold the report up
 _NOT_FOUND = 404
 _OK = 200
@@ -62,7 +63,7 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
         kube = kube or stack.enter_context(Kube.connect(name, cluster))
         pool = stack.enter_context(ThreadPoolExecutor(_PARALLEL))
         reader = _Reader()
-        pods = pool.submit(reader.attempt, "pods of kube-system", lambda: read_pods(kube.items(PODS)), SystemPods())
+        pods = pool.submit(reader.attempt, "pods of kube-system", lambda: _system_pods(kube), SystemPods())
         nodes = pool.submit(read_nodes, kube)
         identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
         declared = pool.submit(_read_declared, kube)
@@ -88,6 +89,10 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
             lease_holder=lease.result(),
             unread=(*reader.unread, *said),
         )
+
+
+def _system_pods(kube: Kube) -> SystemPods:
+    return read_pods(kube.items(PODS, page=POD_PAGE))
 
 
 def read_nodes(kube: Kube) -> tuple[Node, ...]:

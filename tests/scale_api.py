@@ -16,7 +16,6 @@ from cluster.settings import Cluster
 from lab.pki import Authority, server_context, write_kubeconfig
 from tests.scale_fixture import MASTERS, OLD, names, settings
 
-PAGE = 500
 _ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
 _COLUMNS = ("Name", "Status", "Roles", "Age", "Version")
 _WIDE = ("Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime")
@@ -55,7 +54,7 @@ def _pod(name: str, node: str, image: str, *, component: str = "", endpoint: str
     return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status}
 
 
-def _discovery() -> dict[str, list[bytes]]:
+def _discovery() -> dict[str, _Answer]:
     """As much as kubectl asks for before it lists nodes and pods."""
     resources = [
         {"name": name, "kind": kind, "namespaced": namespaced, "singularName": kind.lower(), "verbs": ["get", "list"]}
@@ -66,16 +65,33 @@ def _discovery() -> dict[str, list[bytes]]:
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
         "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": resources},
     }
-    return {path: [json.dumps(answer).encode()] for path, answer in answers.items()}
+    return {path: _one(answer) for path, answer in answers.items()}
 
 
-def _pages(key: str, rows: list[dict[str, Any]], **head: Any) -> list[bytes]:
-    chunks = [rows[n : n + PAGE] for n in range(0, len(rows), PAGE)] or [[]]
-    tokens = [str(n + 1) for n in range(len(chunks) - 1)] + [""]
-    return [
-        json.dumps({**head, "metadata": {"continue": token}, key: chunk}).encode()
-        for chunk, token in zip(chunks, tokens, strict=True)
-    ]
+@dataclass(frozen=True)
+class _Answer:
+    """A list with every item made beforehand; without a key, one answer."""
+
+    head: bytes
+    key: str = ""
+    items: tuple[bytes, ...] = ()
+
+    def page(self, start: int, limit: int) -> bytes:
+        if not self.key:
+            return self.head
+        end = start + limit
+        token = {"continue": str(end) if end < len(self.items) else ""}
+        before = f',"metadata":{json.dumps(token)},"{self.key}":['.encode()
+        return b"".join((self.head[:-1], before, b",".join(self.items[start:end]), b"]}"))
+
+
+def _list(key: str, rows: list[dict[str, Any]], **head: Any) -> _Answer:
+    head = {"apiVersion": "v1", "kind": "List", **head}
+    return _Answer(json.dumps(head).encode(), key, tuple(json.dumps(row).encode() for row in rows))
+
+
+def _one(answer: dict[str, Any]) -> _Answer:
+    return _Answer(json.dumps(answer).encode())
 
 
 @dataclass
@@ -85,7 +101,7 @@ class BigApi:
     size: int
     asked: dict[str, int] = field(default_factory=dict)
     sent: int = 0
-    pages: dict[str, list[bytes]] = field(default_factory=dict)
+    answers: dict[str, _Answer] = field(default_factory=dict)
 
     def fill(self, endpoint: str) -> None:
         nodes = names(self.size)
@@ -99,26 +115,28 @@ class BigApi:
         ]
         agents = [_pod(a, n, f"registry.k8s.io/{a}:{OLD}") for a in AGENTS for n in nodes]
         namespace = {"metadata": _metadata("kube-system")}
-        self.pages = {
-            "/api/v1/nodes": _pages("rows", [_row(n) for n in nodes], **table),
-            "/api/v1/namespaces/kube-system/pods": _pages("items", [*static, *agents], kind="PodList", apiVersion="v1"),
-            "/api/v1/namespaces/kube-system": [json.dumps(namespace).encode()],
-            "/api/v1/namespaces/kube-system/configmaps/kubeadm-config": [
-                json.dumps({"data": {"ClusterConfiguration": _CONFIG}}).encode()
-            ],
-            "/apis/policy/v1/poddisruptionbudgets": _pages("items", []),
-            "/apis/apps/v1/daemonsets": _pages("items", []),
-            "/version": [json.dumps({"gitVersion": OLD}).encode()],
-            "/readyz": [b"ok"],
+        self.answers = {
+            "/api/v1/nodes": _list("rows", [_row(n) for n in nodes], **table),
+            "/api/v1/namespaces/kube-system/pods": _list("items", [*static, *agents], kind="PodList"),
+            "/api/v1/namespaces/kube-system": _one(namespace),
+            "/api/v1/namespaces/kube-system/configmaps/kubeadm-config": _one(
+                {"data": {"ClusterConfiguration": _CONFIG}}
+            ),
+            "/apis/policy/v1/poddisruptionbudgets": _list("items", []),
+            "/apis/apps/v1/daemonsets": _list("items", []),
+            "/version": _one({"gitVersion": OLD}),
+            "/readyz": _Answer(b"ok"),
             **_discovery(),
         }
 
     def answer(self, target: str) -> tuple[int, bytes]:
         parts = urlsplit(target)
         self.asked[parts.path] = self.asked.get(parts.path, 0) + 1
-        page = int(parse_qs(parts.query).get("continue", ["0"])[0])
-        found = self.pages.get(parts.path)
-        status, body = (200, found[page]) if found else (404, b'{"kind":"Status","message":"not found","code":404}')
+        query, found = parse_qs(parts.query), self.answers.get(parts.path)
+        start, limit = (int(query.get(key, [usual])[0]) for key, usual in (("continue", "0"), ("limit", "100000")))
+        status, body = (
+            (200, found.page(start, limit)) if found else (404, b'{"kind":"Status","message":"not found","code":404}')
+        )
         self.sent += len(body)
         return status, body
 

@@ -25,6 +25,7 @@ from cluster.events import Event, Happened
 from cluster.examination import Examination
 from cluster.findings import Finding, Findings, Severity
 from cluster.kube import PAGE, Kube
+from cluster.observe import POD_PAGE
 from cluster.observe import observe as read_report
 from cluster.operation import Operation, OperationState, RowState
 from cluster.outbox import OutboxItem, OutboxKind
@@ -68,7 +69,7 @@ def test_a_report_is_read_in_pages_and_once_each(tmp_path: Path) -> None:
             assert (len(report.nodes), report.unread) == (size, ())
             assert {a.name: len(a.nodes) for a in report.add_ons} == dict.fromkeys(AGENTS, size)
             assert api.asked["/api/v1/nodes"] == size // PAGE
-            assert api.asked["/api/v1/namespaces/kube-system/pods"] == len(AGENTS) * size // PAGE + 1
+            assert api.asked["/api/v1/namespaces/kube-system/pods"] == len(AGENTS) * size // POD_PAGE + 1
             sent[size] = api.sent / size
     assert sent[MANY] < sent[FEW] * 1.1
 
