@@ -19,7 +19,7 @@ from policies.hops import chain, minors_to_survey, resolve
 from policies.pools import CONTROL_PLANE, by_name, form_pools
 from policies.preflight import check_preflight
 from policies.releases import check_support
-from policies.skew import check_hop
+from policies.simulation import simulate
 
 _ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
@@ -56,24 +56,24 @@ def draft_upgrade(
     if _is_everywhere(report, release):
         raise Refused(f"Nothing to do: every API server and kubelet of `{report.cluster}` already runs {release}.")
     hops, differing = chain(release, base, survey)
-    findings = worst_first(
-        {
-            *check_preflight(
-                seen, cluster, target=release, minors=tuple(h.target.minor for h in hops), accepted=accepted
-            ),
-            *differing,
-            *_judge_hops(base, hops, report),
-            *check_support(release, now.date()),
-        }
-    )
     plan = UpgradePlan(
         kind=PlanKind.UPGRADE,
         identity=identity,
         hops=hops,
         pools=form_pools(report, cluster),
         options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
-        accepted=_accepted(findings),
     )
+    findings = worst_first(
+        {
+            *check_preflight(
+                seen, cluster, target=release, minors=tuple(h.target.minor for h in hops), accepted=accepted
+            ),
+            *differing,
+            *simulate(plan, report, survey),
+            *check_support(release, now.date()),
+        }
+    )
+    plan = replace(plan, accepted=_accepted(findings))
     return Draft(plan, findings, basis_of(report), estimate(plan))
 
 
@@ -111,7 +111,7 @@ def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
     found = check_preflight(seen, cluster, target=plan.target, minors=minors, accepted=plan.accepted)
     if plan.kind is PlanKind.REVERT:
         found = _beside_revert(found, seen.report, plan.nodes)
-    return blockers(found)
+    return blockers((*found, *simulate(plan, seen.report, seen.survey)))
 
 
 def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:
@@ -151,16 +151,6 @@ def _is_everywhere(report: ClusterReport, release: KubeVersion) -> bool:
     servers = {running_version(s, report) for s in report.api_servers}
     kubelets = {n.kubelet.version if isinstance(n.kubelet, ReportedVersion) else None for n in report.nodes}
     return servers | kubelets == {release} and report.declared == release
-
-
-def _judge_hops(base: KubeVersion, hops: tuple[Hop, ...], report: ClusterReport) -> tuple[Finding, ...]:
-    """Each hop against the state that the one before leaves behind."""
-    found: list[Finding] = []
-    kubelets = tuple((n.name, n.kubelet.version) for n in report.nodes if isinstance(n.kubelet, ReportedVersion))
-    for hop in hops:
-        found.extend(check_hop(base, hop.target, kubelets))
-        base, kubelets = hop.target, tuple((name, hop.target) for name, _ in kubelets)
-    return tuple(found)
 
 
 def _installed_hop(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity
 from cluster.pods import tag_of
-from cluster.report import ClusterReport, Node
+from cluster.report import AddOn, ClusterReport, Node
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 
@@ -34,6 +34,11 @@ class ApiRange:
 def lag_of(minor: Minor) -> int:
     """How many minors a kubelet or kube-proxy of this minor may be behind."""
     return KUBELET_LAG if minor >= OLD_KUBELET else OLD_KUBELET_LAG
+
+
+def lag_at_hop(target: Minor, kubelet: Minor) -> int:
+    """How many minors behind `target` its kubeadm lets a kubelet be: its own preflight counts every node."""
+    return lag_of(kubelet) if target >= KUBEADM_WITH_LAG else OLD_KUBEADM_LAG
 
 
 def api_range(report: ClusterReport) -> ApiRange | None:
@@ -75,14 +80,18 @@ def _kubelets(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
 
 
 def _proxies(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
-    nodes = {n.name: n for n in report.nodes}
-    for add_on in report.add_ons:
-        minor = _minor_of(add_on.image) if _image_name(add_on.image) == "kube-proxy" else None
-        if minor is None:
-            continue
+    for add_on, minor in kube_proxies(report):
         for name in add_on.nodes:
             yield from _node_part("kube-proxy", name, minor, api)
-            yield from _beside_kubelet(minor, nodes.get(name))
+            yield from _beside_kubelet(minor, report.node(name))
+
+
+def kube_proxies(report: ClusterReport) -> Iterator[tuple[AddOn, Minor]]:
+    """Each kube-proxy image whose minor can be told, with the nodes that run it."""
+    for add_on in report.add_ons:
+        minor = _minor_of(add_on.image) if _image_name(add_on.image) == "kube-proxy" else None
+        if minor is not None:
+            yield add_on, minor
 
 
 def _node_part(part: str, node: str, minor: Minor, api: ApiRange) -> Iterator[Finding]:
@@ -154,7 +163,7 @@ def check_hop(base: KubeVersion, target: KubeVersion, kubelets: Iterable[tuple[s
 
 def _kubelets_for_hop(target: KubeVersion, kubelets: Iterable[tuple[str, KubeVersion]]) -> Iterator[Finding]:
     for name, kubelet in kubelets:
-        most = lag_of(kubelet.minor) if target.minor >= KUBEADM_WITH_LAG else OLD_KUBEADM_LAG
+        most = lag_at_hop(target.minor, kubelet.minor)
         behind = target.minors_ahead_of(kubelet)
         if behind > most:
             sentence = f"The kubelet of {name} runs {kubelet}, {behind} minors behind {target}; {most} are the most."
