@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from cluster.departures import is_ready
 from cluster.errors import ClusterUnreadable, InvalidVersion, KubeDenied
 from cluster.versions import KubeVersion
-from workers.drain_rules import is_ready
 from workers.site import Site, StepDone
 
 Raw = dict[str, Any]

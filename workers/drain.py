@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from cluster.departures import claim_of
 from cluster.errors import ClusterUnreadable, KubeDenied
 from workers.cordon import cordon, is_cordoned, read_node, stays_at_work, uncordon
 from workers.drain_rules import Fate, PodFate, judge_pods, refusals
@@ -225,16 +226,9 @@ def _kept_volumes(site: Site) -> set[str]:
         (pod["metadata"]["namespace"], claim)
         for pod in ask_api(site, lambda: tuple(pods_on(site)))
         for volume in (pod.get("spec") or {}).get("volumes") or []
-        if (claim := _claim_of(pod, volume))
+        if (claim := claim_of(pod, volume))
     }
     return {_volume_of(site, space, name) for space, name in claims}
-
-
-def _claim_of(pod: Raw, volume: Raw) -> str:
-    """The claim behind a pod's volume, "" for none; a generic ephemeral volume's is named after pod and volume."""
-    if "persistentVolumeClaim" in volume:
-        return str(volume["persistentVolumeClaim"]["claimName"])
-    return f"{pod['metadata']['name']}-{volume['name']}" if "ephemeral" in volume else ""
 
 
 def _volume_of(site: Site, namespace: str, claim: str) -> str:

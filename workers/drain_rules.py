@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from cluster.departures import controller_of, daemon_set_of, has_local_storage, is_finished, is_ours, is_static
 from cluster.plan import Options
 
 Raw = dict[str, Any]
-OWNER_LABEL = "lockkeeper.dev/operation"  # on every pod that we make ourselves
-_MIRROR = "kubernetes.io/config.mirror"
-_FINISHED = ("Succeeded", "Failed")
 
 
 class Fate(StrEnum):
@@ -60,9 +58,9 @@ def _fate(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bo
     finished = is_finished(pod)
     if not finished and (of_daemon_set := _daemon_set(pod, options, daemon_set_exists)):
         return of_daemon_set
-    if _MIRROR in (pod["metadata"].get("annotations") or {}):
+    if is_static(pod):
         return Fate.STAYS, "static pod"
-    if finished or OWNER_LABEL in (pod["metadata"].get("labels") or {}):
+    if finished or is_ours(pod):
         return Fate.LEAVES, ""
     if has_local_storage(pod) and not options.delete_emptydir:
         return Fate.NEEDS_EMPTYDIR, "emptyDir data would be lost"
@@ -72,32 +70,12 @@ def _fate(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bo
 
 
 def _daemon_set(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> tuple[Fate, str] | None:
-    owner = controller_of(pod)
-    if owner is None or owner.get("kind") != "DaemonSet" or not str(owner.get("apiVersion", "")).startswith("apps/"):
+    name = daemon_set_of(pod)
+    if not name:
         return None
-    if daemon_set_exists(pod["metadata"].get("namespace", ""), owner.get("name", "")):
+    if daemon_set_exists(pod["metadata"].get("namespace", ""), name):
         return Fate.STAYS, "of a DaemonSet"
-    return None if options.delete_unmanaged else (Fate.NEEDS_UNMANAGED, f"its DaemonSet {owner.get('name')} is gone")
-
-
-def controller_of(pod: Raw) -> Raw | None:
-    """The owner that would bring the pod back; any kind of it counts."""
-    owners: list[Raw] = pod["metadata"].get("ownerReferences") or []
-    return next((o for o in owners if o.get("controller")), None)
-
-
-def is_finished(pod: Raw) -> bool:
-    return (pod.get("status") or {}).get("phase") in _FINISHED
-
-
-def has_local_storage(pod: Raw) -> bool:
-    """emptyDir of any medium; hostPath survives the pod and does not count."""
-    return any("emptyDir" in volume for volume in (pod.get("spec") or {}).get("volumes") or [])
-
-
-def is_ready(pod: Raw) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return None if options.delete_unmanaged else (Fate.NEEDS_UNMANAGED, f"its DaemonSet {name} is gone")
 
 
 def refusals(fates: Iterable[PodFate]) -> list[PodFate]:

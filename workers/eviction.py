@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.labels import read_selector
 from workers.drain_rules import PodFate
 from workers.patience import passing
 from workers.site import Api
@@ -100,24 +101,8 @@ def budgets_of(pod: Raw, budgets: Iterable[Raw]) -> tuple[str, ...]:
 
 def selects(selector: Raw | None, labels: dict[str, str]) -> bool:
     """A label selector of policy/v1: an empty one selects everything, none selects nothing."""
-    if selector is None:
-        return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(rule, labels) for rule in selector.get("matchExpressions") or [])
-
-
-def _holds(rule: Raw, labels: dict[str, str]) -> bool:
-    key, values = rule["key"], rule.get("values") or []
-    match rule["operator"]:
-        case "In":
-            return key in labels and labels[key] in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:  # DoesNotExist
-            return key not in labels
+    read = read_selector(selector)
+    return read is not None and read.selects(labels)
 
 
 def _causes(body: dict[str, Any]) -> list[Raw]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cluster.departures import OWNER_LABEL, is_ready
 from cluster.errors import KubeDenied
 from workers.control_plane import image_of
 from workers.cordon import read_node
-from workers.drain_rules import OWNER_LABEL, is_ready
 from workers.patience import CONFLICT, NOT_FOUND, ask_api
 from workers.site import Site, StepBlocked, StepDone
 

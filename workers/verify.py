@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cluster.departures import controller_of, is_ready
 from cluster.errors import LockkeeperError
 from cluster.facts import KubeletUnit
 from cluster.plan import Role
 from workers.control_plane import static_pod_problems, static_pods_on
 from workers.cordon import read_node
 from workers.drain import pods_on
-from workers.drain_rules import controller_of, is_ready
 from workers.patience import ask_api
 from workers.remote import Link
 from workers.site import Site, StepDone

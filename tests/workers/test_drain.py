@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from cluster.departures import OWNER_LABEL
 from cluster.errors import ClusterUnreadable
 from cluster.plan import DrainMode, Options
 from cluster.procedure import Verb
 from cluster.report import CORDON_OWNER
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, hop, pod
-from workers.drain_rules import OWNER_LABEL, Fate, judge_pods
+from workers.drain_rules import Fate, judge_pods
 from workers.eviction import Said, read_refusal, selects
 from workers.runbook import StepBlocked, Yielded, perform
 
