@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cluster.report import Unread
+from cluster.workloads import Workloads
 
 
 @dataclass(frozen=True)
@@ -15,3 +16,4 @@ class Examination:
     cluster: str
     read_at: datetime
     unread: tuple[Unread, ...] = ()
+    workloads: Workloads = field(default_factory=Workloads)  # says itself what of it is unread
