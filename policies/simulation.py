@@ -62,7 +62,9 @@ class _Walk:
     known: set[tuple[str, str]] = field(default_factory=set)
 
     def begin(self, state: _State) -> None:
-        self.known |= {_key(f) for f in check_skew(state.report, state.survey)}
+        before = check_skew(state.report, state.survey)
+        self.known |= {_key(f) for f in before}
+        self.known |= {("kubelet-too-old-for-hop", f.subject) for f in before if f.code == "kubelet-too-old"}
         for stage in sorted({s.stage for g in self.groups for s in g.steps}):
             state = self._pass(stage, state)
 

@@ -25,6 +25,7 @@ from cluster.store import Store
 from cluster.store.records import PLAN, SURVEY
 from lab.redis import RedisServer
 from policies.gate import check_gate
+from policies.simulation import simulate
 from tests import scale_fixture as scale
 from tests.scale_api import big_api
 from workers.progress import begin
@@ -79,6 +80,7 @@ def judge(said: Said, size: int) -> None:
             f"{len(PLAN.dump_json(record)) / 1e6:.2f} MB, {len(SURVEY.dump_json(survey)) / 1e6:.2f} MB",
         )
     )
+    timed(said, "walk a plan through (part of the draft)", lambda: simulate(record.plan, report, survey))
     run, node, settings = scale.in_the_middle(record), record.plan.nodes[-1], scale.settings(3)
     step, approved = itinerary(record.plan, node)[run.rows[-1].position], scale.approval(record)
     timed(said, "who may go on (each look of a driver)", lambda: find_runnable(record.plan, run, report))

@@ -45,6 +45,7 @@ from policies.foreign import find_foreign_changes
 from policies.gate import check_gate
 from policies.pools import form_pools
 from policies.preflight import check_preflight
+from policies.simulation import simulate
 from tests import scale_fixture as scale
 from tests.redis_fixture import redis_server, redis_url, store
 from tests.scale_api import AGENTS, big_api
@@ -148,6 +149,7 @@ WORK: dict[str, Callable[[Sight], object]] = {
     "preflight": lambda s: check_preflight(
         scale.seen(s.report, s.survey), scale.settings(3).clusters["prod"], target=None
     ),
+    "simulation": lambda s: simulate(s.record.plan, s.report, s.survey),
     "run-card": lambda s: render_run(s.record, s.run, scale.NOW),
     "result": lambda s: render_result(ENDED, s.record, s.run, after=s.report),
     "status-on-a-terminal": lambda s: render_operation(s.run, s.record),
