@@ -53,6 +53,12 @@ class LabelSelector:
     def selects(self, labels: Mapping[str, str]) -> bool:
         return all(r.holds(labels) for r in self.requirements)
 
+    @property
+    def anchor(self) -> tuple[str, str] | None:
+        """A label that everything selected has: thousands of selectors can be looked up by it; None for no such."""
+        sure = (r for r in self.requirements if r.operator is Operator.IN and len(r.values) == 1)
+        return next(((r.key, r.values[0]) for r in sure), None)
+
 
 def read_selector(raw: Mapping[str, Any] | None) -> LabelSelector | None:
     """A selector of a spec; None, which selects nothing, where there is none. Raises ValueError."""

@@ -77,7 +77,7 @@ class Tally:
     unread: list[Unread] = field(default_factory=list)
     malformed: int = 0
     examples: list[str] = field(default_factory=list)
-    guards: dict[str, list[Guard]] = field(default_factory=dict)  # by namespace
+    guards: dict[tuple[str, Any], list[Guard]] = field(default_factory=dict)  # by namespace and anchor
     volumes: dict[tuple[str, str], NodeChoice] = field(default_factory=dict)  # by the claim that is bound to it
     rooms: dict[str, NodeRoom] = field(default_factory=dict)
     used: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -108,7 +108,8 @@ class Tally:
             lets_unhealthy_go=spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow",
             lag=_lag(metadata, status),
         )
-        self.guards.setdefault(guard.namespace, []).append(guard)
+        anchor = guard.selector.anchor if guard.selector is not None else None
+        self.guards.setdefault((guard.namespace, anchor), []).append(guard)
 
     def add_volume(self, raw: Raw) -> None:
         spec = raw["spec"]
@@ -161,13 +162,17 @@ class Tally:
         metadata = raw["metadata"]
         namespace, labels = sys.intern(metadata["namespace"]), metadata.get("labels") or {}
         owner, name = _owner(raw)
-        budgets = tuple(
-            g.name for g in self.guards.get(namespace, ()) if g.selector is not None and g.selector.selects(labels)
-        )
+        budgets = tuple(sorted(self._budgets(namespace, labels)))
         kept = tuple(sorted((k, str(v)) for k, v in labels.items() if k not in _OF_ONE_POD))
         placement = read_placement(raw, tuple(self._reachable(raw)))
         emptydir = has_local_storage(raw)
         return namespace, owner, name, self._keep(kept), budgets, requests, self._keep(placement), emptydir
+
+    def _budgets(self, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:
+        for anchor in (None, *labels.items()):
+            for guard in self.guards.get((namespace, anchor), ()):
+                if guard.selector is not None and guard.selector.selects(labels):
+                    yield guard.name
 
     def _reachable(self, raw: Raw) -> Iterator[NodeChoice]:
         for volume in raw["spec"].get("volumes") or ():

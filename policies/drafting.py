@@ -13,6 +13,7 @@ from cluster.report import ClusterIdentity, ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
+from policies.databases import find_databases, primary_nodes
 from policies.drift import base_version, edited_nodes, running_version
 from policies.estimates import estimate
 from policies.hops import chain, minors_to_survey, resolve
@@ -60,13 +61,18 @@ def draft_upgrade(
         kind=PlanKind.UPGRADE,
         identity=identity,
         hops=hops,
-        pools=form_pools(report, cluster),
+        pools=form_pools(report, cluster, last=primary_nodes(find_databases(seen.examination.workloads))),
         options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
     )
     findings = worst_first(
         {
             *check_preflight(
-                seen, cluster, target=release, minors=tuple(h.target.minor for h in hops), accepted=accepted
+                seen,
+                cluster,
+                target=release,
+                minors=tuple(h.target.minor for h in hops),
+                accepted=accepted,
+                options=options,
             ),
             *differing,
             *simulate(plan, report, survey),
@@ -107,8 +113,15 @@ def draft_revert(
 
 def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
     """The blockers that stand against this plan now: preflight again, before its first step."""
-    minors = tuple(h.target.minor for h in plan.hops) if plan.kind is PlanKind.UPGRADE else ()
-    found = check_preflight(seen, cluster, target=plan.target, minors=minors, accepted=plan.accepted)
+    is_upgrade = plan.kind is PlanKind.UPGRADE
+    found = check_preflight(
+        seen,
+        cluster,
+        target=plan.target,
+        minors=tuple(h.target.minor for h in plan.hops) if is_upgrade else (),
+        accepted=plan.accepted,
+        options=plan.options if is_upgrade else None,
+    )
     if plan.kind is PlanKind.REVERT:
         found = _beside_revert(found, seen.report, plan.nodes)
     return blockers((*found, *simulate(plan, seen.report, seen.survey)))

@@ -24,15 +24,19 @@ def first_control_plane(report: ClusterReport) -> str:
     return min((n.name for n in report.control_plane), key=by_name, default="")
 
 
-def form_pools(report: ClusterReport, cluster: Cluster) -> tuple[PlanPool, ...]:
-    """The control plane one at a time, then each pool of the configuration, then whoever is in none of them."""
+def form_pools(report: ClusterReport, cluster: Cluster, *, last: frozenset[str] = frozenset()) -> tuple[PlanPool, ...]:
+    """
+    The control plane one at a time, then each pool of the configuration, then whoever is in none of them.
+
+    The worker nodes named in `last` come after the others of their pool.
+    """
     first = first_control_plane(report)
     masters = tuple(
         PlanNode(n.name, n.uid, Role.FIRST_CONTROL_PLANE if n.name == first else Role.CONTROL_PLANE)
         for n in sorted(report.control_plane, key=lambda n: by_name(n.name))
     )
     pools = [PlanPool(CONTROL_PLANE, 1, masters)] if masters else []
-    left = sorted(report.worker_nodes, key=lambda n: by_name(n.name))
+    left = sorted(report.worker_nodes, key=lambda n: (n.name in last, by_name(n.name)))
     for name, pool in cluster.pools.items():
         chosen = [matches(pool.selector, n.labels) for n in left]
         members = [n for n, is_member in zip(left, chosen, strict=True) if is_member]

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from cluster.findings import Finding, Findings, Severity
 from cluster.observation import Observation
+from cluster.plan import Options
 from cluster.report import ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor
 from policies.consents import BLOCKERS
+from policies.drains import check_drains
 from policies.drift import check_drift
 from policies.machines import check_machine
 from policies.pools import first_control_plane
@@ -27,8 +29,13 @@ def check_preflight(
     target: KubeVersion | None,
     minors: tuple[Minor, ...] = (),
     accepted: tuple[str, ...] = (),
+    options: Options | None = None,
 ) -> Findings:
-    """Every finding that matters before an upgrade to `target` through `minors`; `accepted` are codes consented to."""
+    """
+    Every finding that matters before an upgrade to `target` through `minors`; `accepted` are codes consented to.
+
+    `options` are those of the plan; None for one that drains nobody.
+    """
     report, survey = seen.report, seen.survey
     found = (
         *check_skew(report, survey),
@@ -38,7 +45,7 @@ def check_preflight(
         *_etcd(report),
         *_inventory(report, survey, cluster),
         *_machines(report, survey, minors),
-        *_budgets(report),
+        *check_drains(seen, cluster, options, minors),
         *_daemons(report),
     )
     return tuple(_consent(f) if f.code in BLOCKERS and f.code in accepted else f for f in found)
@@ -120,21 +127,6 @@ def _machines(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]) 
         if machine is not None and facts is not None:
             offers = tuple(o for o in machine.offers if o.minor in minors)
             yield from check_machine(node, facts, offers, snapshot=node.name == first and first in stacked)
-
-
-def _budgets(report: ClusterReport) -> Iterator[Finding]:
-    for budget in report.budgets:
-        if budget.allowed > 0:
-            continue
-        place = f"{budget.namespace}/{budget.name}"
-        always = budget.needed >= budget.expected
-        sentence = f"The disruption budget {place} demands {budget.needed} of {budget.expected} pods: " + (
-            "none of them may ever be evicted." if always else "none of them may be evicted now."
-        )
-        remedy = "A drain of their nodes waits, and gives the node back at its time-out: " + (
-            "scale up, or relax the budget." if always else "bring its pods back to health."
-        )
-        yield Finding("budget-allows-none", Severity.WARNING, place, sentence, remedy)
 
 
 def _daemons(report: ClusterReport) -> Iterator[Finding]:

@@ -89,7 +89,7 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
         report = eyes.observe(name, cluster, now=now)
     seen = Observation(report, survey, eyes.examine(name, cluster, report, now=now))
     if request.kind == "survey":
-        findings = worst_first(check_preflight(seen, cluster, target=None))
+        findings = worst_first(check_preflight(seen, cluster, target=None, options=_options(cluster, request)))
         event = _event(Happened.SURVEY_FINISHED, request, now, f"{len(survey.machines)} machines were surveyed.")
         return store.answer_request(request.id, findings=findings, event=event)
     traces = check_traces(report, settings.installation, _known(store, operations_named(report)))
@@ -133,6 +133,7 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
         drain_timeout=cluster.defaults.drain_timeout,
         delete_emptydir=cluster.defaults.delete_emptydir,
         delete_unmanaged=cluster.defaults.delete_unmanaged,
+        workers=cluster.defaults.workers,
     )
     known = asdict(usual)
     if lost := sorted(set(request.overrides) - set(known)):

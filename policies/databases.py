@@ -1,0 +1,165 @@
+"""Database clusters by the labels of their pods: where their primaries are, and whether a batch takes all of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from cluster.findings import Finding, Severity
+from cluster.plan import PlanPool
+from cluster.workloads import Workload, Workloads
+from policies.wording import some_of
+
+_REPLICATED = 2  # instances from which on another one can take over
+
+
+class Operator(BaseModel):
+    """How one operator labels its pods, and what it does about a cordon."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operator: str
+    member: dict[str, str]
+    cluster: str
+    role: str
+    primary: tuple[str, ...]
+    moves_on_cordon: bool
+    alone: str = ""  # what to do about a cluster of one instance, where that is known
+    source: str
+    verified_on: date
+
+
+class Operators(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    databases: tuple[Operator, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database cluster: the nodes of its instances, one entry for each, and those of its primaries."""
+
+    operator: Operator
+    namespace: str
+    name: str
+    nodes: tuple[str, ...]
+    primaries: tuple[str, ...]
+    waiting: int = 0  # instances on no node
+
+    @property
+    def place(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def instances(self) -> int:
+        return len(self.nodes) + self.waiting
+
+
+@cache
+def read_operators() -> Operators:
+    text = resources.files("policies").joinpath("data/databases.yaml").read_text(encoding="utf-8")
+    return Operators.model_validate(yaml.safe_load(text))
+
+
+def operator_of(workload: Workload) -> Operator | None:
+    """Whose database these pods are instances of; None for anything else."""
+    labels = dict(workload.labels)
+    known = (o for o in read_operators().databases if o.cluster in labels and o.member.items() <= labels.items())
+    return next(known, None)
+
+
+def is_primary(workload: Workload, operator: Operator) -> bool:
+    return dict(workload.labels).get(operator.role) in operator.primary
+
+
+def find_databases(workloads: Workloads) -> tuple[Database, ...]:
+    """Every database cluster that shows itself, by namespace and name."""
+    found: dict[tuple[str, str, str], list[tuple[Operator, Workload]]] = {}
+    for group in workloads.groups:
+        if (operator := operator_of(group)) is not None:
+            key = group.namespace, dict(group.labels)[operator.cluster], operator.operator
+            found.setdefault(key, []).append((operator, group))
+    return tuple(_join(namespace, name, parts) for (namespace, name, _), parts in sorted(found.items()))
+
+
+def primary_nodes(databases: Iterable[Database]) -> frozenset[str]:
+    """The nodes that go last in their pools: each hand-over before would risk a second one."""
+    return frozenset(node for d in databases for node in d.primaries)
+
+
+def check_databases(databases: tuple[Database, ...], pools: Iterable[PlanPool], cluster: str) -> Iterator[Finding]:
+    yield from _primaries(databases, cluster)
+    yield from _alone(databases, cluster)
+    yield from _on_one_node(databases, cluster)
+    for pool in pools:
+        yield from _in_one_batch(databases, pool)
+
+
+def _primaries(databases: tuple[Database, ...], cluster: str) -> Iterator[Finding]:
+    lead = [d for d in databases if d.primaries and d.instances >= _REPLICATED]
+    if lead:
+        told = some_of(f"{d.place} on {' and '.join(d.primaries)} ({d.operator.operator})" for d in lead)
+        slow = sorted({d.operator.operator for d in lead if not d.operator.moves_on_cordon})
+        remedy = "Their nodes go last in their pools, and their operators move them when the node is cordoned." + (
+            f" Under {some_of(slow)} another instance takes over only when the primary is evicted: "
+            "writes fail for some seconds."
+            if slow
+            else ""
+        )
+        yield Finding("database-primaries", Severity.NOTE, cluster, f"Nodes with database primaries: {told}.", remedy)
+
+
+def _alone(databases: tuple[Database, ...], cluster: str) -> Iterator[Finding]:
+    alone = [d for d in databases if d.instances < _REPLICATED and d.nodes]
+    if alone:
+        told = some_of(f"{d.place} on {d.nodes[0]}" for d in alone)
+        sentence = f"Databases with a single instance, which nobody can take over from: {told}."
+        known = dict.fromkeys(d.operator.alone for d in alone if d.operator.alone)
+        remedy = " ".join(("They are away while their node is drained; add an instance to each before.", *known))
+        yield Finding("database-alone", Severity.WARNING, cluster, sentence, remedy)
+
+
+def _on_one_node(databases: tuple[Database, ...], cluster: str) -> Iterator[Finding]:
+    together = [d for d in databases if len(d.nodes) >= _REPLICATED and len(set(d.nodes)) == 1]
+    if together:
+        told = some_of(f"{d.place} on {d.nodes[0]}" for d in together)
+        sentence = f"Databases with all their instances on one node: {told}."
+        remedy = "Nobody can take over while it is drained: spread the instances over nodes, by anti-affinity."
+        yield Finding("database-on-one-node", Severity.WARNING, cluster, sentence, remedy)
+
+
+def _in_one_batch(databases: tuple[Database, ...], pool: PlanPool) -> Iterator[Finding]:
+    """Nodes are taken in order by a window of max_unavailable: it covers all of a database, or never does."""
+    at = {n.name: index for index, n in enumerate(pool.nodes)}
+    spans = {
+        d.place: max(at[n] for n in d.nodes) - min(at[n] for n in d.nodes)
+        for d in databases
+        if len(set(d.nodes)) >= _REPLICATED and all(n in at for n in d.nodes)
+    }
+    taken = {place: span for place, span in spans.items() if span < pool.max_unavailable}
+    if taken:
+        sentence = (
+            f"{pool.max_unavailable} nodes of the pool {pool.name} may be away together, and these can be all "
+            f"the nodes of a database: {some_of(taken)}."
+        )
+        remedy = f"Set `max_unavailable` of the pool to {min(taken.values())}, or spread the instances farther."
+        yield Finding("database-in-one-batch", Severity.WARNING, pool.name, sentence, remedy)
+
+
+def _join(namespace: str, name: str, parts: list[tuple[Operator, Workload]]) -> Database:
+    return Database(
+        operator=parts[0][0],
+        namespace=namespace,
+        name=name,
+        nodes=tuple(sorted(node for _, w in parts for node, count in w.nodes for _ in range(count))),
+        primaries=tuple(sorted({node for o, w in parts if is_primary(w, o) for node, _ in w.nodes})),
+        waiting=sum(w.waiting for _, w in parts),
+    )

@@ -1,0 +1,43 @@
+"""Everything that the drains of a plan would meet, known before anybody approves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cluster.findings import Finding
+from cluster.observation import Observation
+from cluster.plan import DrainMode, Options
+from cluster.report import ClusterReport
+from cluster.settings import Cluster
+from cluster.versions import Minor, ReportedVersion
+from policies.budgets import check_budgets
+from policies.capacity import check_capacity
+from policies.databases import check_databases, find_databases, primary_nodes
+from policies.places import Places
+from policies.pools import form_pools
+from policies.workloads import check_reading, check_workloads
+
+
+def check_drains(
+    seen: Observation, cluster: Cluster, options: Options | None, minors: tuple[Minor, ...]
+) -> Iterator[Finding]:
+    """What concerns the pods of the cluster; without options nobody is drained, and only budgets are told."""
+    if options is None or not _drains(options, seen.report, minors):
+        yield from check_budgets(seen, drained=False)
+        return
+    report, found = seen.report, seen.examination.workloads
+    databases, places = find_databases(found), Places(report)
+    pools = form_pools(report, cluster, last=primary_nodes(databases))
+    yield from check_reading(found, report.cluster)
+    yield from check_budgets(seen, drained=True)
+    yield from check_workloads(found, options, places, report.cluster)
+    yield from check_databases(databases, pools, report.cluster)
+    yield from check_capacity(found, pools, report, places)
+
+
+def _drains(options: Options, report: ClusterReport, minors: tuple[Minor, ...]) -> bool:
+    """Whether any node is drained: a mere patch may restart its kubelet in place."""
+    if options.drain is DrainMode.ALWAYS or not minors:
+        return True
+    running = {n.kubelet.version.minor if isinstance(n.kubelet, ReportedVersion) else None for n in report.nodes}
+    return running != set(minors)
