@@ -132,9 +132,8 @@ def test_a_daemonset_that_was_broken_before_is_warned_of_and_holds_nothing_up() 
     with walking("small", "1.35.4") as walk:
         broken = walk.break_daemon_set("demo", "agent")
         drafted = walk.draft("v1.35.4")
-        assert [(f.subject, f.code) for f in drafted.findings if f.severity is Severity.WARNING] == [
-            ("demo/agent", "daemonset-not-ready")
-        ]
+        warned = {(f.subject, f.code) for f in drafted.findings if f.severity is Severity.WARNING}
+        assert ("demo/agent", "daemonset-not-ready") in warned
         unaware = walk.plan
         walk.plan = replace(unaware, accepted=drafted.plan.accepted)
         for step, name, position in walk.steps():
