@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from cluster.errors import StaleMove
 from cluster.findings import Findings
@@ -48,6 +48,11 @@ PLAN_MOVES = frozenset(
 )
 
 
+# What was added to plans later is left out of their JSON while it says what was always so: digests of old plans hold.
+_Whole = Annotated[bool, Field(exclude_if=lambda value: value)]
+_Moves = Annotated[tuple[int, ...] | None, Field(exclude_if=lambda value: value is None)]
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """One minor (or patch) step, with the exact packages that the machines' source offers."""
@@ -56,6 +61,7 @@ class Hop:
     kubeadm: PackageVersion
     kubelet: PackageVersion
     kubectl: PackageVersion
+    whole: _Whole = True  # False: the control plane is there; kubelets move that the next hop would be too far for
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class PlanNode:
     name: str
     uid: str
     role: Role
+    moves: _Moves = None  # the hops, counted from 0, at which its kubelet moves; None: every whole one
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,16 @@ class DrainMode(StrEnum):
     MINOR_ONLY = "minor-only"
 
 
+class WorkerMoves(StrEnum):
+    """Whether workers move at every hop, or only where the skew policy demands it and at the last one."""
+
+    EVERY_HOP = "every-hop"
+    WITHIN_SKEW = "within-skew"
+
+
+_Workers = Annotated[WorkerMoves, Field(exclude_if=lambda value: value == WorkerMoves.EVERY_HOP)]
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How the plan is carried out; part of the intent, so part of the digest. Times in seconds."""
@@ -92,6 +109,7 @@ class Options:
     delete_emptydir: bool = False
     delete_unmanaged: bool = False
     without_snapshot: bool = False  # consent to go on where no etcdctl can be found
+    workers: _Workers = WorkerMoves.EVERY_HOP
 
 
 @dataclass(frozen=True)  # without slots: what follows from it is worked out once, also for thousands of nodes
@@ -117,6 +135,10 @@ class UpgradePlan:
     @cached_property
     def nodes(self) -> tuple[PlanNode, ...]:
         return tuple(n for pool in self.pools for n in pool.nodes)
+
+    @cached_property
+    def whole_hops(self) -> tuple[bool, ...]:
+        return tuple(h.whole for h in self.hops)
 
     def node(self, name: str) -> PlanNode | None:
         return self._by_name.get(name)

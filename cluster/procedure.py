@@ -93,6 +93,15 @@ STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): _KUBELET,
     (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
 }
+# the same, for a hop that is not whole: the control plane is there already, and a few kubelets catch up with it
+CATCHING_UP: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
+    (Phase.PREPARE, Role.FIRST_CONTROL_PLANE): _PREPARE,
+    (Phase.PREPARE, Role.CONTROL_PLANE): _PREPARE,
+    (Phase.PREPARE, Role.WORKER): _PREPARE,
+    (Phase.CONTROL_PLANE_KUBELETS, Role.FIRST_CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
+    (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
+    (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
+}
 _ORDER = {phase: index for index, phase in enumerate(Phase)}
 _HOP_PHASES = (Phase.PREPARE, Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS, Phase.WORKERS)
 
@@ -112,20 +121,33 @@ class Step:
 
 def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
     """Every step of this node, in order, over all hops; an index into it is a node row's position."""
-    return _itinerary(plan.kind, len(plan.hops), node.role)
+    return _itinerary(plan.kind, plan.whole_hops, node.role, node.moves)
 
 
 @cache  # a handful of values, asked for by every row of thousands
-def _itinerary(kind: PlanKind, hops: int, role: Role) -> tuple[Step, ...]:
+def _itinerary(
+    kind: PlanKind, whole_hops: tuple[bool, ...], role: Role, moves: tuple[int, ...] | None
+) -> tuple[Step, ...]:
     if kind is PlanKind.REVERT:
         if role is Role.WORKER:
             return ()
         verbs = (Verb.HOLD, Verb.REVERT, Verb.VERIFY_CONTROL_PLANE)
         return (*(Step(0, Phase.CONTROL_PLANE, v) for v in verbs), Step(0, Phase.AFTER, Verb.UNHOLD))
     steps = [
-        Step(hop, phase, verb) for hop in range(hops) for phase in _HOP_PHASES for verb in STAGES.get((phase, role), ())
+        Step(hop, phase, verb)
+        for hop, is_whole in enumerate(whole_hops)
+        for phase in _HOP_PHASES
+        for verb in _verbs(phase, role, hop, is_whole=is_whole, moves=moves)
     ]
-    return (*steps, Step(hops - 1, Phase.AFTER, Verb.UNHOLD))
+    return (*steps, Step(len(whole_hops) - 1, Phase.AFTER, Verb.UNHOLD))
+
+
+def _verbs(phase: Phase, role: Role, hop: int, *, is_whole: bool, moves: tuple[int, ...] | None) -> tuple[Verb, ...]:
+    stays = not is_whole if moves is None else hop not in moves
+    if stays and (role is Role.WORKER or not is_whole):
+        # its turn comes later, or was before: but from the beginning on nobody else may change its packages
+        return (Verb.HOLD,) if hop == 0 and phase is Phase.PREPARE else ()
+    return (STAGES if is_whole else CATCHING_UP).get((phase, role), ())
 
 
 def disturbs(verb: Verb) -> bool:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.errors import InvalidConfig, UnknownThing
-from cluster.plan import DrainMode
+from cluster.plan import DrainMode, WorkerMoves
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # thousands of machines: a tenth of the time
 CONFIG_ENV = "LOCKKEEPER_CONFIG"
@@ -117,6 +117,7 @@ class Defaults(_Model):
     drain_timeout: Annotated[int, Field(ge=10, le=86_400)] = 900
     delete_emptydir: bool = False
     delete_unmanaged: bool = False
+    workers: WorkerMoves = WorkerMoves.EVERY_HOP
 
 
 class Cluster(_Model):

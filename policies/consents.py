@@ -6,9 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cluster.errors import Refused
+from cluster.plan import WorkerMoves
 
 BLOCKERS = ("no-etcdctl", "two-member-etcd")  # finding codes that become warnings
-OPTIONS = {"delete-emptydir": "delete_emptydir", "delete-unmanaged": "delete_unmanaged"}  # word → field of plan.Options
+OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options, and what it becomes
+    "delete-emptydir": ("delete_emptydir", True),
+    "delete-unmanaged": ("delete_unmanaged", True),
+    "workers-every-hop": ("workers", WorkerMoves.EVERY_HOP.value),
+    "workers-within-skew": ("workers", WorkerMoves.WITHIN_SKEW.value),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +32,10 @@ def read_consents(words: Iterable[str]) -> Consents:
         if word not in BLOCKERS and word not in OPTIONS:
             known = ", ".join(f"`{w}`" for w in (*BLOCKERS, *OPTIONS))
             raise Refused(f"`{word[:40]}` is nothing that a plan can be made to accept: name some of {known}.")
-    overrides: dict[str, bool | int | str] = {OPTIONS[w]: True for w in wanted if w in OPTIONS}
+    overrides: dict[str, bool | int | str] = {}
+    for word in (w for w in wanted if w in OPTIONS):
+        option, value = OPTIONS[word]
+        if overrides.setdefault(option, value) != value:
+            other = next(w for w in wanted if w in OPTIONS and OPTIONS[w][0] == option)
+            raise Refused(f"`{other}` and `{word}` contradict each other: name one of them.")
     return Consents(tuple(w for w in wanted if w in BLOCKERS), overrides)

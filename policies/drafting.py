@@ -17,6 +17,7 @@ from policies.databases import find_databases, primary_nodes
 from policies.drift import base_version, edited_nodes, running_version
 from policies.estimates import estimate
 from policies.hops import chain, minors_to_survey, resolve
+from policies.moves import put_stragglers_first, settle_moves
 from policies.pools import CONTROL_PLANE, by_name, form_pools
 from policies.preflight import check_preflight
 from policies.releases import check_support
@@ -57,11 +58,13 @@ def draft_upgrade(
     if _is_everywhere(report, release):
         raise Refused(f"Nothing to do: every API server and kubelet of `{report.cluster}` already runs {release}.")
     hops, differing = chain(release, base, survey)
+    pools = form_pools(report, cluster, last=primary_nodes(find_databases(seen.examination.workloads)))
+    hops, stragglers, told = put_stragglers_first(hops, report, survey)
     plan = UpgradePlan(
         kind=PlanKind.UPGRADE,
         identity=identity,
         hops=hops,
-        pools=form_pools(report, cluster, last=primary_nodes(find_databases(seen.examination.workloads))),
+        pools=settle_moves(pools, hops, stragglers, report, options.workers),
         options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
     )
     findings = worst_first(
@@ -75,6 +78,7 @@ def draft_upgrade(
                 options=options,
             ),
             *differing,
+            *told,
             *simulate(plan, report, survey),
             *check_support(release, now.date()),
         }

@@ -78,7 +78,7 @@ def chain(target: KubeVersion, current: KubeVersion, survey: Survey) -> tuple[tu
     findings: list[Finding] = []
     for minor in _way(current.minor, target.minor):
         release = target if minor == target.minor else resolve(minor, current, survey)
-        hop, found = _hop(release, survey)
+        hop, found = hop_to(release, survey)
         hops.append(hop)
         findings.extend(found)
     return tuple(hops), tuple(findings)
@@ -91,7 +91,8 @@ def _way(current: Minor, target: Minor) -> tuple[Minor, ...]:
     return tuple(current.after(i + 1) for i in range(target.minor - current.minor))
 
 
-def _hop(release: KubeVersion, survey: Survey) -> tuple[Hop, Findings]:
+def hop_to(release: KubeVersion, survey: Survey) -> tuple[Hop, Findings]:
+    """The hop with the packages of a release that all these machines offer, be it with different revisions."""
     choice = offered(survey, release.minor)
     exact = [v for v in choice.versions if v.version == release]
     if exact:

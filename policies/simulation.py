@@ -131,7 +131,7 @@ def _gather(plan: UpgradePlan, report: ClusterReport, survey: Survey) -> tuple[_
         alone = node.name if seen.control_plane or node.name in servers or node.role is not Role.WORKER else ""
         facts = survey.facts(node.name)
         kubectl = facts.kubectl.version.minor if facts and facts.kubectl else None
-        key = (alone, len(steps), id(steps), _minor(seen), proxies.get(node.name), kubectl)
+        key = (alone, bool(steps), node.moves, _minor(seen), proxies.get(node.name), kubectl)
         group = groups.get(key)
         groups[key] = _Group(node, 1, steps) if group is None else replace(group, size=group.size + 1)
     return tuple(groups.values())

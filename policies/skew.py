@@ -65,7 +65,7 @@ def check_skew(report: ClusterReport, survey: Survey | None = None) -> Findings:
 
 
 def _api_servers(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
-    if _between(api.newest, api.oldest) > API_SERVERS_APART:
+    if minors_between(api.newest, api.oldest) > API_SERVERS_APART:
         sentence = (
             f"API servers run {api.oldest} and {api.newest}; they may be {API_SERVERS_APART} minor apart at most."
         )
@@ -100,7 +100,7 @@ def _node_part(part: str, node: str, minor: Minor, api: ApiRange) -> Iterator[Fi
         sentence = f"The {part} of {node} runs {minor}, newer than an API server of {api.oldest}."
         remedy = f"Bring every API server to {minor} before any {part}."
         yield _stop(f"{part}-newer", node, sentence, remedy)
-    if _between(api.newest, minor) > lag_of(minor):
+    if minors_between(api.newest, minor) > lag_of(minor):
         sentence = (
             f"The {part} of {node} runs {minor}; beside an API server of {api.newest} it may be "
             f"{lag_of(minor)} minors older at most."
@@ -112,7 +112,7 @@ def _beside_kubelet(proxy: Minor, node: Node | None) -> Iterator[Finding]:
     if node is None or not isinstance(node.kubelet, ReportedVersion):
         return
     kubelet = node.kubelet.version.minor
-    if abs(_between(kubelet, proxy)) > lag_of(proxy):
+    if abs(minors_between(kubelet, proxy)) > lag_of(proxy):
         most = lag_of(proxy)
         sentence = f"On {node.name} kube-proxy {proxy} runs beside a kubelet of {kubelet}; {most} minors are the most."
         yield _stop("kube-proxy-kubelet-apart", node.name, sentence, f"Bring both on {node.name} to one version.")
@@ -129,7 +129,7 @@ def _controllers(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
         if minor > oldest:
             sentence = f"The {pod.component} on {pod.node} runs {minor}, newer than its API server of {oldest}."
             yield _stop("controller-newer", pod.node, sentence, "Bring that API server forward first.")
-        elif _between(newest, minor) > CONTROLLER_LAG:
+        elif minors_between(newest, minor) > CONTROLLER_LAG:
             sentence = (
                 f"The {pod.component} on {pod.node} runs {minor}, more than {CONTROLLER_LAG} minor behind its API "
                 f"server of {newest}."
@@ -143,7 +143,7 @@ def _kubectls(api: ApiRange, survey: Survey) -> Iterator[Finding]:
         if facts is None or facts.kubectl is None:
             continue
         minor = facts.kubectl.version.minor
-        if max(abs(_between(api.newest, minor)), abs(_between(api.oldest, minor))) > KUBECTL_APART:
+        if max(abs(minors_between(api.newest, minor)), abs(minors_between(api.oldest, minor))) > KUBECTL_APART:
             sentence = f"kubectl on {machine.name} is {minor}; it may be {KUBECTL_APART} minor from every API server."
             remedy = "The upgrade installs the matching one; until then use another machine's."
             yield Finding("kubectl-apart", Severity.WARNING, machine.name, sentence, remedy)
@@ -174,7 +174,7 @@ def _kubelets_for_hop(target: KubeVersion, kubelets: Iterable[tuple[str, KubeVer
             yield _stop("kubelet-newer", name, sentence, "Plan at least the version that it runs.")
 
 
-def _between(newer: Minor, older: Minor) -> int:
+def minors_between(newer: Minor, older: Minor) -> int:
     """Minors from `older` up to `newer`; a major counts as more than any bound."""
     return (newer.major - older.major) * 1000 + newer.minor - older.minor
 

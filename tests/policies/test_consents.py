@@ -13,6 +13,7 @@ from policies.consents import Consents, read_consents
         (("no-etcdctl",), Consents(("no-etcdctl",))),
         (("NO-ETCDCTL,two-member-etcd",), Consents(("no-etcdctl", "two-member-etcd"))),
         (("delete-emptydir", "no-etcdctl"), Consents(("no-etcdctl",), {"delete_emptydir": True})),
+        (("workers-within-skew",), Consents((), {"workers": "within-skew"})),
     ],
 )
 def test_words_become_findings_accepted_and_options_set(words, consents):
@@ -25,3 +26,9 @@ def test_nothing_else_can_be_accepted(word):
     """A blocker that nobody can consent to stays one; the answer names what there is."""
     with pytest.raises(Refused, match="`no-etcdctl`, `two-member-etcd`, `delete-emptydir`, `delete-unmanaged`"):
         read_consents((word,))
+
+
+def test_two_words_for_one_option_contradict_each_other():
+    """Nobody guesses which of them was meant."""
+    with pytest.raises(Refused, match="`workers-every-hop` and `workers-within-skew` contradict"):
+        read_consents(("workers-within-skew", "workers-every-hop"))

@@ -19,6 +19,7 @@ from tests.policies_fixture import (
     codes,
     draft,
     make_cluster,
+    make_offers,
     make_report,
     make_survey,
     reported,
@@ -134,7 +135,11 @@ UNREACHABLE = Offer(Minor(1, 35), OfferState.UNREACHABLE, reason="timed out")
         ("kubeadm-config-unread", replace(make_report(), declared=Unread("kubeadm-config", "It is gone.")), None),
         ("static-pod-missing", replace(make_report(), static_pods=make_report().static_pods[:-1]), None),
         ("partly-unread", replace(make_report(), unread=(Unread("pod disruption budgets", "403"),)), None),
-        ("kubelet-too-old-for-hop", with_node(make_report(), "w1", kubelet=reported("v1.31.0")), None),
+        (
+            "kubelet-too-old-for-hop",
+            with_node(make_report(), "w1", kubelet=reported("v1.31.0")),
+            make_survey(offers={"w1": make_offers("1.34.9-1.1", "1.35.4-1.1")}),
+        ),
     ],
 )
 def test_what_an_upgrade_would_stumble_over_blocks_its_plan(code, report, survey):
