@@ -143,11 +143,16 @@ def _itinerary(
 
 
 def _verbs(phase: Phase, role: Role, hop: int, *, is_whole: bool, moves: tuple[int, ...] | None) -> tuple[Verb, ...]:
-    stays = not is_whole if moves is None else hop not in moves
+    stays = not (is_whole if moves is None else hop in moves)
     if stays and (role is Role.WORKER or not is_whole):
         # its turn comes later, or was before: but from the beginning on nobody else may change its packages
         return (Verb.HOLD,) if hop == 0 and phase is Phase.PREPARE else ()
     return (STAGES if is_whole else CATCHING_UP).get((phase, role), ())
+
+
+def kubelet_moves(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
+    """Whether this node's kubelet is upgraded at that hop."""
+    return plan.hops[hop].whole if node.moves is None else hop in node.moves
 
 
 def disturbs(verb: Verb) -> bool:

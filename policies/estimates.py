@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cluster.plan import PlanKind, PlanPool, Role, UpgradePlan
+from cluster.plan import PlanKind, PlanNode, PlanPool, Role, UpgradePlan
+from cluster.procedure import kubelet_moves
 
 Range = tuple[int, int]  # seconds, shortest and longest
 
@@ -19,20 +20,28 @@ def estimate(plan: UpgradePlan) -> Range:
     masters = [n for n in plan.nodes if n.role is not Role.WORKER]
     if plan.kind is PlanKind.REVERT:
         return _scaled(REVERT, len(masters))
-    workers = [p for p in plan.pools if any(n.role is Role.WORKER for n in p.nodes)]
-    waves = [_waves(pool) for pool in workers]
-    hop = _sum(
+    return _sum(*(_hop(plan, index, masters) for index in range(len(plan.hops))))
+
+
+def _hop(plan: UpgradePlan, hop: int, masters: list[PlanNode]) -> Range:
+    upgraded = len(masters) if plan.hops[hop].whole else 0
+    waves = [_waves(pool, moving) for pool in plan.pools if (moving := _workers(plan, pool, hop))]
+    kubelets = sum(kubelet_moves(plan, n, hop) for n in masters)
+    return _sum(
         PREPARE,
-        APPLY if masters else (0, 0),
-        _scaled(UPGRADE_NODE, max(0, len(masters) - 1)),
-        _scaled(CONTROL_PLANE_KUBELET, len(masters)),
+        APPLY if upgraded else (0, 0),
+        _scaled(UPGRADE_NODE, max(0, upgraded - 1)),
+        _scaled(CONTROL_PLANE_KUBELET, kubelets),
         (WORKER[0] * max(waves, default=0), WORKER[1] * sum(waves)),
     )
-    return _scaled(hop, len(plan.hops))
 
 
-def _waves(pool: PlanPool) -> int:
-    return -(-len(pool.nodes) // pool.max_unavailable)
+def _workers(plan: UpgradePlan, pool: PlanPool, hop: int) -> int:
+    return sum(n.role is Role.WORKER and kubelet_moves(plan, n, hop) for n in pool.nodes)
+
+
+def _waves(pool: PlanPool, moving: int) -> int:
+    return -(-moving // pool.max_unavailable)
 
 
 def _scaled(times: Range, count: int) -> Range:

@@ -62,9 +62,7 @@ class _Walk:
     known: set[tuple[str, str]] = field(default_factory=set)
 
     def begin(self, state: _State) -> None:
-        before = check_skew(state.report, state.survey)
-        self.known |= {_key(f) for f in before}
-        self.known |= {("kubelet-too-old-for-hop", f.subject) for f in before if f.code == "kubelet-too-old"}
+        self.known |= {_key(f) for f in check_skew(state.report, state.survey)}
         for stage in sorted({s.stage for g in self.groups for s in g.steps}):
             state = self._pass(stage, state)
 
@@ -115,7 +113,9 @@ class _Walk:
 
 
 def _key(finding: Finding) -> tuple[str, str]:
-    return finding.code, finding.subject
+    return finding.code.removesuffix(
+        "-for-hop"
+    ), finding.subject  # kubeadm's rule and the policy's are one piece of news
 
 
 def _gather(plan: UpgradePlan, report: ClusterReport, survey: Survey) -> tuple[_Group, ...]:

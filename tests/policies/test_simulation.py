@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cluster.errors import Refused
 from cluster.facts import Offer, OfferState
 from cluster.findings import Severity, blockers
-from cluster.plan import Options, PlanKind, Role
+from cluster.plan import Options, PlanKind, Role, WorkerMoves
 from cluster.procedure import Phase, Verb, itinerary
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
 from cluster.survey import Survey, SurveyedMachine
@@ -30,7 +30,7 @@ from tests.policies_fixture import (
     with_node,
 )
 
-PATCHES = (1, 2, 5)  # that every machine offers of every minor
+PATCHES = (1, 2, 5)
 OLDEST, NEWEST = 24, 40
 RULES = {"plan-breaks-skew", "kubelet-too-old-for-hop", "hop-skips-a-minor", "downgrade"}
 CHECKED = settings(
@@ -52,6 +52,7 @@ class Paper:
     kubectl: dict
     proxy: tuple
     declared: tuple
+    offered: tuple = PATCHES
 
     def broken(self):
         """The rows of the version skew policy's table that do not hold."""
@@ -74,13 +75,17 @@ class Paper:
         apis = [minor for minor, _ in self.api.values()]
         return {n for n, (m, _) in self.kubectl.items() if max(apis) - m > 1 or m - min(apis) > 1}
 
+    def too_old(self, name, target):
+        """Whether kubeadm of `target` refuses the kubelet of this node."""
+        minor = self.kubelet[name][0]
+        return target[0] - minor > (1 if target[0] < 29 else 3 if minor >= 25 else 2)
+
     def refused(self, target):
         """What kubeadm of `target` says on a control plane, before it begins."""
         if any(not 0 <= target[0] - minor <= 1 for minor, _ in self.api.values()):
             yield "more than one minor at a time"
-        for name, (minor, _) in self.kubelet.items():
-            most = 1 if target[0] < 29 else 3 if minor >= 25 else 2
-            if target[0] - minor > most:
+        for name in self.kubelet:
+            if self.too_old(name, target):
                 yield f"kubelet of {name} too old for the hop"
 
     def do(self, verb, node, target):
@@ -133,12 +138,14 @@ def report_of(paper):
     )
 
 
-OFFERS = tuple(
-    Offer(
-        Minor(1, m), OfferState.OFFERED, tuple(PackageVersion(KubeVersion.parse(f"1.{m}.{p}"), "1.1") for p in PATCHES)
+def offers_of(patches):
+    return tuple(
+        Offer(Minor(1, m), OfferState.OFFERED, tuple(PackageVersion.parse(f"1.{m}.{p}-1.1") for p in patches))
+        for m in range(OLDEST, NEWEST + 1)
     )
-    for m in range(OLDEST, NEWEST + 1)
-)
+
+
+OFFERS = {patches: offers_of(patches) for patches in (PATCHES, PATCHES[::2])}
 
 
 def survey_of(paper):
@@ -146,7 +153,7 @@ def survey_of(paper):
         n: replace(FACTS, control_plane=n in paper.api, kubelet=read(k), kubectl=read(paper.kubectl[n]))
         for n, k in paper.kubelet.items()
     }
-    return Survey("prod", NOW, tuple(SurveyedMachine(n, f, OFFERS) for n, f in facts.items()))
+    return Survey("prod", NOW, tuple(SurveyedMachine(n, f, OFFERS[paper.offered]) for n, f in facts.items()))
 
 
 @st.composite
@@ -171,14 +178,21 @@ def papers(draw):
             controllers[moved[-1]] = now
         case "edited":
             draw(st.sampled_from([api, controllers]))[moved[-1]] = draw(st.sampled_from([newer, older, (minor - 2, 5)]))
-    behind = draw(st.sampled_from([st.just(0), st.sampled_from([0, 0, 1]), st.integers(0, 3), st.integers(-1, 4)]))
+    behind = draw(
+        st.sampled_from(
+            [st.just(0), st.sampled_from([0, 0, 1]), st.integers(0, 3), st.integers(0, 3), st.integers(-1, 4)]
+        )
+    )
     kubelet = {n: (minor - draw(behind), draw(st.sampled_from(PATCHES))) for n in (*masters, *workers)}
     kubectl = {n: draw(st.sampled_from([k, k, now])) for n, k in kubelet.items()}
     proxy = (minor - draw(st.sampled_from([0] * 10 + [1, 3])), 2)
-    return Paper(api, controllers, kubelet, kubectl, proxy, declared)
+    # what runs need not be offered any more: then no straggler can be brought to it
+    return Paper(api, controllers, kubelet, kubectl, proxy, declared, draw(st.sampled_from([*OFFERS, PATCHES])))
 
 
 targets = st.sampled_from(["next", "latest-patch", "declared", "+0", "+1", "+2", "+2", "+3", "+4", "exact+1"])
+
+options = st.sampled_from([Options(workers=moves) for moves in WorkerMoves])
 
 
 def typed(word, paper):
@@ -227,6 +241,8 @@ def walk(plan, paper, random):
                 wrong += paper.refused(target)
             if step.verb is Verb.UPGRADE_NODE and paper.declared != target:
                 wrong.append(f"kubeadm would bring {paper.declared} to {node.name}")
+            if step.verb is Verb.INSTALL_KUBEADM and paper.too_old(node.name, target):
+                wrong.append(f"kubeadm beside the kubelet of {node.name}")
             for _ in paper.do(step.verb, node, target):
                 wrong += paper.broken()
                 kubectls |= paper.far_kubectls()
@@ -236,15 +252,15 @@ def walk(plan, paper, random):
 
 
 @CHECKED
-@given(papers(), targets, st.randoms(use_true_random=False))
-def test_a_plan_that_may_be_approved_never_passes_through_an_invalid_state(paper, word, random):
+@given(papers(), targets, options, st.randoms(use_true_random=False))
+def test_a_plan_that_may_be_approved_never_passes_through_an_invalid_state(paper, word, chosen, random):
     """By the policy's table, after each step, whoever of a stage goes first; and it ends where it should."""
-    answer = drafted(paper, word, Options())
+    answer = drafted(paper, word, chosen)
     if answer is None or blockers(answer[0].findings):
         event("refused or blocked")
         return
     plan = answer[0].plan
-    event(f"{len(plan.hops)} hops")
+    event(f"{sum(plan.whole_hops)} hops, {chosen.workers}{'' if all(plan.whole_hops) else ', a straggler first'}")
     before = paper.far_kubectls()
     wrong, kubectls = walk(plan, paper, random)
     assert wrong == []
@@ -256,10 +272,10 @@ def test_a_plan_that_may_be_approved_never_passes_through_an_invalid_state(paper
 
 
 @CHECKED
-@given(papers(), targets, st.randoms(use_true_random=False))
-def test_what_passes_preflight_gets_a_valid_plan_or_hears_which_rule_it_would_break(paper, word, random):
+@given(papers(), targets, options, st.randoms(use_true_random=False))
+def test_what_passes_preflight_gets_a_valid_plan_or_hears_which_rule_it_would_break(paper, word, chosen, random):
     """Blocked exactly where the walk by the table breaks a rule: none missed, and none made up."""
-    answer = drafted(paper, word, Options())
+    answer = drafted(paper, word, chosen)
     if answer is None or answer[1]:
         event("refused or not sound")
         return
