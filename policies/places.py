@@ -26,13 +26,13 @@ class Places:
         return reduce(frozenset.intersection, (self._of_choice(c) for c in choices), self.everywhere)
 
     def pins(self, placement: Placement) -> bool:
-        """Whether its node selector and affinity leave the pod one node at most."""
+        """Whether its node selector and affinity leave the pod one node of several."""
         chosen = tuple(c for c in (placement.selector, placement.affinity) if c)
-        return bool(chosen) and len(self.suiting(chosen)) <= 1 < len(self.everywhere)
+        return bool(chosen) and len(self.suiting(chosen)) == 1 < len(self.everywhere)
 
     def binds(self, placement: Placement) -> bool:
-        """Whether its volumes can be reached from one node at most."""
-        return bool(placement.volumes) and len(self.suiting(placement.volumes)) <= 1 < len(self.everywhere)
+        """Whether its volumes can be reached from one node of several."""
+        return bool(placement.volumes) and len(self.suiting(placement.volumes)) == 1 < len(self.everywhere)
 
     def with_label(self, key: str) -> dict[str, frozenset[str]]:
         """The nodes by their value of a label."""
