@@ -70,10 +70,12 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
         lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: _lease_holder(kube), "")
         budgets = pool.submit(reader.attempt, "pod disruption budgets", lambda: read_budgets(kube), ())
         daemons = pool.submit(reader.attempt, "daemon sets", lambda: read_daemon_sets(kube), ())
-        listed, system = nodes.result(), pods.result()
-        servers = tuple(pool.map(lambda pair: _ask(kube, pair), _addresses(listed, system.endpoints).items()))
-        version, repository = declared.result()
-        said = [reading for reading in (version, *(s.version for s in servers)) if isinstance(reading, Unread)]
+        listed, system, config = nodes.result(), pods.result(), declared.result()
+        if config.present is False and system.read and not system.endpoints:
+            servers: tuple[ApiServer, ...] = (_ask_address(kube),)
+        else:
+            servers = tuple(pool.map(lambda pair: _ask(kube, pair), _addresses(listed, system.endpoints).items()))
+        said = [reading for reading in (config.version, *(s.version for s in servers)) if isinstance(reading, Unread)]
         return ClusterReport(
             cluster=name,
             identity=identity.result(),
@@ -82,8 +84,9 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
             static_pods=system.static,
             nodes=listed,
             add_ons=system.add_ons,
-            declared=version,
-            image_repository=repository,
+            declared=config.version,
+            has_kubeadm_config=config.present,
+            image_repository=config.repository,
             budgets=budgets.result(),
             daemon_sets=daemons.result(),
             lease_holder=lease.result(),
@@ -138,8 +141,10 @@ def read_daemon_sets(kube: Kube) -> tuple[DaemonSet, ...]:
     found = []
     for item in kube.items("/apis/apps/v1/daemonsets"):
         status, metadata = item.get("status") or {}, item["metadata"]
-        numbers = (int(status.get(key) or 0) for key in ("desiredNumberScheduled", "numberReady"))
-        daemon = DaemonSet(str(metadata["namespace"]), str(metadata["name"]), *numbers)
+        wanted, ready = (int(status.get(key) or 0) for key in ("desiredNumberScheduled", "numberReady"))
+        spec = ((item.get("spec") or {}).get("template") or {}).get("spec") or {}
+        images = tuple(str(c.get("image", "")) for c in spec.get("containers") or ())
+        daemon = DaemonSet(str(metadata["namespace"]), str(metadata["name"]), wanted, ready, images)
         if daemon.wanted:
             found.append(daemon)
     return tuple(sorted(found, key=lambda d: (d.namespace, d.name)))
@@ -190,10 +195,23 @@ def _ask(kube: Kube, node_and_endpoint: tuple[str, str]) -> ApiServer:
         return ApiServer(node, "", Unread(what, f"No mirror pod on {node} names its address: look at its kubelet."))
     try:
         with kube.at(endpoint) as server:
-            told = server.get("/version", timeout=_ONE_READ)
-            ready, _ = server.text("/readyz", timeout=_ONE_READ)
+            return _answer_of(server, node, endpoint, what)
     except ClusterUnreadable as error:
         return ApiServer(node, endpoint, Unread(what, str(error)))
+
+
+def _ask_address(kube: Kube) -> ApiServer:
+    """Whoever answers at the cluster's address, where API servers are no pods of it: one that kubeadm did not make."""
+    endpoint, what = kube.server.removeprefix("https://"), "API server at the cluster's address"
+    try:
+        return _answer_of(kube, "", endpoint, what)
+    except ClusterUnreadable as error:
+        return ApiServer("", endpoint, Unread(what, str(error)))
+
+
+def _answer_of(server: Kube, node: str, endpoint: str, what: str) -> ApiServer:
+    told = server.get("/version", timeout=_ONE_READ)
+    ready, _ = server.text("/readyz", timeout=_ONE_READ)
     version = _version(what, str(told.get("gitVersion", "")))
     return ApiServer(node, endpoint, version, _emulation(version, told), ready == _OK)
 
@@ -206,15 +224,27 @@ def _emulation(version: ReportedVersion | Unread, told: Mapping[str, Any]) -> Mi
     return None if isinstance(version, ReportedVersion) and version.version.minor == emulated else emulated
 
 
-def _read_declared(kube: Kube) -> tuple[KubeVersion | Unread, str]:
-    """The version and the image repository that kubeadm-config declares."""
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What kubeadm-config declares; `present` is None where it could not be told whether there is one."""
+
+    version: KubeVersion | Unread
+    repository: str = ""
+    present: bool | None = None
+
+
+def _read_declared(kube: Kube) -> _Declared:
+    present: bool | None = None
     try:
         data = kube.get(_CONFIG).get("data") or {}
+        present = True
         declared = yaml.safe_load(data.get("ClusterConfiguration", ""))
         version = KubeVersion.parse(str(declared["kubernetesVersion"]))
     except ClusterUnreadable as error:
-        return Unread("kubeadm-config", str(error)), ""
+        missing = isinstance(error, KubeDenied) and error.status == _NOT_FOUND
+        return _Declared(Unread("kubeadm-config", str(error)), present=False if missing else None)
     except (yaml.YAMLError, KeyError, TypeError, InvalidVersion) as error:
         reason = " ".join(str(error).split())
-        return Unread("kubeadm-config", f"Its ClusterConfiguration names no version that we read ({reason})."), ""
-    return version, str(declared.get("imageRepository") or "")
+        unread = Unread("kubeadm-config", f"Its ClusterConfiguration names no version that we read ({reason}).")
+        return _Declared(unread, present=present)
+    return _Declared(version, str(declared.get("imageRepository") or ""), present)

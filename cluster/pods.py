@@ -17,11 +17,12 @@ _ENDED = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True, slots=True)
 class SystemPods:
-    """What kube-system's pods tell; `endpoints` is node → host:port of its API server."""
+    """What kube-system's pods tell; `endpoints` is node → host:port of its API server. Not `read`: nothing is known."""
 
     static: tuple[StaticPod, ...] = ()
     add_ons: tuple[AddOn, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    read: bool = False
 
 
 def read_pods(pods: Iterable[Mapping[str, Any]]) -> SystemPods:
@@ -40,7 +41,7 @@ def read_pods(pods: Iterable[Mapping[str, Any]]) -> SystemPods:
             for name, image in _images(pod):
                 images[name, image].add(node)
     add_ons = (AddOn(name, image, tuple(sorted(nodes))) for (name, image), nodes in sorted(images.items()))
-    return SystemPods(tuple(sorted(static, key=lambda s: (s.node, s.component))), tuple(add_ons), endpoints)
+    return SystemPods(tuple(sorted(static, key=lambda s: (s.node, s.component))), tuple(add_ons), endpoints, read=True)
 
 
 def tag_of(image: str) -> str:

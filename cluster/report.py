@@ -34,7 +34,7 @@ class ClusterIdentity:
 class ApiServer:
     """One API server, asked at its own endpoint and not through the balancer."""
 
-    node: str
+    node: str  # "" for one that is no pod of the cluster: whoever answered at the cluster's address
     endpoint: str  # host:port
     version: ReportedVersion | Unread
     emulation: Minor | None = None  # KEP-4330: a newer binary that behaves like an older minor
@@ -109,6 +109,7 @@ class DaemonSet:
     name: str
     wanted: int  # nodes that should run its pod
     ready: int  # nodes that run it, ready
+    images: tuple[str, ...] = ()  # of its containers, in their order
 
 
 @dataclass(frozen=True)  # without slots: its nodes are looked up by name, thousands of times
@@ -123,6 +124,7 @@ class ClusterReport:
     nodes: tuple[Node, ...] = ()
     add_ons: tuple[AddOn, ...] = ()
     declared: KubeVersion | Unread = field(default_factory=lambda: Unread("kubeadm-config", "not asked"))
+    has_kubeadm_config: bool | None = None  # whether that ConfigMap is there; None where it could not be told
     image_repository: str = ""
     budgets: tuple[Budget, ...] = ()
     daemon_sets: tuple[DaemonSet, ...] = ()

@@ -129,7 +129,7 @@ class Cluster(_Model):
     relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
     channel: str | None = None  # Slack channel id where plans and runs of this cluster go
     smoke_image: str | None = None  # default: the pause image that the cluster's kubeadm pulls
-    machines: Annotated[dict[str, Machine], Field(min_length=1)]
+    machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
     defaults: Defaults = Defaults()
 

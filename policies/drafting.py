@@ -14,6 +14,7 @@ from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
 from policies.databases import find_databases, primary_nodes
+from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version
 from policies.estimates import estimate
 from policies.hops import chain, minors_to_survey, resolve
@@ -157,6 +158,7 @@ def _identity(report: ClusterReport) -> ClusterIdentity:
 
 
 def _base(report: ClusterReport) -> KubeVersion:
+    demand_kubeadm(report)
     base = base_version(report)
     if base is None:
         reason = next((u.reason for u in report.unread), "no API server answered")

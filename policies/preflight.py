@@ -13,6 +13,7 @@ from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor
 from policies.consents import BLOCKERS
+from policies.distributions import check_distribution
 from policies.drains import check_drains
 from policies.drift import check_drift
 from policies.machines import check_machine
@@ -37,6 +38,8 @@ def check_preflight(
     `options` are those of the plan; None for one that drains nobody.
     """
     report, survey = seen.report, seen.survey
+    if others := check_distribution(report):
+        return others
     found = (
         *check_skew(report, survey),
         *check_drift(report, target),

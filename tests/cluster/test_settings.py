@@ -76,7 +76,6 @@ def test_a_good_file_is_read():
         ("clusters.prod.kubeconfig", None, "clusters.prod: name exactly one of `kubeconfig"),
         ("clusters.prod.kubeconfig", 3, "clusters.prod.kubeconfig: should be a path, in text"),
         ("clusters.prod", 3, "clusters.prod: should be a mapping of settings"),
-        ("clusters.prod.machines", {}, "clusters.prod.machines: "),
         ("clusters", {}, "clusters: "),
         ("approvals", {"approvers": []}, "approvals: name at least one"),
         ("approvals.approvers", ["linus"], "names linus, who is not in `people`"),
