@@ -9,14 +9,15 @@ from cluster.findings import Finding, Severity
 from cluster.observation import Observation
 from cluster.report import Budget
 from cluster.workloads import Guard, Workload
-from policies.databases import is_primary, operator_of
+from policies.databases import Database, is_primary, operator_of
 from policies.wording import count_of, some_of
 
 _ONE = 1  # budgets that an eviction puts up with
 
 
-def check_budgets(seen: Observation, *, drained: bool) -> Iterator[Finding]:
+def check_budgets(seen: Observation, databases: tuple[Database, ...], *, drained: bool) -> Iterator[Finding]:
     """Every budget that holds up a drain; the report's alone where nobody read whom they guard."""
+    moved = {(d.namespace, d.name) for d in databases if d.is_replicated and d.operator.moves_on_cordon}
     guards = {(g.namespace, g.name): g for g in seen.examination.workloads.guards}
     guarded = _guarded(seen.examination.workloads.groups)
     if drained:
@@ -25,7 +26,7 @@ def check_budgets(seen: Observation, *, drained: bool) -> Iterator[Finding]:
     for budget in seen.report.budgets:
         guard = guards.get((budget.namespace, budget.name))
         pods = guarded.get((budget.namespace, budget.name), [])
-        if budget.allowed > 0 or (guard and guard.lag) or _is_handed_over(pods):
+        if budget.allowed > 0 or (guard and guard.lag) or _is_handed_over(pods, moved):
             continue
         if guard and _is_deadlocked(guard):
             yield _deadlocked(guard, pods)
@@ -67,10 +68,12 @@ def _lagging(guard: Guard) -> Finding:
     return Finding("budget-not-observed", Severity.WARNING, guard.place, sentence, remedy)
 
 
-def _is_handed_over(pods: list[Workload]) -> bool:
-    """Whether it guards database primaries alone, whose operators move them away from a cordoned node."""
+def _is_handed_over(pods: list[Workload], moved: set[tuple[str, str]]) -> bool:
+    """Whether it guards primaries alone, of databases whose operators move them away from a cordoned node."""
     operators = [(operator_of(p), p) for p in pods]
-    return bool(pods) and all(o is not None and o.moves_on_cordon and is_primary(p, o) for o, p in operators)
+    return bool(pods) and all(
+        o is not None and is_primary(p, o) and (p.namespace, dict(p.labels)[o.cluster]) in moved for o, p in operators
+    )
 
 
 def _is_deadlocked(guard: Guard) -> bool:

@@ -59,8 +59,9 @@ class Database:
         return f"{self.namespace}/{self.name}"
 
     @property
-    def instances(self) -> int:
-        return len(self.nodes) + self.waiting
+    def is_replicated(self) -> bool:
+        """Whether another instance can take over."""
+        return len(self.nodes) + self.waiting >= _REPLICATED
 
 
 @cache
@@ -92,7 +93,7 @@ def find_databases(workloads: Workloads) -> tuple[Database, ...]:
 
 def primary_nodes(databases: Iterable[Database]) -> frozenset[str]:
     """The nodes that go last in their pools: each hand-over before would risk a second one."""
-    return frozenset(node for d in databases for node in d.primaries)
+    return frozenset(node for d in databases if d.is_replicated for node in d.primaries)
 
 
 def check_databases(databases: tuple[Database, ...], pools: Iterable[PlanPool], cluster: str) -> Iterator[Finding]:
@@ -104,7 +105,7 @@ def check_databases(databases: tuple[Database, ...], pools: Iterable[PlanPool], 
 
 
 def _primaries(databases: tuple[Database, ...], cluster: str) -> Iterator[Finding]:
-    lead = [d for d in databases if d.primaries and d.instances >= _REPLICATED]
+    lead = [d for d in databases if d.primaries and d.is_replicated]
     if lead:
         told = some_of(f"{d.place} on {' and '.join(d.primaries)} ({d.operator.operator})" for d in lead)
         slow = sorted({d.operator.operator for d in lead if not d.operator.moves_on_cordon})
@@ -118,7 +119,7 @@ def _primaries(databases: tuple[Database, ...], cluster: str) -> Iterator[Findin
 
 
 def _alone(databases: tuple[Database, ...], cluster: str) -> Iterator[Finding]:
-    alone = [d for d in databases if d.instances < _REPLICATED and d.nodes]
+    alone = [d for d in databases if d.nodes and not d.is_replicated]
     if alone:
         told = some_of(f"{d.place} on {d.nodes[0]}" for d in alone)
         sentence = f"Databases with a single instance, which nobody can take over from: {told}."

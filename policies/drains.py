@@ -22,14 +22,14 @@ def check_drains(
     seen: Observation, cluster: Cluster, options: Options | None, minors: tuple[Minor, ...]
 ) -> Iterator[Finding]:
     """What concerns the pods of the cluster; without options nobody is drained, and only budgets are told."""
-    if options is None or not _drains(options, seen.report, minors):
-        yield from check_budgets(seen, drained=False)
-        return
     report, found = seen.report, seen.examination.workloads
     databases, places = find_databases(found), Places(report)
+    if options is None or not _drains(options, report, minors):
+        yield from check_budgets(seen, databases, drained=False)
+        return
     pools = form_pools(report, cluster, last=primary_nodes(databases))
     yield from check_reading(found, report.cluster)
-    yield from check_budgets(seen, drained=True)
+    yield from check_budgets(seen, databases, drained=True)
     yield from check_workloads(found, options, places, report.cluster)
     yield from check_databases(databases, pools, report.cluster)
     yield from check_capacity(found, pools, report, places)
