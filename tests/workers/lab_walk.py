@@ -45,6 +45,7 @@ class Walk:
         self.kube = Kube.connect(self.name, self._cluster)
         self.plan = self._plan(tuple(hop(v) for v in versions), options, kind)
         self.shells = {n: SshShell(SshTarget.of(n, m)) for n, m in self._cluster.machines.items()}
+        self.operation = OPERATION
         self.told: list[str] = []
         self.attempts: dict[tuple[str, int], int] = {}
 
@@ -75,8 +76,8 @@ class Walk:
             "plan": self.plan,
             "node": node,
             "step": itinerary(self.plan, node)[position],
-            "operation_id": OPERATION,
-            "attempt_id": attempt_id(OPERATION, index, position, attempt),
+            "operation_id": self.operation,
+            "attempt_id": attempt_id(self.operation, index, position, attempt),
             "attempt": attempt,
             "fence": 1,
             "started_at": datetime.now(UTC),

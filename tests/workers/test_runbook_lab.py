@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cluster.findings import Severity
-from cluster.plan import Options, PlanKind
-from cluster.procedure import Verb
+from cluster.findings import Severity, blockers
+from cluster.plan import Options, PlanKind, WorkerMoves
+from cluster.procedure import Phase, Verb
 from cluster.settings import Settings
-from tests.workers.lab_walk import walking
+from tests.workers.lab_walk import Walk, walking
+from tests.workers.runbook_fixture import hop
 from workers.runbook import StepBlocked, perform
 
 
@@ -30,6 +31,51 @@ def test_a_small_cluster_goes_up_one_minor_step_by_step() -> None:
         }
         assert len(walk.starts()) == len(set(walk.starts()))
         assert not any("lockkeeper-smoke" in pod for node in after.values() for pod in node["pods"])
+
+
+def test_workers_that_stay_within_the_skew_jump_to_the_last_minor_at_once() -> None:
+    """The control plane goes minor by minor; each worker is drained and restarted once."""
+    options = Options(delete_emptydir=True, workers=WorkerMoves.WITHIN_SKEW)
+    with walking("two-minors", options=options) as walk:
+        drafted = walk.draft("v1.36.2")
+        assert blockers(drafted.findings) == ()
+        walk.plan = drafted.plan
+        for _, name, position in walk.steps():
+            walk.take(name, position)
+        after = walk.world.snapshot()
+        assert {after[n][part] for n in after for part in ("kubelet", "kubeadm")} == {"v1.36.2"}
+        assert after["cp1"]["apiserver"] == "v1.36.2"
+        assert {n: _kubelet_restarts(walk, n) for n in after} == {"cp1": 2, "w1": 1, "w2": 1, "w3": 1}
+        assert not any(after[n]["cordoned"] for n in after)
+
+
+def test_kubelets_at_the_edge_catch_up_with_the_control_plane_before_the_next_hop() -> None:
+    """One of the control plane, whose static pods are not touched for it, and one worker; the other one goes later."""
+    with walking("small", "1.35.4") as walk:
+        for step, name, position in walk.steps():
+            if name == "cp1" and step.phase in {Phase.PREPARE, Phase.CONTROL_PLANE}:
+                walk.take(name, position)
+        assert {n["kubelet"] for n in walk.world.snapshot().values()} == {"v1.34.7"}
+        pools = tuple(
+            replace(p, nodes=tuple(replace(n, moves=(0, 1) if n.name != "w2" else None) for n in p.nodes))
+            for p in walk.plan.pools
+        )
+        walk.plan = replace(walk.plan, hops=(replace(hop("1.35.4"), whole=False), hop("1.36.2")), pools=pools)
+        walk.operation = "op-1ab00002"
+        seen = []
+        for step, name, position in walk.steps():
+            walk.take(name, position)
+            if step.verb is Verb.VERIFY_NODE:
+                seen.append((name, walk.world.snapshot()[name]["kubelet"]))
+        assert seen[:2] == [("cp1", "v1.35.4"), ("w1", "v1.35.4")]
+        assert dict(seen) == dict.fromkeys(("cp1", "w1", "w2"), "v1.36.2")
+
+
+def _kubelet_restarts(walk: Walk, name: str) -> int:
+    return sum(
+        record.machine == name and record.argv[0].endswith("systemctl") and record.argv[1:] == ("restart", "kubelet")
+        for record in walk.world.exec_log()
+    )
 
 
 def test_a_drain_that_a_budget_blocks_gives_the_node_back_and_goes_on_when_it_is_lifted() -> None:
