@@ -9,6 +9,7 @@ from cluster.labels import LabelSelector
 from cluster.workloads import NodeChoice, Workload
 from policies.places import Places
 
+Choices = tuple[NodeChoice, ...]
 Kin = tuple[tuple[str, ...], LabelSelector]  # namespaces, and whom is selected in them
 
 
@@ -18,26 +19,28 @@ class _Rule:
 
     topology: str
     before: Counter[str]
-    moved: Counter[str]  # since then: those of the batch have left, and some have found a place
     counts_itself: bool
     max_skew: int | None = None  # None for anti-affinity: not one
     domains: frozenset[str] = frozenset()
+    tally: Counter[int] = field(default_factory=Counter)  # how many of the domains have so many pods
+    moved: Counter[str] = field(default_factory=Counter)  # those of the batch have left, and some have found a place
 
     def admits(self, domain: str | None) -> bool:
         if domain is None:  # a spread needs the label, anti-affinity does not
             return self.max_skew is None
-        there = self._count(domain)
+        there = self.before[domain] + self.moved[domain]
         if self.max_skew is None:
             return there == 0
-        return there + self.counts_itself - self._fewest() <= self.max_skew
+        fewest = min((pods for pods, domains in self.tally.items() if domains > 0), default=0)
+        return there + self.counts_itself - fewest <= self.max_skew
 
-    def _count(self, domain: str) -> int:
-        return self.before[domain] + self.moved[domain]
-
-    def _fewest(self) -> int:
-        if self.before.total() + self.moved.total() < len(self.domains):
-            return 0  # not enough pods for all domains: with thousands of them nobody needs to look
-        return min(map(self._count, self.domains), default=0)
+    def move(self, domain: str, pods: int) -> None:
+        """So many more, or fewer, in a domain."""
+        if domain in self.domains:
+            there = self.before[domain] + self.moved[domain]
+            self.tally[there] -= 1
+            self.tally[there + pods] += 1
+        self.moved[domain] += pods
 
 
 @dataclass(slots=True)
@@ -54,7 +57,7 @@ class Company:
         for rule in self.rules:
             domain = self.places.labels[node].get(rule.topology)
             if domain is not None and rule.counts_itself:
-                rule.moved[domain] += 1
+                rule.move(domain, 1)
 
 
 class Crowds:
@@ -68,26 +71,37 @@ class Crowds:
                 self._by_label.setdefault((group.namespace, label), []).append(group)
         self._on_nodes: dict[Kin, Counter[str]] = {}
         self._in_domains: dict[tuple[Kin, str], Counter[str]] = {}
-        self._domains: dict[tuple[tuple[NodeChoice, ...], str], frozenset[str]] = {}
+        self._domains: dict[tuple[Choices, str], frozenset[str]] = {}
+        self._tallies: dict[tuple[Kin, str, Choices], Counter[int]] = {}
 
     def company(self, group: Workload, batch: frozenset[str]) -> Company:
         """The rules that `group` demands, once the pods of the batch have left their nodes."""
-        placement, own = group.placement, dict(group.labels)
+        own, choices = dict(group.labels), group.placement.choices
         rules = []
-        for spread in placement.spreads:
-            rule = self._rule(((group.namespace,), spread.selector), spread.topology, batch, own)
-            rule.max_skew, rule.domains = spread.max_skew, self._domains_of(placement.choices, spread.topology)
-            rules.append(rule)
-        rules += [self._rule((a.namespaces, a.selector), a.topology, batch, own) for a in placement.apart]
+        for spread in group.placement.spreads:
+            kin: Kin = (group.namespace,), spread.selector
+            rule = _Rule(
+                topology=spread.topology,
+                before=self._counts(kin, spread.topology),
+                counts_itself=spread.selector.selects(own),
+                max_skew=spread.max_skew,
+                domains=self._domains_of(choices, spread.topology),
+                tally=Counter(self._tally_of(kin, spread.topology, choices)),
+            )
+            rules.append(self._without(batch, kin, rule))
+        for apart in group.placement.apart:
+            kin = apart.namespaces, apart.selector
+            rule = _Rule(apart.topology, self._counts(kin, apart.topology), apart.selector.selects(own))
+            rules.append(self._without(batch, kin, rule))
         return Company(self._places, rules)
 
-    def _rule(self, kin: Kin, topology: str, batch: frozenset[str], own: dict[str, str]) -> _Rule:
-        on_nodes, moved = self._nodes_of(kin), Counter[str]()
-        for node in batch:
-            domain = self._places.labels.get(node, {}).get(topology)
-            if domain is not None and node in on_nodes:
-                moved[domain] -= on_nodes[node]
-        return _Rule(topology, self._counts(kin, topology), moved, counts_itself=kin[1].selects(own))
+    def _without(self, batch: frozenset[str], kin: Kin, rule: _Rule) -> _Rule:
+        on_nodes = self._nodes_of(kin)
+        for node in batch & on_nodes.keys():
+            domain = self._places.labels.get(node, {}).get(rule.topology)
+            if domain is not None:
+                rule.move(domain, -on_nodes[node])
+        return rule
 
     def _counts(self, kin: Kin, topology: str) -> Counter[str]:
         if (kin, topology) not in self._in_domains:
@@ -109,7 +123,16 @@ class Crowds:
             self._on_nodes[kin] = counted
         return self._on_nodes[kin]
 
-    def _domains_of(self, choices: tuple[NodeChoice, ...], topology: str) -> frozenset[str]:
+    def _tally_of(self, kin: Kin, topology: str, choices: Choices) -> Counter[int]:
+        key = kin, topology, choices
+        if key not in self._tallies:
+            counts, domains = self._counts(kin, topology), self._domains_of(choices, topology)
+            occupied = Counter(n for d, n in counts.items() if d in domains)
+            occupied[0] += len(domains) - occupied.total()
+            self._tallies[key] = occupied
+        return self._tallies[key]
+
+    def _domains_of(self, choices: Choices, topology: str) -> frozenset[str]:
         if (choices, topology) not in self._domains:
             suiting, known = self._places.suiting(choices), self._places.with_label(topology)
             self._domains[choices, topology] = frozenset(v for v, names in known.items() if names & suiting)
