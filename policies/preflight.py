@@ -16,6 +16,7 @@ from policies.consents import BLOCKERS
 from policies.distributions import check_distribution
 from policies.drains import check_drains
 from policies.drift import check_drift
+from policies.inventory import check_inventory
 from policies.machines import check_machine
 from policies.pools import first_control_plane
 from policies.skew import check_skew
@@ -46,7 +47,8 @@ def check_preflight(
         *_readings(report),
         *_nodes(report),
         *_etcd(report),
-        *_inventory(report, survey, cluster),
+        *check_inventory(report, cluster),
+        *_unread_machines(report, survey, cluster),
         *_machines(report, survey, minors),
         *check_drains(seen, cluster, options, minors),
         *_daemons(report),
@@ -101,25 +103,15 @@ def _etcd(report: ClusterReport) -> Iterator[Finding]:
         yield _stop("two-member-etcd", report.cluster, sentence, remedy)
 
 
-def _inventory(report: ClusterReport, survey: Survey, cluster: Cluster) -> Iterator[Finding]:
+def _unread_machines(report: ClusterReport, survey: Survey, cluster: Cluster) -> Iterator[Finding]:
     for node in report.nodes:
-        if node.name not in cluster.machines:
-            sentence = f"{node.name} has no machine in the inventory: it could not be upgraded."
-            remedy = f"Add clusters.{report.cluster}.machines.{node.name} to lockkeeper.yaml."
-            yield _stop("machine-missing", node.name, sentence, remedy)
-            continue
         machine = survey.machine(node.name)
-        if machine is None or isinstance(machine.facts, Unread):
+        if node.name in cluster.machines and (machine is None or isinstance(machine.facts, Unread)):
             reason = machine.facts.reason if machine and isinstance(machine.facts, Unread) else "it was not asked"
             sentence = f"The machine of {node.name} cannot be read: {reason}"
             yield _stop(
                 "machine-unreadable", node.name, sentence, "Mend that, check with `lockkeeper doctor`, plan again."
             )
-    known = {n.name for n in report.nodes}
-    for name in cluster.machines:
-        if name not in known:
-            sentence = f"The machine {name} of the inventory is no node of this cluster; it is not touched."
-            yield Finding("machine-without-node", Severity.NOTE, name, sentence, "Take it out of lockkeeper.yaml.")
 
 
 def _machines(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]) -> Iterator[Finding]:

@@ -1,0 +1,119 @@
+"""All that a report tells of one cluster without asking a machine anew: what runs, what it means, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cluster.findings import Finding, Findings, Severity, worst_first
+from cluster.operation import OperationState
+from cluster.report import ClusterReport, Unread
+from cluster.settings import Cluster
+from cluster.survey import Survey, SurveyedMachine
+from cluster.versions import ReportedVersion
+from policies.distributions import KUBEADM, check_distribution, maker_of
+from policies.drift import check_drift
+from policies.halfway import check_halfway
+from policies.inventory import check_inventory
+from policies.machines import check_machine
+from policies.skew import check_skew
+from policies.support import Support, check_age, describe, judge_support
+from policies.traces import check_traces
+
+SURVEY_TELLS = timedelta(days=1)  # older facts of machines are shown, and no longer judged
+_MOVING = frozenset({"run-in-hand", "cluster-locked-elsewhere"})
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One cluster at one moment, judged; `survey` is the last one of its machines, if there is any."""
+
+    report: ClusterReport
+    survey: Survey | None
+    maker: str  # "kubeadm", or what else made it
+    meaning: str  # what "we run v1.34" means here, in one sentence
+    support: Support
+    findings: Findings
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """What could not be read; a kubeadm-config is not missing where there can be none."""
+        report = self.report
+        return tuple(u for u in report.unread if self.maker == KUBEADM or u is not report.declared)
+
+
+def look_over(
+    report: ClusterReport,
+    survey: Survey | None,
+    cluster: Cluster,
+    *,
+    installation: str,
+    known: Mapping[str, OperationState],
+    now: datetime,
+) -> Overview:
+    """`known` holds the state of each operation that the cluster names and that is on record."""
+    support = judge_support(report, survey, now)
+    found = (
+        *_of_versions(report, _fresh(report, survey, now), cluster, check_traces(report, installation, known)),
+        *_nodes(report),
+        *check_age(report, support, now),
+    )
+    maker, meaning = maker_of(report), describe(report, support)
+    return Overview(report, survey, maker, meaning, support, worst_first(dict.fromkeys(found)))
+
+
+def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster, traces: Findings) -> Iterator[Finding]:
+    if others := check_distribution(report):
+        # nothing is wrong with such a cluster; only a plan is impossible there
+        yield from (replace(f, severity=Severity.NOTE) for f in others)
+        return
+    yield from check_skew(report, survey)
+    yield from check_inventory(report, cluster)
+    yield from (_moving(f) if f.code == "run-in-hand" else f for f in traces)
+    if not any(f.code in _MOVING for f in traces):
+        yield from check_drift(report, None)
+        yield from check_halfway(report, cluster)
+    if survey is not None:
+        yield from _machines(report, survey)
+
+
+def _moving(finding: Finding) -> Finding:
+    sentence = f"{finding.sentence.partition(':')[0]}: versions move, and drift is judged after it."
+    return replace(finding, severity=Severity.NOTE, sentence=sentence, remedy="Look with: status")
+
+
+def _nodes(report: ClusterReport) -> Iterator[Finding]:
+    for node in report.nodes:
+        if not node.ready:
+            sentence = f"{node.name} is not Ready."
+            remedy = f"Look with: kubectl describe node {node.name}"
+            yield Finding("node-not-ready", Severity.WARNING, node.name, sentence, remedy)
+        if node.cordoned and not node.cordoned_by:
+            sentence = f"{node.name} was cordoned by somebody else than lockkeeper: no new pod is put there."
+            remedy = f"Ask who did it, or uncordon it with: kubectl uncordon {node.name}"
+            yield Finding("foreign-cordon", Severity.WARNING, node.name, sentence, remedy)
+
+
+def _fresh(report: ClusterReport, survey: Survey | None, now: datetime) -> Survey | None:
+    """The survey without what has changed since: an upgraded machine has other packages than the survey saw."""
+    if survey is None or survey.age(now) > SURVEY_TELLS:
+        return None
+    return replace(survey, machines=tuple(m for m in survey.machines if _is_current(report, m)))
+
+
+def _is_current(report: ClusterReport, machine: SurveyedMachine) -> bool:
+    node = report.node(machine.name)
+    if node is None or isinstance(machine.facts, Unread) or not isinstance(node.kubelet, ReportedVersion):
+        return False
+    installed = machine.facts.kubelet
+    return installed is not None and installed.version >= node.kubelet.version
+
+
+def _machines(report: ClusterReport, survey: Survey) -> Iterator[Finding]:
+    """What the machines said of themselves, with the moment: it may have been mended since."""
+    for machine in survey.machines:
+        node, facts = report.node(machine.name), survey.facts(machine.name)
+        if node is not None and facts is not None:
+            for found in check_machine(node, facts, (), snapshot=False):
+                yield replace(found, sentence=f"{found.sentence} (Surveyed {survey.read_at:%Y-%m-%d %H:%M} UTC.)")
