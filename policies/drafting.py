@@ -15,13 +15,13 @@ from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
 from policies.databases import find_databases, primary_nodes
 from policies.distributions import demand_kubeadm
-from policies.drift import base_version, edited_nodes, running_version
+from policies.drift import base_version, edited_nodes, running_version, settled_version
 from policies.estimates import estimate
-from policies.hops import chain, minors_to_survey, resolve
+from policies.hops import chain, check_left_patch, minors_to_survey, resolve
 from policies.moves import put_stragglers_first, settle_moves
 from policies.pools import CONTROL_PLANE, by_name, form_pools
 from policies.preflight import check_preflight
-from policies.releases import check_support
+from policies.releases import PatchFirst, check_support, patch_first
 from policies.simulation import simulate
 
 _ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
@@ -58,7 +58,7 @@ def draft_upgrade(
     release = resolve(target, base, survey)
     if _is_everywhere(report, release):
         raise Refused(f"Nothing to do: every API server and kubelet of `{report.cluster}` already runs {release}.")
-    hops, differing = chain(release, base, survey)
+    hops, differing = chain(release, base, survey, _advice(report))
     pools = form_pools(report, cluster, last=primary_nodes(find_databases(seen.examination.workloads)))
     hops, stragglers, told = put_stragglers_first(hops, report, survey)
     plan = UpgradePlan(
@@ -80,6 +80,7 @@ def draft_upgrade(
             ),
             *differing,
             *told,
+            *(check_left_patch(hops, base, survey) if settled_version(report) else ()),
             *simulate(plan, report, survey),
             *check_support(release, now.date()),
         }
@@ -164,6 +165,13 @@ def _base(report: ClusterReport) -> KubeVersion:
         reason = next((u.reason for u in report.unread), "no API server answered")
         raise Refused(f"No API server of `{report.cluster}` tells its version: {reason}")
     return base
+
+
+def _advice(report: ClusterReport) -> PatchFirst | None:
+    """Only for a control plane that runs one version: an upgrade that was left is finished first."""
+    running = settled_version(report)
+    stacked = any(p.component == "etcd" for p in report.static_pods)
+    return patch_first(running, stacked_etcd=stacked) if running else None
 
 
 def _is_everywhere(report: ClusterReport, release: KubeVersion) -> bool:

@@ -113,6 +113,13 @@ def base_version(report: ClusterReport) -> KubeVersion | None:
     return min((v for s in report.api_servers if (v := running_version(s, report))), default=None)
 
 
+def settled_version(report: ClusterReport) -> KubeVersion | None:
+    """The version that all API servers run and kubeadm-config declares; None where there is no such one."""
+    versions = {running_version(s, report) for s in report.api_servers} | {report.declared}
+    only = versions.pop() if len(versions) == 1 else None
+    return only if isinstance(only, KubeVersion) else None
+
+
 def running_version(server: ApiServer, report: ClusterReport) -> KubeVersion | None:
     """What an API server says it is; while it does not answer, what its pod's image says."""
     if isinstance(server.version, ReportedVersion):

@@ -12,6 +12,7 @@ from cluster.plan import Hop
 from cluster.report import Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, Relative, Target
+from policies.releases import PatchFirst
 
 FARTHEST = 8  # minors that a survey asks the package sources for; nobody goes farther in one plan
 
@@ -72,16 +73,43 @@ def resolve(target: Target, current: KubeVersion, survey: Survey) -> KubeVersion
     return _forward(max({v.version for v in choice.versions} | set(choice.differing)), current)
 
 
-def chain(target: KubeVersion, current: KubeVersion, survey: Survey) -> tuple[tuple[Hop, ...], Findings]:
-    """One hop per minor from `current`, each to the newest release between; raises Refused where one is missing."""
-    hops: list[Hop] = []
-    findings: list[Finding] = []
-    for minor in _way(current.minor, target.minor):
-        release = target if minor == target.minor else resolve(minor, current, survey)
-        hop, found = hop_to(release, survey)
-        hops.append(hop)
-        findings.extend(found)
-    return tuple(hops), tuple(findings)
+def chain(
+    target: KubeVersion, current: KubeVersion, survey: Survey, advice: PatchFirst | None = None
+) -> tuple[tuple[Hop, ...], Findings]:
+    """
+    One hop per minor from `current`, each to the newest release between; raises Refused where one is missing.
+
+    With `advice`, and where its machines offer one, first to the newest patch of the current minor.
+    """
+    releases = [
+        target if minor == target.minor else resolve(minor, current, survey)
+        for minor in _way(current.minor, target.minor)
+    ]
+    newest = newer_patch(current, survey) if advice and target.minor != current.minor else None
+    made = [hop_to(release, survey) for release in ([newest] if newest else []) + releases]
+    told = [_newest_first(newest, advice)] if newest and advice else []
+    return tuple(hop for hop, _ in made), (*told, *(f for _, found in made for f in found))
+
+
+def check_left_patch(hops: tuple[Hop, ...], current: KubeVersion, survey: Survey) -> Findings:
+    """Whether the plan leaves the running minor from an older patch than it could."""
+    newest = newer_patch(current, survey)
+    if newest is None or any(h.target.minor == current.minor for h in hops):
+        return ()
+    sentence = f"{newest} is offered while {current} runs: a minor is best left from its newest patch."
+    remedy = "To take it on the way, plan `latest-patch` first."
+    return (Finding("newer-patch-offered", Severity.NOTE, str(newest), sentence, remedy),)
+
+
+def newer_patch(current: KubeVersion, survey: Survey) -> KubeVersion | None:
+    """The newest patch of the running minor that all machines offer, where it does not run already."""
+    newest = max((v.version for v in offered(survey, current.minor).versions), default=current)
+    return newest if newest > current else None
+
+
+def _newest_first(newest: KubeVersion, advice: PatchFirst) -> Finding:
+    sentence = f"The plan goes to {newest} first, the newest patch of {newest.minor}: {advice.reason}."
+    return Finding("patch-first", Severity.NOTE, str(newest), sentence, f"Read {advice.source}")
 
 
 def _way(current: Minor, target: Minor) -> tuple[Minor, ...]:

@@ -11,7 +11,7 @@ from cluster.plan import Hop, PlanNode, PlanPool, Role, WorkerMoves
 from cluster.report import ClusterReport
 from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import KubeVersion, Minor, ReportedVersion
-from policies.drift import running_version
+from policies.drift import settled_version
 from policies.hops import hop_to
 from policies.skew import lag_at_hop, minors_between
 
@@ -23,7 +23,7 @@ def put_stragglers_first(hops: Hops, report: ClusterReport, survey: Survey) -> t
 
     It brings them to what the control plane runs. Whose machine does not offer that stays a blocker of the first hop.
     """
-    base = _settled(report)
+    base = settled_version(report)
     behind = tuple(_stragglers(base, hops[0].target, report, survey)) if base is not None else ()
     if base is None or not behind:
         return hops, (), ()
@@ -46,13 +46,6 @@ def settle_moves(
         return replace(node, moves=_moves(hops, kubelet, is_first=node.name in first, may_stay=may_stay))
 
     return tuple(replace(pool, nodes=tuple(settled(n) for n in pool.nodes)) for pool in pools)
-
-
-def _settled(report: ClusterReport) -> KubeVersion | None:
-    """The version that all API servers run and kubeadm-config declares; None where there is no such one."""
-    versions = {running_version(s, report) for s in report.api_servers} | {report.declared}
-    only = versions.pop() if len(versions) == 1 else None
-    return only if isinstance(only, KubeVersion) else None
 
 
 def _stragglers(base: KubeVersion, target: KubeVersion, report: ClusterReport, survey: Survey) -> Iterator[str]:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from datetime import date
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from cluster.findings import Finding, Findings, Severity
 from cluster.versions import KubeVersion, Minor
+
+
+class PatchFirst(BaseModel):
+    """What speaks for going to the newest patch of a minor before leaving it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    below: KubeVersion  # from this patch on it is not needed
+    concerns: Literal["etcd"]  # the part that must be kubeadm's own for it to matter
+    reason: str
+    source: str
 
 
 class Release(BaseModel):
@@ -27,6 +39,8 @@ class Release(BaseModel):
     coredns: str
     pause: str
     removed_kubelet_flags: tuple[str, ...] = ()
+    cleans: tuple[str, ...] = ()
+    patch_first: PatchFirst | None = None
     note: str = ""
 
     @property
@@ -56,6 +70,13 @@ def read_releases() -> tuple[Release, ...]:
 
 def release_of(minor: Minor) -> Release | None:
     return next((r for r in read_releases() if r.minor == minor), None)
+
+
+def patch_first(running: KubeVersion, *, stacked_etcd: bool) -> PatchFirst | None:
+    """The advice to take the newest patch of the running minor before leaving it, where there is one."""
+    release = release_of(running.minor)
+    advice = release.patch_first if release else None
+    return advice if advice is not None and running < advice.below and stacked_etcd else None
 
 
 def check_support(target: KubeVersion, today: date) -> Findings:

@@ -6,10 +6,11 @@ import pytest
 
 from cluster.errors import Refused
 from cluster.facts import Offer, OfferState
+from cluster.findings import blockers
 from cluster.report import Unread
-from cluster.versions import Minor, parse_target
+from cluster.versions import Minor, PackageVersion, parse_target
 from policies.hops import chain, minors_to_survey, resolve
-from tests.policies_fixture import PACKAGES, codes, make_offers, make_survey, v
+from tests.policies_fixture import MASTERS, PACKAGES, WORKERS, codes, draft, make_offers, make_report, make_survey, v
 
 BASE = v("v1.34.7")
 
@@ -80,6 +81,46 @@ def test_what_cannot_be_a_target_is_refused_in_one_sentence(typed, words):
         hops_of(typed)
     assert typed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+OLD = tuple(
+    Offer(Minor(1, m), OfferState.OFFERED, tuple(PackageVersion.parse(f"1.{m}.{p}-1.1") for p in patches))
+    for m, patches in ((33, (2, 6, 13)), (34, (9,)), (35, (4,)))
+)
+
+
+def draft_old(target, api="v1.33.2", **changes):
+    kubelets = min(api.values()) if isinstance(api, dict) else api
+    survey = make_survey(offers=dict.fromkeys((*MASTERS, *WORKERS), OLD))
+    return draft(target, report=replace(make_report(api, kubelets), **changes), survey=survey)
+
+
+@pytest.mark.parametrize(
+    ("target", "running", "hops"),
+    [
+        ("v1.34", "v1.33.2", ["v1.33.13", "v1.34.9"]),  # before etcd changes its minor
+        ("v1.35", "v1.33.2", ["v1.33.13", "v1.34.9", "v1.35.4"]),
+        ("v1.34", "v1.33.6", ["v1.34.9"]),  # has what the advice asks for
+        ("v1.33.6", "v1.33.2", ["v1.33.6"]),
+        ("latest-patch", "v1.33.2", ["v1.33.13"]),
+    ],
+)
+def test_the_newest_patch_comes_first_where_the_release_facts_advise_it(target, running, hops):
+    """The reason and where it is written stand beside the plan; elsewhere a newer patch is only told of."""
+    made = draft_old(target, running)
+    assert [str(h.target) for h in made.plan.hops] == hops
+    assert blockers(made.findings) == ()
+    told = [f for f in made.findings if f.code == "patch-first"]
+    assert [f.remedy for f in told] == ["Read https://etcd.io/docs/v3.6/upgrades/upgrade_3_6/"] * (len(hops) > 1)
+    assert ("newer-patch-offered" in codes(made.findings)) == (hops == ["v1.34.9"])
+
+
+def test_the_newest_patch_does_not_come_first_where_it_could_not_help():
+    """An etcd that is not kubeadm's stays as it is; an upgrade that was left is finished, and never taken back."""
+    outside = tuple(p for p in make_report("v1.33.2").static_pods if p.component != "etcd")
+    assert [str(h.target) for h in draft_old("v1.34", static_pods=outside).plan.hops] == ["v1.34.9"]
+    left = {"cp1": "v1.34.9", "cp2": "v1.33.2", "cp3": "v1.33.2"}
+    assert [str(h.target) for h in draft_old("v1.34.9", left, declared=v("v1.34.9")).plan.hops] == ["v1.34.9"]
 
 
 def test_the_next_minor_that_is_not_offered_is_refused_by_its_number():
