@@ -18,6 +18,7 @@ from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version, settled_version
 from policies.estimates import estimate
 from policies.hops import chain, check_left_patch, minors_to_survey, resolve
+from policies.jumps import check_jumps
 from policies.moves import put_stragglers_first, settle_moves
 from policies.pools import CONTROL_PLANE, by_name, form_pools
 from policies.preflight import check_preflight
@@ -82,6 +83,7 @@ def draft_upgrade(
             *told,
             *(check_left_patch(hops, base, survey) if settled_version(report) else ()),
             *simulate(plan, report, survey),
+            *check_jumps(plan, report, survey),
             *check_support(release, now.date()),
         }
     )
@@ -130,7 +132,7 @@ def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
     )
     if plan.kind is PlanKind.REVERT:
         found = _beside_revert(found, seen.report, plan.nodes)
-    return blockers((*found, *simulate(plan, seen.report, seen.survey)))
+    return blockers((*found, *simulate(plan, seen.report, seen.survey), *check_jumps(plan, seen.report, seen.survey)))
 
 
 def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:
