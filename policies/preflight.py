@@ -12,6 +12,7 @@ from cluster.report import ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor
+from policies.add_ons import check_networks
 from policies.consents import BLOCKERS
 from policies.distributions import check_distribution
 from policies.drains import check_drains
@@ -48,6 +49,7 @@ def check_preflight(
         *_nodes(report),
         *_etcd(report),
         *check_inventory(report, cluster),
+        *check_networks(report, minors),
         *_unread_machines(report, survey, cluster),
         *_machines(report, survey, minors),
         *check_drains(seen, cluster, options, minors),

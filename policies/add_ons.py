@@ -1,0 +1,171 @@
+"""What runs beside the control plane, by its images: network, DNS, storage; what nobody knows is called unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from cluster.errors import InvalidVersion
+from cluster.findings import Finding, Findings, Severity
+from cluster.pods import tag_of
+from cluster.report import ClusterReport
+from cluster.versions import Minor, ReportedVersion
+
+UNKNOWN = "unknown add-on"
+_SYSTEM = "kube-system"
+
+
+class Role(StrEnum):
+    """What an add-on does for the cluster."""
+
+    NETWORK = "network"
+    PROXY = "proxy"
+    DNS = "dns"
+    METRICS = "metrics"
+    STORAGE = "storage"
+    OTHER = "other"
+
+
+class Tested(BaseModel):
+    """The Kubernetes minors that one line of an add-on is tested with, by its project."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    line: str  # "3.31"
+    first: Minor
+    last: Minor
+    source: str
+
+
+class AddOnFacts(BaseModel):
+    """One add-on that is recognised by its images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    role: Role
+    images: tuple[str, ...]
+    agent: tuple[str, ...] = ()
+    matrix: str = ""
+    tested: tuple[Tested, ...] = ()
+    source: str
+    verified_on: date
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    add_ons: tuple[AddOnFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """One image of one workload, and which add-on it is of."""
+
+    title: str  # "Calico", or that it is an unknown one
+    role: Role
+    namespace: str
+    workload: str
+    image: str
+    version: str  # the tag; the digest where there is none
+    is_agent: bool  # its version is the add-on's
+    nodes: tuple[str, ...]  # empty where only their number is known
+    count: int
+
+
+@cache
+def read_add_ons() -> tuple[AddOnFacts, ...]:
+    text = resources.files("policies").joinpath("data/add_ons.yaml").read_text(encoding="utf-8")
+    return _File.model_validate(yaml.safe_load(text)).add_ons
+
+
+def recognise(report: ClusterReport) -> tuple[Recognised, ...]:
+    """Every image of kube-system; of other namespaces the DaemonSets of add-ons that are known. Networks come first."""
+    found = [_recognised(_SYSTEM, a.name, a.image, a.nodes, len(a.nodes)) for a in report.add_ons]
+    for daemon in report.daemon_sets:
+        if daemon.namespace != _SYSTEM:
+            known = (_recognised(daemon.namespace, daemon.name, i, (), daemon.wanted) for i in daemon.images)
+            found += [r for r in known if r.title != UNKNOWN]
+    order = list(Role)
+    return tuple(sorted(found, key=lambda r: (order.index(r.role), r.title, not r.is_agent, r.workload, r.image)))
+
+
+def check_networks(report: ClusterReport, minors: Iterable[Minor]) -> Findings:
+    """Whether each network add-on goes with the minors that a plan comes to, as far as its project has said."""
+    agents = {(r.title, r.version): r for r in recognise(report) if r.role is Role.NETWORK and r.is_agent}
+    goals = sorted(set(minors))
+    return tuple(f for agent in agents.values() for f in _fitting(agent, goals))
+
+
+def _fitting(agent: Recognised, goals: list[Minor]) -> Iterator[Finding]:
+    facts = next(f for f in read_add_ons() if f.name == agent.title)
+    tested = _tested(facts, agent.version)
+    title, place = f"{agent.title} {agent.version}", f"{agent.namespace}/{agent.workload}"
+    if tested is None:
+        if goals:
+            sentence = f"Whether {title} ({place}) goes with {goals[-1]} is not known here."
+            yield Finding("network-fit-unknown", Severity.NOTE, place, sentence, f"Check its matrix: {facts.matrix}")
+        return
+    missing = [str(m) for m in goals if not tested.first <= m <= tested.last]
+    if missing:
+        sentence = (
+            f"{title} ({place}) is tested with {tested.first} to {tested.last} by its project (as of "
+            f"{facts.verified_on}), not with {', '.join(missing)}."
+        )
+        remedy = f"Bring {agent.title} to a release that is tested with both first, or check its matrix: {facts.matrix}"
+        yield Finding("network-untested", Severity.WARNING, place, sentence, remedy)
+
+
+def _tested(facts: AddOnFacts, version: str) -> Tested | None:
+    try:
+        line = ReportedVersion.parse(version).version.minor
+    except InvalidVersion:
+        return None
+    return next((t for t in facts.tested if t.line == f"{line.major}.{line.minor}"), None)
+
+
+def _recognised(namespace: str, workload: str, image: str, nodes: tuple[str, ...], count: int) -> Recognised:
+    repository = _repository(image)
+    facts = _facts_of(repository)
+    return Recognised(
+        title=facts.name if facts else UNKNOWN,
+        role=facts.role if facts else Role.OTHER,
+        namespace=namespace,
+        workload=workload,
+        image=image,
+        version=version_of(image),
+        is_agent=facts is not None and _matches(repository, facts.agent),
+        nodes=nodes,
+        count=count,
+    )
+
+
+@cache
+def _facts_of(repository: str) -> AddOnFacts | None:
+    return next((f for f in read_add_ons() if _matches(repository, f.images)), None)
+
+
+def _matches(repository: str, patterns: tuple[str, ...]) -> bool:
+    """A pattern is matched against the end of the path: mirrors put their own names before it."""
+    return any(fnmatchcase(repository, p) or fnmatchcase(repository, f"*/{p}") for p in patterns)
+
+
+def version_of(image: str) -> str:
+    """The tag, also where a digest pins it; else a short digest."""
+    name, _, digest = image.partition("@")
+    return tag_of(name) or digest[: len("sha256:") + 12] or "latest"
+
+
+def _repository(image: str) -> str:
+    """The image's name without its tag and digest."""
+    name = image.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
