@@ -26,7 +26,8 @@ from bot.blocks import (
 from bot.report_card import render_findings
 from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
-from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role
+from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
+from cluster.procedure import kubelet_moves
 
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
 CONTROL_PLANE = "control-plane"
@@ -93,21 +94,45 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         yield spans("No kubelet moves and nothing is drained.")
     else:
         before = ", ".join(sorted({v for _, v in record.basis.kubelets})) or "what runs now"
-        path = " \u2192 ".join([clean(before, 80), *(str(h.target) for h in plan.hops)])
-        yield [text_element(path, bold=True), text_element(f": {count(len(plan.hops), 'hop')}, one minor at a time.")]
+        hops = [str(h.target) for h in plan.hops if h.whole]
+        path = " \u2192 ".join([clean(before, 80), *hops])
+        yield [text_element(path, bold=True), text_element(f": {count(len(hops), 'hop')}, one minor at a time.")]
         yield spans(f"First: packages held, packages and images fetched everywhere, etcd snapshot on `{clean(first)}`.")
-        yield from (_pool_line(pool) for pool in plan.pools)
+        yield from _straggler_line(plan)
+        yield from (_pool_line(plan, pool) for pool in plan.pools)
     if record.estimate[1]:
         low, high = (duration(seconds) for seconds in record.estimate)
         yield [text_element(f"About {low}." if low == high else f"Between {low} and {high}.")]
 
 
-def _pool_line(pool: PlanPool) -> list[Element]:
+def _straggler_line(plan: UpgradePlan) -> Iterator[list[Element]]:
+    if plan.hops[0].whole:
+        return
+    names = listing(tuple(clean(n.name) for n in plan.nodes if kubelet_moves(plan, n, 0)))
+    yield [
+        text_element("Before any hop, to the version that the control plane runs: "),
+        text_element(names, code=True),
+        text_element(f" ({plan.hops[0].target})"),
+    ]
+
+
+def _pool_line(plan: UpgradePlan, pool: PlanPool) -> list[Element]:
     names = [text_element(listing(tuple(clean(n.name) for n in pool.nodes)), code=True)]
     if pool.name == CONTROL_PLANE:
         return [text_element("Control plane, one at a time, then its kubelets: "), *names]
-    limit = f"at most {count(pool.max_unavailable, 'machine')} away at once: "
+    limit = f"at most {count(pool.max_unavailable, 'machine')} away at once{_when(plan, pool)}: "
     return [text_element(f"Pool {clean(pool.name, 40)}, {limit}"), *names]
+
+
+def _when(plan: UpgradePlan, pool: PlanPool) -> str:
+    """Said only of pools whose machines do not move at every hop."""
+    whole = [index for index, hop in enumerate(plan.hops) if hop.whole]
+    moves = {tuple(i for i in whole if n.moves is None or i in n.moves) for n in pool.nodes}
+    if moves == {tuple(whole)}:
+        return ""
+    if len(moves) > 1:
+        return ", each at the hops where its kubelet must move"
+    return f", only at {' and '.join(str(plan.hops[i].target) for i in moves.pop())}"
 
 
 def node_rows(record: PlanRecord, most: int = _MOST_NODES) -> list[tuple[str, ...]]:

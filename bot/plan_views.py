@@ -26,6 +26,7 @@ def details_view(record: PlanRecord) -> Block:
         f"delete emptyDir data: {_yes(yes=options.delete_emptydir)}\n"
         f"delete unmanaged pods: {_yes(yes=options.delete_unmanaged)}\n"
         f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
+        f"workers move: {options.workers}\n"
         f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )
     nodes = [("Machine", "Role", "Now", "After"), *node_rows(record, most=500)]
@@ -50,7 +51,8 @@ def _chunks(text: str) -> Iterator[Block]:
 
 
 def _hop_row(hop: Hop) -> tuple[str, ...]:
-    return str(hop.target), str(hop.kubeadm), str(hop.kubelet), str(hop.kubectl)
+    target = str(hop.target) if hop.whole else f"{hop.target} (some)"
+    return target, str(hop.kubeadm), str(hop.kubelet), str(hop.kubectl)
 
 
 def _yes(*, yes: bool) -> str:

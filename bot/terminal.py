@@ -18,7 +18,7 @@ from bot.text import NOTHING, clean, clock, count, duration, moment
 from cluster.events import Event
 from cluster.findings import Finding, blockers, worst_first
 from cluster.operation import Operation
-from cluster.plan import PlanRecord
+from cluster.plan import Hop, PlanRecord
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 
@@ -89,7 +89,8 @@ def render_plan(record: PlanRecord) -> str:
         plan_title(record),
         f"{record.id}, {record.status}, asked for by {clean(record.requester)}, expires {moment(record.expires_at)}",
         f"digest {record.digest}",
-        f"hops: {', '.join(f'{h.target} (packages {h.kubeadm})' for h in record.plan.hops)}",
+        f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
+        f"workers move: {record.plan.options.workers}",
     ]
     if record.estimate[1]:
         lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}")
@@ -103,6 +104,10 @@ def render_plan(record: PlanRecord) -> str:
     else:
         lines += ["", f"Somebody other than {clean(record.requester)} approves it with: lockkeeper approve {record.id}"]
     return "\n".join(lines)
+
+
+def _hop(hop: Hop) -> str:
+    return f"{hop.target} (packages {hop.kubeadm}{'' if hop.whole else ', some kubelets only'})"
 
 
 def render_operation(operation: Operation, record: PlanRecord) -> str:

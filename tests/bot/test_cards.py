@@ -14,6 +14,7 @@ from bot.plan_views import details_view, reject_view
 from bot.report_card import render_report
 from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, render_run
 from bot.run_thread import SIGNS, is_told, old_to_new, render_line, render_result
+from bot.terminal import render_plan as render_on_terminal
 from cluster.events import Event, Happened
 from cluster.findings import Severity
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
@@ -85,6 +86,30 @@ def test_a_plan_of_many_machines_still_fits():
     made = record(plan=big, findings=tuple(finding() for _ in range(300)))
     check(render_plan(made))
     assert lint_blocks(details_view(made)["blocks"], "modal") == ()
+
+
+@pytest.mark.parametrize(
+    ("moves", "said"),
+    [
+        ((None, None), "away at once: "),
+        (((2,), (2,)), "away at once, only at v1.36.2: "),
+        (((1,), (2,)), "away at once, each at the hops where its kubelet must move: "),
+        (((0, 1, 2), None), "away at once: "),
+    ],
+)
+def test_a_plan_card_says_which_machines_move_when(moves, said):
+    """A straggler before any hop, by name; workers that do not move at every hop, with the hops that they take."""
+    whole = plan(targets=("1.34.7", "1.35.4", "1.36.2"))
+    nodes = tuple(PlanNode(f"w-{n}", f"uid-{n}", Role.WORKER, m) for n, m in enumerate(moves))
+    pools = (whole.pools[0], PlanPool("web", 1, nodes))
+    made = record(plan=replace(whole, hops=(replace(whole.hops[0], whole=False), *whole.hops[1:]), pools=pools))
+    shown = texts(render_plan(made).blocks)
+    assert [t for t in shown if t.startswith("Pool web")] == [f"Pool web, at most 1 machine {said}"]
+    assert any(t.startswith("Before any hop, to the version that the control plane runs") for t in shown)
+    assert {": 2 hops, one minor at a time.", " (v1.34.7)"} <= set(shown)
+    check(render_plan(made))
+    assert "v1.34.7 (some)" in json.dumps(details_view(made))
+    assert "v1.34.7 (packages 1.34.7-1.1, some kubelets only)" in render_on_terminal(made)
 
 
 def test_only_a_proposed_plan_without_blockers_can_be_approved():
