@@ -7,11 +7,28 @@ from pydantic import TypeAdapter
 
 from cluster.facts import Offer, OfferState
 from cluster.findings import Severity, blockers
-from cluster.plan import Options, UpgradePlan, WorkerMoves
+from cluster.operation import schedule
+from cluster.plan import Options, PlanStatus, Role, UpgradePlan, WorkerMoves
 from cluster.procedure import Phase, Verb, itinerary
+from cluster.signing import sign_as_bot
 from cluster.versions import Minor, PackageVersion
 from policies.estimates import estimate
-from tests.policies_fixture import codes, draft, make_offers, make_report, make_survey, reported, with_node
+from policies.gate import check_gate
+from tests.policies_fixture import (
+    BOT,
+    NOW,
+    SETTINGS,
+    codes,
+    draft,
+    make_offers,
+    make_record,
+    make_report,
+    make_statement,
+    make_survey,
+    reported,
+    with_api,
+    with_node,
+)
 
 LATE = Options(workers=WorkerMoves.WITHIN_SKEW)
 PLAN = TypeAdapter(UpgradePlan)
@@ -121,3 +138,39 @@ def test_whoever_stays_behind_takes_no_time():
     assert estimate(once.plan)[1] < estimate(often.plan)[1]
     straggling = draft("v1.35.4", report=with_node(make_report(), "w1", kubelet=reported("v1.31.4")))
     assert draft("v1.35.4").estimate[0] < straggling.estimate[0] < 2 * draft("v1.35.4").estimate[0]
+
+
+def let_through(record, report):
+    """Every step of a run in order, each asked of the gate with the cluster as the steps before left it."""
+    operation = schedule(record, operation_id="op-1", approved_by="grace", now=NOW)
+    approval, plan = sign_as_bot(make_statement(record), BOT), record.plan
+    ways = [(s, i, n) for n in plan.nodes for i, s in enumerate(itinerary(plan, n))]
+    for step, position, node in sorted(ways, key=lambda way: way[0].stage):
+        found = check_gate(
+            record=record,
+            approval=approval,
+            operation=operation,
+            report=report,
+            step=step,
+            node=node,
+            settings=SETTINGS,
+            now=NOW,
+        )
+        yield from ((node.name, step.hop, step.verb, f.code) for f in found)
+        target = plan.hops[step.hop].target
+        if step.verb is Verb.RESTART_KUBELET:
+            report = with_node(report, node.name, kubelet=reported(str(target)))
+        elif step.verb in {Verb.APPLY, Verb.UPGRADE_NODE} and node.role is not Role.WORKER:
+            report = replace(with_api(report, node.name, str(target)), declared=target)
+        rows = (replace(r, position=position + 1) if r.node == node.name else r for r in operation.rows)
+        operation = replace(operation, rows=tuple(rows))
+
+
+@pytest.mark.parametrize("workers", WorkerMoves)
+@pytest.mark.parametrize("kubelet", ["v1.34.7", "v1.31.4"])
+def test_the_gate_lets_every_step_of_such_a_plan_through(workers, kubelet):
+    """What is right on paper is right live: no step is taken for a foreign change, nor for one out of its turn."""
+    report = replace(with_node(make_report(), "w1", kubelet=reported(kubelet)), static_pods=())
+    made = draft("v1.38", report=report, survey=EVERYWHERE, options=Options(workers=workers))
+    record = make_record(drafted=replace(made, findings=()), status=PlanStatus.APPROVED)
+    assert list(let_through(record, report)) == []

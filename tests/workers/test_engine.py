@@ -71,6 +71,21 @@ def stop_with(code: str) -> Finding:
     return Finding(code, Severity.BLOCKER, "w-1", "Something is in the way.", "Clear it.")
 
 
+def test_nodes_that_do_not_move_at_every_hop_wait_for_their_turn(tmp_path: Path, store: Store) -> None:
+    """A straggler begins alone, the others go from hop to hop with the control plane, or with its last one."""
+    whole = plan(targets=("1.34.7", "1.35.4", "1.36.2"))
+    moves = dict.fromkeys(WORKERS, (2,)) | {"w-1": (0, 1, 2)}
+    pools = tuple(replace(p, nodes=tuple(replace(n, moves=moves.get(n.name)) for n in p.nodes)) for p in whole.pools)
+    made = replace(whole, hops=(replace(whole.hops[0], whole=False), *whole.hops[1:]), pools=pools)
+    yard = Yard(record(made), tmp_path / "log")
+    begin(yard, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    for node in made.nodes:
+        assert yard.verbs(node.name) == [s.verb for s in itinerary(made, node)]
+    restarts = {n: yard.verbs(n).count(Verb.RESTART_KUBELET) for n in NODES}
+    assert restarts == {"cp-1": 2, "cp-2": 2, "cp-3": 2, "w-1": 3, "w-2": 1, "w-3": 1, "w-4": 1}
+
+
 def test_every_node_takes_every_step_once_and_in_order(yard: Yard, store: Store) -> None:
     """From scheduled to completed: each itinerary whole, phases as barriers, lock and Lease gone."""
     begin(yard, store).join()
