@@ -77,7 +77,10 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
     config: ConfigPath = None,
     output: Form = Output.TEXT,
     accept: Annotated[
-        list[str] | None, typer.Option(help="A consent that a finding asks for, such as no-etcdctl; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="A consent or an option: no-etcdctl, delete-emptydir, workers-within-skew …; may be repeated."
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:

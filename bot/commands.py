@@ -93,7 +93,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("plan <version> [cluster]", "draft an upgrade to v1.35.4, or v1.35 for its newest patch"),
     ("plan latest-patch [cluster]", "to the newest patch of the minor that runs"),
     ("plan next [cluster]", "to the newest patch of the next minor"),
-    ("plan … accept <what>", "with a consent that a finding asks for, such as no-etcdctl"),
+    ("plan … accept <what>", "with a consent or an option: no-etcdctl, delete-emptydir, workers-within-skew"),
     ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
     ("pause [cluster]", "stop after the nodes in hand"),
     ("resume [cluster]", "go on"),
