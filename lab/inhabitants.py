@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from lab.defaults import complete_pod
 from lab.objects import ObjectStore
 from lab.scenarios import App, Scenario
 from lab.staticpods import REGISTRY, image, template
@@ -116,19 +117,38 @@ def applications(scenario: Scenario) -> Iterator[dict[str, Any]]:
     for app in scenario.apps:
         yield _deployment(app)
         if app.min_available is not None:
-            yield {
-                "kind": "PodDisruptionBudget",
-                "metadata": {"name": app.name, "namespace": app.namespace},
-                "spec": {"minAvailable": app.min_available, "selector": {"matchLabels": {"app": app.name}}},
-                "status": {},
-            }
+            yield _budget(app, app.name)
+        if app.second_budget:
+            yield _budget(app, f"{app.name}-too")
+    for name in scenario.bare_pods:
+        pod = {"kind": "Pod", "metadata": {"name": name, "namespace": "demo"}, "spec": {"containers": _containers("")}}
+        complete_pod(pod)
+        yield pod
     agent = {"containers": [{"name": "agent", "image": APP_IMAGE}], "tolerations": [_CONTROL_PLANE]}
     yield _workload("DaemonSet", "agent", "demo", {"app": "agent"}, agent)
 
 
+def _budget(app: App, name: str) -> dict[str, Any]:
+    return {
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "namespace": app.namespace},
+        "spec": {"minAvailable": app.min_available, "selector": {"matchLabels": {"app": app.name}}},
+        "status": {},
+    }
+
+
+def _containers(cpu: str) -> list[dict[str, Any]]:
+    asked = {"resources": {"requests": {"cpu": cpu}}} if cpu else {}
+    return [{"name": "app", "image": APP_IMAGE, **asked}]
+
+
 def _deployment(app: App) -> dict[str, Any]:
-    spec: dict[str, Any] = {"containers": [{"name": "app", "image": APP_IMAGE}]}
+    spec: dict[str, Any] = {"containers": _containers(app.cpu)}
+    if app.node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": app.node}
     if app.emptydir:
         spec["volumes"] = [{"name": "scratch", "emptyDir": {}}]
         spec["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
-    return _workload("Deployment", app.name, app.namespace, {"app": app.name}, spec, replicas=app.replicas)
+    made = _workload("Deployment", app.name, app.namespace, {"app": app.name}, spec, replicas=app.replicas)
+    made["spec"]["template"]["metadata"]["labels"] |= dict(app.labels)
+    return made

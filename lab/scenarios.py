@@ -23,6 +23,10 @@ class App:
     min_available: int | None = None  # None: no budget
     namespace: str = "demo"
     emptydir: bool = False
+    cpu: str = ""  # what each pod asks for
+    node: str = ""  # the one node that its pods may run on
+    labels: tuple[tuple[str, str], ...] = ()  # of its pods, beside their name
+    second_budget: bool = False  # somebody wrote another one for the same pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Scenario:
     apps: tuple[App, ...] = (App("web", 4, 2), App("shop", 3, 1), App("scratch", 2, emptydir=True))
     edited_apiserver: str = ""  # the version that somebody wrote into the first API server's manifest
     blocked_app: str = ""  # this app's budget allows no disruption, and it runs on the first worker
+    bare_pods: tuple[str, ...] = ()  # pods that no controller would bring back
 
     @property
     def control_plane_names(self) -> tuple[str, ...]:
@@ -47,6 +52,8 @@ class Scenario:
     def worker_names(self) -> tuple[str, ...]:
         return tuple(f"w{n}" for n in range(1, self.workers + 1))
 
+
+_POSTGRES = (("application", "patroni"), ("cluster-name", "orders"))
 
 _ALL = (
     Scenario("healthy", "three control planes and four workers, all well", 3, 4),
@@ -66,6 +73,22 @@ _ALL = (
         1,
         2,
         edited_apiserver="v1.35.4",
+    ),
+    Scenario(
+        "crowded",
+        "a drain would meet two budgets on one pod, a bare pod, pods without another place, and a database",
+        1,
+        3,
+        apps=(
+            App("web", 3, 1, second_budget=True),
+            App("ledger", 1, 1),
+            App("scratch", 2, emptydir=True),
+            App("sensor", 1, node="w2"),
+            App("engine", 3, cpu="1500m"),
+            App("orders-0", 1, labels=(*_POSTGRES, ("role", "primary")), node="w1"),
+            App("orders-1", 1, labels=(*_POSTGRES, ("role", "replica")), node="w2"),
+        ),
+        bare_pods=("debug",),
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

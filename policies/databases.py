@@ -108,14 +108,15 @@ def _primaries(databases: tuple[Database, ...], cluster: str) -> Iterator[Findin
     lead = [d for d in databases if d.primaries and d.is_replicated]
     if lead:
         told = some_of(f"{d.place} on {' and '.join(d.primaries)} ({d.operator.operator})" for d in lead)
-        slow = sorted({d.operator.operator for d in lead if not d.operator.moves_on_cordon})
-        remedy = "Their nodes go last in their pools, and their operators move them when the node is cordoned." + (
-            f" Under {some_of(slow)} another instance takes over only when the primary is evicted: "
-            "writes fail for some seconds."
-            if slow
-            else ""
-        )
+        remedy = " ".join(("Their nodes go last in their pools.", *_hand_overs(lead)))
         yield Finding("database-primaries", Severity.NOTE, cluster, f"Nodes with database primaries: {told}.", remedy)
+
+
+def _hand_overs(lead: list[Database]) -> Iterator[str]:
+    if quick := sorted({d.operator.operator for d in lead if d.operator.moves_on_cordon}):
+        yield f"{some_of(quick)} moves a primary as soon as its node is cordoned."
+    if slow := sorted({d.operator.operator for d in lead if not d.operator.moves_on_cordon}):
+        yield f"With {some_of(slow)} another instance takes over when the primary is evicted: writes fail for seconds."
 
 
 def _alone(databases: tuple[Database, ...], cluster: str) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def _emptydir(groups: list[Workload], cluster: str, *, consent: bool) -> Iterato
 def _unmanaged(groups: list[Workload], cluster: str, *, consent: bool) -> Iterator[Finding]:
     if not groups:
         return
-    sentence = f"{_pods(groups)} without a controller that would bring them back after a drain: {_told(groups)}."
+    sentence = f"{_pods(groups)} that nobody would bring back after a drain, for want of a controller: {_told(groups)}."
     yield Finding(
         "unmanaged-pods",
         Severity.WARNING,

@@ -104,13 +104,14 @@ def test_primaries_are_a_note_with_their_nodes():
     note = judge(cnpg("w1", "w2"))["database-primaries"]
     assert (note.severity, note.subject) == (Severity.NOTE, "prod")
     assert "demo/main on w1 (CloudNativePG)" in note.sentence
-    assert "Under" not in note.remedy
+    assert "CloudNativePG moves a primary as soon as its node is cordoned." in note.remedy
+    assert "evicted" not in note.remedy
     plain = [
         make_pod(f"p-{n}", f"w{n}", labels={**PATRONI, "role": role}, owner="StatefulSet/p")
         for n, role in ((1, "master"), (2, "replica"))
     ]
     assert (
-        "Under Patroni another instance takes over only when the primary is evicted"
+        "With Patroni another instance takes over when the primary is evicted"
         in judge(plain)["database-primaries"].remedy
     )
 

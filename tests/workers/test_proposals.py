@@ -192,3 +192,25 @@ def test_a_survey_asks_every_machine_and_keeps_each_failure_apart(world):
     assert str(facts.kubeadm) == "v1.34.7"
     assert [o.state for o in survey.machine("w2").offers] == [OfferState.OFFERED, OfferState.ABSENT]
     assert survey.age(NOW).total_seconds() == 0
+
+
+def test_a_crowded_cluster_is_told_of_before_anybody_approves(store):
+    """Two budgets over one pod block the plan; what a drain would lose, strand or interrupt stands beside it."""
+    with World.start("crowded", speed=50) as crowded:
+        (plan_id,) = ask(crowded, store, "v1.35.4", overrides={"delete_emptydir": True}).plan_ids
+    record = store.plan(plan_id)
+    assert [(f.code, f.subject) for f in blockers(record.findings)] == [("two-budgets", "demo/web and web-too")]
+    told = {f.code: f for f in record.findings}
+    assert {
+        "budget-allows-none",
+        "capacity-short",
+        "database-primaries",
+        "emptydir-pods",
+        "pinned-pods",
+        "single-replica",
+        "unmanaged-pods",
+    } <= set(told)
+    assert "Consented to" in told["emptydir-pods"].remedy
+    assert "`accept delete-unmanaged`" in told["unmanaged-pods"].remedy
+    assert [n.name for n in record.plan.pools[-1].nodes] == ["w2", "w3", "w1"]  # the database's primary last
+    assert "emptydir-pods" in record.plan.accepted
