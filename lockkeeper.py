@@ -62,12 +62,24 @@ def _desk(config: Path | None) -> Desk:
 
 
 @app.command()
-def versions(cluster: ClusterName = None, config: ConfigPath = None, output: Form = Output.TEXT) -> None:
-    """Say what runs where: every API server by its own endpoint, every kubelet, every add-on."""
+def versions(
+    cluster: Annotated[
+        str | None, typer.Argument(help="A cluster; without one, a line of each where there are several.")
+    ] = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    images: Annotated[
+        bool, typer.Option("--images", help="List every image of kube-system by node, however many.")
+    ] = False,
+) -> None:
+    """Say what runs where and what that means: API servers by their own endpoints, kubelets, add-ons, support."""
     from bot import terminal
 
-    report, survey = _desk(config).versions(cluster)
-    _say(terminal.report_json(report, survey) if output is Output.JSON else terminal.render_report(report, survey))
+    seen = _desk(config).versions(cluster)
+    if isinstance(seen, tuple):
+        _say(terminal.fleet_json(seen) if output is Output.JSON else terminal.render_fleet(seen))
+    else:
+        _say(terminal.report_json(seen) if output is Output.JSON else terminal.render_report(seen, images=images))
 
 
 @app.command()
@@ -309,7 +321,7 @@ def node_script(
 @app.command()
 def demo(  # noqa: PLR0917 - options of a command line, all by name
     scenario: Annotated[
-        str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver.")
+        str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver, crowded.")
     ] = "healthy",
     target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",
     headless: Annotated[bool, typer.Option("--headless", help="Play the story without a browser and exit.")] = False,

@@ -35,7 +35,7 @@ from bot.controls import Control
 from bot.delivery import SlackAway, SlackRefused
 from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_views import REASON_BLOCK, REASON_FIELD, REJECT_VIEW
-from bot.report_card import SHARE
+from bot.report_card import LISTING, SHARE
 from bot.run_card import CANCEL, PAUSE, RESUME, RETRY
 from bot.station import Station, said
 from cluster.errors import LockkeeperError
@@ -115,6 +115,8 @@ class Front:
             return approvals.approve(station, asked, value)
         if name == SHARE:
             return self._share(asked, value)
+        if name == LISTING:
+            return self._list(asked, value)
         (approvals.ask_for_reason if name == REJECT else approvals.show_details)(station, asked, value)
         return None
 
@@ -123,6 +125,13 @@ class Front:
         if self.station.delivery.respond(asked.response_url, message, in_channel=True):
             return None
         return said("The report could not be shared: ask for it again and share that one.")
+
+    def _list(self, asked: Asked, cluster: str) -> Message:
+        """All parts to the person who clicked; the last one is answered as any answer is."""
+        *first, last = reports.list_everything(self.station, asked, cluster)
+        for part in first:
+            self._say(asked, part)
+        return last
 
     def reason(self, ack: Ack, body: Body) -> None:
         """The modal that asks why a plan is rejected."""
@@ -194,7 +203,7 @@ def build_app(
     app.command(station.command)(front.command)
     app.event("app_mention")(front.mention)
     app.event("message")(_ignore)
-    for name in (APPROVE, REJECT, DETAILS, SHARE, *_RUN_ACTIONS):
+    for name in (APPROVE, REJECT, DETAILS, SHARE, LISTING, *_RUN_ACTIONS):
         app.action(name)(front.action)
     app.view(REJECT_VIEW)(front.reason)
     app.error(_log_error)

@@ -16,6 +16,7 @@ Element = dict[str, Any]
 
 # From Slack's reference; texts are counted after escaping, where & < > have grown.
 HEADER, SECTION, FIELD, BUTTON, FIELDS, CONTEXTS = 150, 3000, 2000, 75, 10, 10
+PREFORMATTED = SECTION - 10
 TABLE_ROWS, TABLE_COLUMNS = 100, 20
 MONOSPACE_WIDTH = 62  # wider lines wrap
 BUDGET = 9000  # characters in one message; Slack answers msg_blocks_too_long somewhere above 11,000
@@ -87,7 +88,7 @@ def bullets(items: Iterable[Sequence[Element]], style: Literal["bullet", "ordere
 
 
 def preformatted(text: str) -> Block:
-    part = {"type": "rich_text_preformatted", "elements": [text_element(clamp(text, SECTION - 10))]}
+    part = {"type": "rich_text_preformatted", "elements": [text_element(clamp(text, PREFORMATTED))]}
     return rich_text(part)
 
 
@@ -172,14 +173,37 @@ def step_down(message: Message) -> Message | None:
     """The next plainer form of a refused message: table, then monospace, then plain sections, then text alone."""
     kinds = {b["type"] for b in message.blocks}
     if "table" in kinds:
-        return Message(message.text, tuple(_table_as_text(b) if b["type"] == "table" else b for b in message.blocks))
+        plainer = (p for b in message.blocks for p in (_table_as_text(b) if b["type"] == "table" else (b,)))
+        return Message(message.text, tuple(plainer))
     if kinds - {"section", "actions"}:
         return Message(message.text, (section(message.text), *(b for b in message.blocks if b["type"] == "actions")))
     return Message(message.text) if message.blocks else None
 
 
-def _table_as_text(block: Block) -> Block:
-    return preformatted(monospace([[cell["text"] for cell in row] for row in block["rows"]]))
+def _table_as_text(block: Block) -> tuple[Block, ...]:
+    return in_parts(monospace([[cell["text"] for cell in row] for row in block["rows"]]))
+
+
+def in_parts(text: str) -> tuple[Block, ...]:
+    """Preformatted blocks that break between lines: one of them takes as much as a section."""
+    parts = [""]
+    for text_line in text.split("\n"):
+        if parts[-1] and len(parts[-1]) + len(text_line) + 1 > PREFORMATTED:
+            parts.append("")
+        parts[-1] += ("\n" if parts[-1] else "") + text_line
+    return tuple(preformatted(p) for p in parts)
+
+
+def text_size(blocks: Iterable[Block]) -> int:
+    """Characters that count against BUDGET."""
+    return sum(_text_size(b) for b in blocks)
+
+
+def _text_size(value: Any) -> int:
+    if isinstance(value, dict):
+        own = len(value["text"]) if isinstance(value.get("text"), str) else 0
+        return own + sum(_text_size(v) for v in value.values() if isinstance(v, dict | list | tuple))
+    return sum(_text_size(v) for v in value) if isinstance(value, list | tuple) else 0
 
 
 def _digest(value: Any) -> str:

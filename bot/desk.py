@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot.sights import Sights
 from cluster import observe
 from cluster.approval import Approval, statement_of
 from cluster.errors import ClusterUnreadable, Refused, StoreUnavailable, UnknownThing
@@ -22,9 +23,10 @@ from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
 from cluster.signing import fingerprint, sign_with_ssh
 from cluster.store import Decision, Store
-from cluster.survey import Survey
 from policies.approvals import may_decide
 from policies.consents import read_consents
+from policies.fleet import FleetLine
+from policies.overview import Overview
 from policies.traces import held_elsewhere
 
 ASK_EVERY = 0.3  # seconds between two looks for an answer
@@ -47,9 +49,15 @@ class Desk:
                 return name
         raise Refused(f"Nobody in `people` has the login `{login}`: add it to your `logins` in lockkeeper.yaml.")
 
-    def versions(self, cluster: str | None) -> tuple[ClusterReport, Survey | None]:
-        name, settings = self.settings.cluster(cluster)
-        return observe.observe(name, settings, now=_now()), self.store.survey(name)
+    def versions(self, cluster: str | None) -> Overview | tuple[FleetLine, ...]:
+        """One cluster, or a line of each where none is named and there are several."""
+        sights = Sights(self.settings, self.store, self._observe, _now)
+        if cluster is None and len(self.settings.clusters) > 1:
+            return sights.fleet()
+        return sights.overview(self.settings.cluster(cluster)[0])
+
+    def _observe(self, name: str) -> ClusterReport:
+        return observe.observe(name, self.settings.clusters[name], now=_now())
 
     def ask_for_plan(self, target: str, cluster: str | None, *, timeout: float, accept: tuple[str, ...] = ()) -> Answer:
         """Have a worker draft the plan and wait for its answer; raises Refused when no worker answers in time."""

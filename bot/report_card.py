@@ -1,11 +1,9 @@
-"""The report as a message: which version runs where, grouped so that a cluster of any size fits."""
+"""The report as a message: which version runs where, what that means, and what is wrong; it fits at any size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-
 from bot.blocks import (
+    BUDGET,
     Block,
     Element,
     Message,
@@ -15,116 +13,121 @@ from bot.blocks import (
     context,
     emoji,
     header,
+    in_parts,
+    line,
+    monospace_columns,
     rich_text,
     spans,
     stamp,
     table,
     text_element,
+    text_size,
 )
-from bot.text import NOTHING, clean, count, escape, listing, local_moment
+from bot.report_rows import Row, image_lines, overview_rows
+from bot.text import clean, count, escape, listing, local_moment
 from cluster.findings import Finding, Findings, Severity, worst_first
-from cluster.report import ApiServer, ClusterReport, Node, StaticPod, Unread
+from cluster.report import Unread
+from policies.overview import Overview
 
 SHARE = "report_share"
+LISTING = "report_listing"
 _MOST_FINDINGS = 8
+_FEWEST_FINDINGS = 3
 _MOST_ALIKE = 3  # findings of one kind that are told one by one; more of them are told as one
 _MOST_ROWS = 60  # about what the text budget of one message carries
+_TABLE_ROOM = 3500  # characters that findings leave to the table, where there is that much in it
+_SLACK = 600  # characters of a budget that are kept free: marks grow when they are escaped
+_MOST_PARTS = 4  # messages of one whole listing: a response_url takes five
 _SIGNS = {Severity.BLOCKER: "x", Severity.WARNING: "warning", Severity.NOTE: "information_source"}
-_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the report: what, in which version, on which nodes."""
-
-    what: str
-    version: str
-    where: tuple[str, ...]
-
-    @property
-    def place(self) -> str:
-        return f"{len(self.where)}: {listing(self.where)}" if len(self.where) > 1 else listing(self.where) or NOTHING
-
-
-def report_rows(report: ClusterReport) -> tuple[Row, ...]:
-    """Everything that has a version, grouped by it; "not read" is a version of its own."""
-    servers = ((_server_name(a), _reading(a.version), a.node) for a in report.api_servers)
-    pods = sorted(report.static_pods, key=lambda p: (_order(p), p.component))
-    images = ((p.component, _tag(p), p.node) for p in pods if p.component != "kube-apiserver" or _differs(report, p))
-    kubelets = ((_kubelet_name(n), _reading(n.kubelet), n.name) for n in (*report.control_plane, *report.worker_nodes))
-    declared = ("kubeadm-config", _reading(report.declared), "")
-    add_ons = (Row(a.name, _image_tag(a.image), a.nodes) for a in report.add_ons)
-    return (*_grouped(servers), *_grouped(images), *_grouped(kubelets), *_grouped((declared,)), *add_ons)
-
-
-def _grouped(readings: Iterable[tuple[str, str, str]]) -> Iterator[Row]:
-    groups: dict[tuple[str, str], list[str]] = {}
-    for what, version, where in readings:
-        groups.setdefault((what, version), []).append(where)
-    for (what, version), names in groups.items():
-        yield Row(what, version, tuple(n for n in names if n))
-
-
-def _reading(value: object) -> str:
-    return f"not read: {value.reason}" if isinstance(value, Unread) else str(value)
-
-
-def _tag(pod: StaticPod) -> str:
-    return (pod.tag or "image without a tag") + ("" if pod.ready else ", not ready")
-
-
-def _image_tag(image: str) -> str:
-    """`v1.34.7` of `registry/kube-proxy:v1.34.7`; the whole last part where no tag is in it."""
-    last = image.rpartition("/")[2]
-    return last.partition(":")[2] if "@" not in last and ":" in last else last
-
-
-def _order(pod: StaticPod) -> int:
-    return _COMPONENTS.index(pod.component) if pod.component in _COMPONENTS else len(_COMPONENTS)
-
-
-def _differs(report: ClusterReport, pod: StaticPod) -> bool:
-    """An API server's image is worth a line of its own only where it is not what the server says it is."""
-    said = next((str(a.version) for a in report.api_servers if a.node == pod.node), "")
-    return str(pod.version) != said
-
-
-def _server_name(server: ApiServer) -> str:
-    return "API server" if server.ready else "API server, not ready"
-
-
-def _kubelet_name(node: Node) -> str:
-    states = [("not Ready", not node.ready), ("cordoned", node.cordoned)]
-    said = "".join(f", {word}" for word, holds in states if holds)
-    return f"kubelet ({'control plane' if node.control_plane else 'worker'}){said}"
-
-
-def render_report(report: ClusterReport, findings: Findings = (), *, share: bool = True) -> Message:
-    """The card; `share` adds the button that shows it to the whole channel."""
-    rows = report_rows(report)
-    body = table(("What", "Version", "Where"), [(r.what, r.version, r.place) for r in rows[:_MOST_ROWS]])
-    blocks: list[Block] = [header(f"Versions in {clean(report.cluster, 60)}")]
-    blocks.append(body)
-    if len(rows) > _MOST_ROWS:
-        blocks.append(context(f"{len(rows) - _MOST_ROWS} more lines: `lockkeeper versions` shows them all."))
-    if report.unread:
-        blocks.append(rich_text(bullets([_unread(u) for u in report.unread[:_MOST_FINDINGS]])))
-    blocks += render_findings(findings)
+def render_report(seen: Overview, *, share: bool = True) -> Message:
+    """The card; `share` adds the buttons that show it to the whole channel, and everything to one person."""
+    report, rows = seen.report, overview_rows(seen)
+    blocks: list[Block] = [
+        header(f"Versions in {clean(report.cluster, 60)}"),
+        rich_text(line(*spans(seen.meaning, 1500))),
+        *([rich_text(bullets([_unread(u) for u in seen.unread[:_MOST_FINDINGS]]))] if seen.unread else []),
+        *_findings_beside(seen.findings, _width_of(rows)),
+    ]
+    foot = [context(*_foot(seen))]
+    shown = fitting(rows, BUDGET - _SLACK - text_size([*blocks, *foot]))
+    blocks.insert(2, table(("What", "Version", "Where"), [(r.what, r.version, r.place) for r in shown]))
+    if len(rows) > len(shown):
+        left = count(len(rows) - len(shown), "more line")
+        blocks.insert(3, context(f"{left}: the whole list, or `lockkeeper versions`, shows them."))
     if share:
-        blocks.append(actions(button("Share in channel", SHARE, report.cluster[:60])))
-    blocks.append(context(f"Read from the cluster: {local_moment(report.read_at)}"))
-    return Message(summarise(report, findings), stamp(blocks, f"report:{report.cluster}"))
+        name = report.cluster[:60]
+        foot.insert(0, actions(button("Share in channel", SHARE, name), button("Whole list", LISTING, name)))
+    return Message(summarise(seen), stamp([*blocks, *foot], f"report:{report.cluster}"))
 
 
-def summarise(report: ClusterReport, findings: Findings = ()) -> str:
+def render_listing(seen: Overview) -> tuple[Message, ...]:
+    """Every line and every image with its node, in as many messages as one answer may have."""
+    rows = [
+        ("WHAT", "VERSION", "WHERE"),
+        *((r.what, r.version, ", ".join(r.where) or r.place) for r in overview_rows(seen)),
+    ]
+    images = [("NODE", "WORKLOAD", "IMAGE", "TAG"), *image_lines(seen.report)]
+    parts = in_parts("\n\n".join((monospace_columns(rows), monospace_columns(images))))
+    pages: list[list[Block]] = [[]]
+    for part in parts:
+        if pages[-1] and text_size([*pages[-1], part]) > BUDGET - _SLACK:
+            pages.append([])
+        pages[-1].append(part)
+    if len(pages) > _MOST_PARTS:
+        pages = pages[:_MOST_PARTS]
+        pages[-1].append(context("There is more: `lockkeeper versions --images` shows it all."))
+    name = clean(seen.report.cluster, 60)
+    titles = [f"Everything that runs in {name}, part {n} of {len(pages)}" for n in range(1, len(pages) + 1)]
+    return tuple(
+        Message(escape(f"{title}."), stamp([header(title), *page], f"listing:{n}:{name}"))
+        for n, (title, page) in enumerate(zip(titles, pages, strict=True))
+    )
+
+
+def _width_of(rows: tuple[Row, ...]) -> int:
+    return sum(len(clean(cell)) for r in rows[:_MOST_ROWS] for cell in (r.what, r.version, r.place))
+
+
+def fitting(rows: tuple[Row, ...], room: int) -> tuple[Row, ...]:
+    """As many rows as a message has room for, at least one."""
+    shown: list[Row] = []
+    for row in rows[:_MOST_ROWS]:
+        room -= sum(len(clean(cell)) for cell in (row.what, row.version, row.place))
+        if room < 0 and shown:
+            break
+        shown.append(row)
+    return tuple(shown)
+
+
+def _findings_beside(findings: Findings, wanted: int) -> list[Block]:
+    """As many findings as leave the table its room; those that are left out are counted."""
+    room = BUDGET - _SLACK - min(wanted, _TABLE_ROOM) - 2000
+    for most in range(_MOST_FINDINGS, _FEWEST_FINDINGS, -1):
+        blocks = render_findings(findings, most)
+        if text_size(blocks) <= room:
+            return blocks
+    return render_findings(findings, _FEWEST_FINDINGS)
+
+
+def _foot(seen: Overview) -> list[str]:
+    said = [f"Read from the cluster: {local_moment(seen.report.read_at)}"]
+    if seen.survey is not None:
+        said.append(f"Machines surveyed: {local_moment(seen.survey.read_at)}")
+    return said
+
+
+def summarise(seen: Overview) -> str:
     """One escaped sentence, the result first, for screen readers and notifications."""
+    report = seen.report
     servers = sorted({str(v) for v in report.api_versions})
     kubelets = sorted({str(v) for v in report.kubelet_versions})
     said = (
         f"{report.cluster}: API servers {listing(tuple(servers)) or 'not read'}, "
         f"{count(len(report.nodes), 'kubelet')} {listing(tuple(kubelets)) or 'not read'}"
     )
-    found = [f.sentence for f in worst_first(findings) if f.severity is not Severity.NOTE]
+    found = [f.sentence for f in worst_first(seen.findings) if f.severity is not Severity.NOTE]
     return escape(f"{said}. {found[0]}" if found else f"{said}.")
 
 

@@ -7,25 +7,33 @@ from collections.abc import Iterator
 from bot.asked import Asked
 from bot.blocks import Block, Message, bullets, context, header, rich_text, section, text_element
 from bot.commands import HELP
+from bot.fleet_card import FLEET, render_fleet
 from bot.plan_card import card_key as plan_key
 from bot.plan_card import summarise as summarise_plan
-from bot.report_card import render_report
+from bot.report_card import render_listing, render_report
 from bot.run_card import card_key as run_key
 from bot.run_card import summarise as summarise_run
 from bot.station import Station
 from bot.text import clamp, escape
 from cluster.plan import PlanStatus
-from policies.skew import check_skew
 
 _MOST = 10  # plans and runs that a status lists
 
 
 def report_versions(station: Station, asked: Asked, cluster: str | None, *, share: bool = True) -> Message:
-    """Read the cluster now; `share` adds the button that shows it to the channel."""
+    """Read the cluster now, or all where none is named; `share` adds the button that shows it to the channel."""
+    station.check_home(asked)
+    if cluster == FLEET or (cluster is None and len(station.settings.clusters) > 1):
+        return render_fleet(station.sights.fleet(), station.command, share=share)
+    name, _ = station.settings.cluster(cluster)
+    return render_report(station.sights.overview(name), share=share)
+
+
+def list_everything(station: Station, asked: Asked, cluster: str) -> tuple[Message, ...]:
+    """Every line and every image of one cluster, in parts."""
     station.check_home(asked)
     name, _ = station.settings.cluster(cluster)
-    report = station.observe(name)
-    return render_report(report, check_skew(report), share=share)
+    return render_listing(station.sights.overview(name))
 
 
 def report_status(station: Station, asked: Asked, cluster: str | None) -> Message:

@@ -13,6 +13,7 @@ from bot.asked import Asked
 from bot.blocks import Message, section
 from bot.delivery import Delivery
 from bot.people import People
+from bot.sights import Sights
 from bot.text import escape
 from cluster.errors import Refused
 from cluster.events import Event, Happened
@@ -37,6 +38,11 @@ class Station:
     observe: Callable[[str], ClusterReport]
     lease_holder: Callable[[str], str]
     signing_key: Ed25519PrivateKey | None = None
+
+    @property
+    def sights(self) -> Sights:
+        """The same reads, judged with what is on record."""
+        return Sights(self.settings, self.store, self.observe, self.clock)
 
     @property
     def command(self) -> str:

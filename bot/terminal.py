@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bot.blocks import monospace_columns
+from bot.fleet_card import fleet_row
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
-from bot.report_card import report_rows
+from bot.report_rows import image_lines, overview_rows
 from bot.run_card import machine_words, machines_done
 from bot.run_card import title as run_title
 from bot.text import NOTHING, clean, clock, count, duration, moment
@@ -21,6 +22,10 @@ from cluster.operation import Operation
 from cluster.plan import Hop, PlanRecord
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
+from policies.add_ons import Recognised, recognise
+from policies.fleet import FleetLine
+from policies.overview import Overview
+from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
 _REPORT = TypeAdapter(ClusterReport)
@@ -29,6 +34,10 @@ _PLAN = TypeAdapter(PlanRecord)
 _OPERATION = TypeAdapter(Operation)
 _EVENT = TypeAdapter(Event)
 _FINDING = TypeAdapter(Finding)
+_SUPPORT = TypeAdapter(Support)
+_ADD_ON = TypeAdapter(Recognised)
+_LINE = TypeAdapter(FleetLine)
+_MOST_IMAGES = 300  # lines of a listing that nobody asked for
 
 
 def as_json(kind: str, **parts: Any) -> str:
@@ -36,12 +45,21 @@ def as_json(kind: str, **parts: Any) -> str:
     return json.dumps({"schema": SCHEMA, "kind": kind, **parts}, indent=2, ensure_ascii=False)
 
 
-def report_json(report: ClusterReport, survey: Survey | None = None) -> str:
+def report_json(seen: Overview) -> str:
     return as_json(
         "report",
-        report=_REPORT.dump_python(report, mode="json"),
-        survey=_SURVEY.dump_python(survey, mode="json") if survey else None,
+        report=_REPORT.dump_python(seen.report, mode="json"),
+        survey=_SURVEY.dump_python(seen.survey, mode="json") if seen.survey else None,
+        maker=seen.maker,
+        meaning=seen.meaning,
+        support=_SUPPORT.dump_python(seen.support, mode="json"),
+        add_ons=[_ADD_ON.dump_python(a, mode="json") for a in recognise(seen.report)],
+        findings=[_FINDING.dump_python(f, mode="json") for f in seen.findings],
     )
+
+
+def fleet_json(lines: Iterable[FleetLine]) -> str:
+    return as_json("fleet", fleet=[_LINE.dump_python(one, mode="json") for one in lines])
 
 
 def plan_json(record: PlanRecord) -> str:
@@ -60,14 +78,51 @@ def findings_json(findings: Iterable[Finding]) -> str:
     return as_json("findings", findings=[_FINDING.dump_python(f, mode="json") for f in findings])
 
 
-def render_report(report: ClusterReport, survey: Survey | None = None) -> str:
-    """Every version with where it runs; what could not be read is said."""
-    rows = [("WHAT", "VERSION", "WHERE"), *((r.what, r.version, r.place) for r in report_rows(report))]
-    lines = [f"{clean(report.cluster)}, read {moment(report.read_at)}", "", monospace_columns(rows)]
-    lines += [f"not read: {clean(u.what)}: {clean(u.reason, 300)}" for u in report.unread]
+def render_report(seen: Overview, *, images: bool = False) -> str:
+    """Every version with where it runs, what it means, and what is wrong; what could not be read is said."""
+    report, survey = seen.report, seen.survey
+    rows = [("WHAT", "VERSION", "WHERE"), *((r.what, r.version, r.place) for r in overview_rows(seen))]
+    lines = [f"{clean(report.cluster)}, read {moment(report.read_at)}", *_sentence_lines(seen.meaning), ""]
+    lines += [monospace_columns(rows), *(f"not read: {clean(u.what)}: {clean(u.reason, 300)}" for u in seen.unread)]
+    lines += ["", monospace_columns(_support_rows(seen.support))]
     if survey is not None:
         lines += ["", f"Machines, surveyed {moment(survey.read_at)}:", monospace_columns(_survey_rows(survey))]
-    return "\n".join(lines)
+    lines += ["", *_image_listing(report, whole=images)]
+    return "\n".join([*lines, "", render_findings(seen.findings)] if seen.findings else lines)
+
+
+def _sentence_lines(meaning: str) -> Iterator[str]:
+    """The one sentence, a line for each of its parts."""
+    *parts, last = clean(meaning, 2000).split("; ")
+    yield from (f"{part};" for part in parts)
+    yield last
+
+
+def _support_rows(support: Support) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("MINOR", "OLDEST", "NEWEST OFFERED", "NEWEST KNOWN", "PLANNED END", "ACTUAL END")]
+    for m in support.running:
+        said = (m.minor, m.oldest, m.offered, m.known, m.planned_end, m.actual_end)
+        rows.append(tuple(str(value) if value else NOTHING for value in said))
+    return rows
+
+
+def _image_listing(report: ClusterReport, *, whole: bool) -> Iterator[str]:
+    """As the classic listing: node, workload, image, tag; a large cluster's only when it is asked for."""
+    lines = list(image_lines(report))
+    if not whole and len(lines) > _MOST_IMAGES:
+        yield f"{len(lines)} images run in kube-system: list them by node with --images"
+        return
+    kept: dict[str, str] = {}  # thousands of lines repeat a few texts
+    cells = [[kept.get(c) or kept.setdefault(c, clean(c, 400)) for c in row] for row in lines]
+    cells.insert(0, ["NODE", "IN KUBE-SYSTEM", "IMAGE", "TAG"])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    yield from ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def render_fleet(lines: Sequence[FleetLine]) -> str:
+    """One line a cluster, the worst first."""
+    rows = [("CLUSTER", "STANDS", "NODES", "API SERVERS", "KUBELETS", "NOTE"), *map(fleet_row, lines)]
+    return monospace_columns(rows)
 
 
 def _survey_rows(survey: Survey) -> list[tuple[str, ...]]:

@@ -49,13 +49,16 @@ def look_over(
     cluster: Cluster,
     *,
     installation: str,
-    known: Mapping[str, OperationState],
+    known: Mapping[str, OperationState] | None,
     now: datetime,
 ) -> Overview:
-    """`known` holds the state of each operation that the cluster names and that is on record."""
+    """`known` holds the state of each operation that the cluster names and that is on record; None: no record."""
     support = judge_support(report, survey, now)
+    traces = check_traces(report, installation, known) if known is not None else ()
+    moves = any(f.code in _MOVING for f in traces) or (known is None and bool(report.lease_holder))
     found = (
-        *_of_versions(report, _fresh(report, survey, now), cluster, check_traces(report, installation, known)),
+        *_of_versions(report, _fresh(report, survey, now), cluster, moves=moves),
+        *(_moving(f) if f.code == "run-in-hand" else f for f in traces),
         *_nodes(report),
         *check_age(report, support, now),
     )
@@ -63,15 +66,15 @@ def look_over(
     return Overview(report, survey, maker, meaning, support, worst_first(dict.fromkeys(found)))
 
 
-def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster, traces: Findings) -> Iterator[Finding]:
+def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster, *, moves: bool) -> Iterator[Finding]:
+    """`moves` says that a run is in hand, or may be: half way is where it is meant to be then."""
     if others := check_distribution(report):
         # nothing is wrong with such a cluster; only a plan is impossible there
         yield from (replace(f, severity=Severity.NOTE) for f in others)
         return
     yield from check_skew(report, survey)
     yield from check_inventory(report, cluster)
-    yield from (_moving(f) if f.code == "run-in-hand" else f for f in traces)
-    if not any(f.code in _MOVING for f in traces):
+    if not moves:
         yield from check_drift(report, None)
         yield from check_halfway(report, cluster)
     if survey is not None:

@@ -193,7 +193,7 @@ def _end(minor: MinorSupport) -> str:
 def _newest(minor: MinorSupport, support: Support) -> str:
     """With where it is known from; a newer one that the machines were not offered is said too."""
     if minor.offered is None:
-        return f"{minor.known} (by the facts of {support.facts_of}; what is offered was not surveyed)"
+        return f"{minor.known} (by the facts of {support.facts_of}, what is offered was not surveyed)"
     newer = minor.known is not None and minor.known > minor.offered
-    also = f"; {minor.known} was out on {support.facts_of}" if newer else ""
+    also = f", while {minor.known} was out on {support.facts_of}" if newer else ""
     return f"{minor.offered} (offered on {support.surveyed_on}{also})"

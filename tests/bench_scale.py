@@ -25,6 +25,7 @@ from cluster.store import Store
 from cluster.store.records import PLAN, SURVEY
 from lab.redis import RedisServer
 from policies.gate import check_gate
+from policies.overview import look_over
 from policies.simulation import simulate
 from tests import scale_fixture as scale
 from tests.scale_api import big_api
@@ -98,7 +99,14 @@ def judge(said: Said, size: int) -> None:
             now=scale.NOW,
         ),
     )
-    timed(said, "card: report", lambda: render_report(report))
+    seen = timed(
+        said,
+        "judge a report",
+        lambda: look_over(
+            report, survey, scale.settings(size).clusters["prod"], installation="lockkeeper", known={}, now=scale.NOW
+        ),
+    )
+    timed(said, "card: report", lambda: render_report(seen))
     timed(said, "card: plan", lambda: render_plan(record))
     timed(said, "card: run", lambda: render_run(record, run, scale.NOW))
     timed(said, "terminal: run", lambda: render_operation(run, record))

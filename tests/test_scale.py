@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bot.blocks import Message
+from bot.fleet_card import render_fleet
 from bot.plan_card import render_plan as plan_card
 from bot.plan_views import details_view
 from bot.report_card import render_report
@@ -41,8 +42,10 @@ from cluster.survey import Survey
 from cluster.versions import ReportedVersion
 from lab.slack import limits
 from lab.slack.lint import count_tables, count_text, lint_blocks, lint_view
+from policies.fleet import line_of
 from policies.foreign import find_foreign_changes
 from policies.gate import check_gate
+from policies.overview import look_over
 from policies.pools import form_pools
 from policies.preflight import check_preflight
 from policies.simulation import simulate
@@ -407,9 +410,11 @@ def _messages(at: Sight) -> dict[str, Message]:
     ended = tuple(replace(r, state=RowState.FINISHED) for r in at.run.rows)
     done = replace(at.run, state=OperationState.COMPLETED, rows=ended, ended_at=scale.NOW)
     blocked = scale.told(Happened.OPERATION_BLOCKED)
-    findings = check_preflight(scale.seen(at.report, at.survey), scale.settings(3).clusters["prod"], target=None)
+    cluster = scale.settings(3).clusters["prod"]
+    seen = look_over(at.report, at.survey, cluster, installation="lockkeeper", known={}, now=scale.NOW)
     return {
-        "report": render_report(at.report, findings),
+        "report": render_report(seen),
+        "fleet": render_fleet([line_of(f"cluster-{n}", seen) for n in range(5000)], "/k8s"),
         "plan": plan_card(at.record),
         "run": render_run(at.record, at.run, scale.NOW),
         "blocked run": render_run(at.record, stopped.run, scale.NOW),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -60,6 +61,14 @@ class Operations(Ledger):
         ids = self.latest_first(key("operations"))
         found = (self.operation(i) for i in ids)
         return tuple(o for o in found if cluster is None or o.cluster == cluster)
+
+    def states(self, operation_ids: Iterable[str]) -> dict[str, OperationState]:
+        """The state of each of them that is on record."""
+        found = {}
+        for operation_id in operation_ids:
+            with suppress(UnknownThing):
+                found[operation_id] = self.operation(operation_id).state
+        return found
 
     def active(self) -> tuple[str, ...]:
         """Operations that have not ended."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.plan_card import APPROVE, DETAILS, REJECT
-from bot.report_card import SHARE
+from bot.report_card import LISTING, SHARE
 from cluster.errors import ClusterUnreadable
 from cluster.findings import Severity
 from cluster.plan import PlanStatus
@@ -73,6 +73,32 @@ def test_a_report_can_be_shared_once_it_was_seen(desk):
     shared = desk.slack.wait_for(lambda it: it.messages(CHANNEL))
     assert "v1.34.7" in desk.slack.text(shared[0])
     assert not [b for b in shared[0]["blocks"] if b["type"] == "actions"]
+
+
+def test_the_whole_list_comes_in_parts_to_the_one_who_asked(desk):
+    """Every line and every image with its node; the channel sees nothing of it."""
+    desk.slack.say(ADA, CHANNEL, "/k8s versions")
+    desk.told(ADA, "v1.34.7")
+    desk.slack.click(ADA, desk.slack.ephemerals(ADA)[0], LISTING)
+    listed = desk.told(ADA, "Everything that runs in prod, part 1 of 1")
+    assert "registry.k8s.io/kube-proxy" in listed
+    assert desk.slack.messages(CHANNEL) == []
+
+
+def test_without_a_name_there_is_a_line_for_each_of_several_clusters(quiet_desk):
+    """The worst first; one that cannot be read is there too, and the fleet can be shared."""
+    quiet_desk.name_clusters("edge", "prod", "test")
+    quiet_desk.observe_error = ClusterUnreadable("prod does not answer: look at its API server.")
+    quiet_desk.start_bot()
+    quiet_desk.slack.say(ADA, CHANNEL, "/k8s versions")
+    said = quiet_desk.told(ADA, "3 clusters")
+    assert said.index("unreadable") < said.index("edge") < said.index("test")
+    assert "prod does not answer" in said
+    quiet_desk.slack.click(ADA, quiet_desk.slack.ephemerals(ADA)[0], SHARE)
+    shared = quiet_desk.slack.wait_for(lambda it: it.messages(CHANNEL))
+    assert "prod does not answer" in quiet_desk.slack.text(shared[0])
+    quiet_desk.slack.say(ADA, CHANNEL, "/k8s versions edge")
+    quiet_desk.told(ADA, "Versions in edge")
 
 
 def test_a_cluster_that_cannot_be_read_is_one_sentence(desk):

@@ -11,7 +11,7 @@ import pytest
 from bot.blocks import BUDGET, Message, step_down
 from bot.plan_card import APPROVE, render_plan
 from bot.plan_views import details_view, reject_view
-from bot.report_card import render_report
+from bot.report_card import render_listing, render_report
 from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, render_run
 from bot.run_thread import SIGNS, is_told, old_to_new, render_line, render_result
 from bot.terminal import render_plan as render_on_terminal
@@ -21,7 +21,7 @@ from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanNode, PlanPool, PlanStatus, Role
 from cluster.procedure import Verb, itinerary
 from lab.slack.lint import lint_blocks
-from tests.bot_fixture import CONTROL_PLANES, NASTY, NOW, WORKERS, finding, operation, plan, record, report
+from tests.bot_fixture import CONTROL_PLANES, NASTY, NOW, WORKERS, finding, operation, overview, plan, record, report
 
 
 def check(message: Message) -> None:
@@ -58,14 +58,16 @@ def nasty_event(kind: Happened, text: str) -> Event:
 def test_a_report_with_any_text_in_it_is_taken(text):
     """Names of nodes, versions and reasons are whatever a cluster says."""
     whole = report(text or "prod", (text, *CONTROL_PLANES, *WORKERS))
-    check(render_report(whole, (finding(text=text), finding(Severity.BLOCKER, text))))
+    check(render_report(overview(whole)))
+    check(render_report(overview(whole, (finding(text=text), finding(Severity.BLOCKER, text)))))
+    for part in render_listing(overview(whole)):
+        check(part)
 
 
 def test_a_report_of_many_machines_still_fits():
     """Versions are grouped, so that five thousand nodes make a short table."""
-    message = render_report(
-        report("prod", tuple(f"node-{n}" for n in range(5000))), tuple(finding() for _ in range(99))
-    )
+    names = tuple(f"node-{n}" for n in range(5000))
+    message = render_report(overview(report("prod", names), tuple(finding() for _ in range(99))))
     check(message)
     assert "prod: API servers v1.34.7, 5000 kubelets v1.34.7." in message.text
 

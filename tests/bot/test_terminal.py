@@ -14,7 +14,7 @@ from cluster.findings import Severity
 from cluster.operation import NodeRow, OperationState, RowState
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
-from tests.bot_fixture import NASTY, NOW, WORKERS, finding, operation, record, report
+from tests.bot_fixture import NASTY, NOW, WORKERS, finding, operation, overview, record, report
 
 
 def survey(reason: str = "refused") -> Survey:
@@ -24,7 +24,7 @@ def survey(reason: str = "refused") -> Survey:
 
 def test_a_report_says_every_version_and_what_could_not_be_read():
     """Grouped by version, and honest."""
-    said = terminal.render_report(report(), survey())
+    said = terminal.render_report(overview(survey=survey()))
     assert "API server" in said
     assert "v1.34.7" in said
     assert "not read: the add-on list: timed out after 10 s" in said
@@ -53,7 +53,7 @@ def test_no_text_from_a_cluster_controls_the_terminal(text):
     found = (finding(text=text),)
     event = Event(Happened.STEP_FAILED, NOW, "prod", text, node=text)
     said = [
-        terminal.render_report(report(text, (text, "b", "c", "d")), survey(text)),
+        terminal.render_report(overview(report(text, (text, "b", "c", "d")), survey=survey(text)), images=True),
         terminal.render_plan(record(findings=found, requester=text, reason=text)),
         terminal.render_operation(operation(reason=text), record()),
         terminal.render_events([event]),
@@ -65,7 +65,7 @@ def test_no_text_from_a_cluster_controls_the_terminal(text):
 def test_every_noun_has_a_json_form_with_its_schema():
     """Versions are texts in it, and a program can see when a form changes."""
     forms = {
-        "report": terminal.report_json(report(), survey()),
+        "report": terminal.report_json(overview(survey=survey())),
         "plan": terminal.plan_json(record()),
         "operation": terminal.operation_json(operation()),
         "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),

@@ -272,6 +272,12 @@ def test_retry_gives_the_blocked_node_alone_a_new_attempt(store: Store) -> None:
     assert now.state is OperationState.RUNNING
 
 
+def test_the_states_of_several_operations_leave_out_those_without_a_record(store: Store) -> None:
+    """What the cluster names and nobody remembers is a trace without a record."""
+    operation = approve(store, record())
+    assert store.states((operation.id, "op-00000000")) == {operation.id: OperationState.SCHEDULED}
+
+
 def test_a_request_stays_open_until_its_first_answer(store: Store) -> None:
     """A second answer does not replace the first."""
     asked = PlanRequest("r-1", "plan", CLUSTER, "v1.35", "ada", "", NOW, overrides={"without_snapshot": True})

@@ -38,7 +38,7 @@ def test_what_the_machines_are_offered_outweighs_the_release_facts():
     assert (str(minor.offered), str(minor.newest), minor.patches_behind) == ("v1.34.9", "v1.34.9", 2)
     assert minor.known > minor.offered
     sentence = said(make_report(), make_survey())
-    assert f"v1.34.9 (offered on 2026-11-23; {minor.known} was out on {FACTS})" in sentence
+    assert f"v1.34.9 (offered on 2026-11-23, while {minor.known} was out on {FACTS})" in sentence
 
 
 def test_only_a_patch_that_every_machine_is_offered_counts():
@@ -50,7 +50,7 @@ def test_only_a_patch_that_every_machine_is_offered_counts():
 
 def test_without_a_survey_the_release_facts_stand_with_their_age():
     """And it is said that nobody was asked."""
-    assert f"(by the facts of {FACTS}; what is offered was not surveyed)" in said(make_report())
+    assert f"(by the facts of {FACTS}, what is offered was not surveyed)" in said(make_report())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""How bot and desk see clusters: one of them judged with what is on record, or all of them side by side."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cluster.errors import LockkeeperError, StoreUnavailable
+from cluster.operation import OperationState
+from cluster.report import ClusterReport, Unread
+from cluster.settings import Settings
+from cluster.store import Store
+from cluster.survey import Survey
+from policies.fleet import FleetLine, line_of, worst_clusters_first
+from policies.overview import Overview, look_over
+from policies.traces import operations_named
+
+AT_ONCE = 8  # clusters that are read at the same time
+PATIENCE = 20.0  # seconds for one cluster; the others do not wait longer for it
+
+_LOG = logging.getLogger(__name__)
+
+Observe = Callable[[str], ClusterReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """`observe` reads the named cluster and may take seconds, or raise ClusterUnreadable."""
+
+    settings: Settings
+    store: Store
+    observe: Observe
+    clock: Callable[[], datetime]
+    patience: float = PATIENCE
+
+    def overview(self, name: str) -> Overview:
+        """One cluster, read now; what Redis cannot tell is missing, and said."""
+        report, survey = self.observe(name), None
+        known: dict[str, OperationState] | None = None
+        try:
+            survey, known = self._recorded(report)
+        except StoreUnavailable as error:
+            report = replace(report, unread=(*report.unread, Unread("what is on record", str(error))))
+        cluster, installation = self.settings.clusters[name], self.settings.installation
+        return look_over(report, survey, cluster, installation=installation, known=known, now=self.clock())
+
+    def fleet(self, names: Iterable[str] | None = None) -> tuple[FleetLine, ...]:
+        """All clusters, or these, the worst first; one that cannot be read in time has its line all the same."""
+        chosen = tuple(self.settings.clusters if names is None else names)
+        with ThreadPoolExecutor(AT_ONCE, "fleet") as pool:
+            return worst_clusters_first(pool.map(self._line, chosen))
+
+    def _line(self, name: str) -> FleetLine:
+        return line_of(name, self._in_time(name))
+
+    def _in_time(self, name: str) -> Overview | Unread:
+        """In a thread of its own that is left behind when it takes too long: a read cannot be called off."""
+        answers: queue.SimpleQueue[Overview | Unread] = queue.SimpleQueue()
+
+        def read() -> None:
+            try:
+                answers.put(self.overview(name))
+            except LockkeeperError as error:
+                answers.put(Unread(name, str(error)))
+            except Exception as error:  # noqa: BLE001 - the edge of this thread: the other clusters have their lines
+                _LOG.exception("%s could not be looked at", name)
+                answers.put(Unread(name, f"lockkeeper itself failed on it ({type(error).__name__}): look at its log."))
+
+        threading.Thread(target=read, name=f"read-{name}", daemon=True).start()
+        try:
+            return answers.get(timeout=self.patience)
+        except queue.Empty:
+            return Unread(name, f"`{name}` did not answer within {self.patience:g} s.")
+
+    def _recorded(self, report: ClusterReport) -> tuple[Survey | None, dict[str, OperationState]]:
+        return self.store.survey(report.cluster), self.store.states(operations_named(report))

@@ -1,0 +1,73 @@
+"""Many clusters, a line each: how each one stands, and the worst first."""
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.report import Unread
+from policies.fleet import Standing, line_of, worst_clusters_first
+from policies.overview import look_over
+from tests.policies_fixture import NOW, make_cluster, make_report, make_survey, with_node
+
+
+def seen(report, survey=None):
+    return look_over(report, survey, make_cluster(), installation="lockkeeper", known={}, now=NOW)
+
+
+FINE = make_report("v1.36.4", "v1.36.4")
+BEHIND = make_report("v1.36.2", "v1.36.2")
+WARNED = with_node(FINE, "w1", cordoned=True)
+PARTLY = replace(FINE, unread=(Unread("daemon sets", "forbidden"),))
+ENDED = make_report()
+BLOCKED = make_report("v1.37.1", "v1.33.13")
+
+
+@pytest.mark.parametrize(
+    ("what", "standing", "note"),
+    [
+        (Unread("prod", "it does not answer"), Standing.UNREADABLE, "it does not answer"),
+        (seen(BLOCKED), Standing.BLOCKED, "it may be 3 minors older at most"),
+        (seen(ENDED), Standing.ENDED, "gets no more fixes since 2026-10-27"),
+        (seen(with_node(ENDED, "w1", cordoned=True)), Standing.ENDED, "gets no more fixes since 2026-10-27"),
+        (seen(WARNED), Standing.WARNED, "cordoned by somebody else"),
+        (seen(PARTLY), Standing.WARNED, "daemon sets could not be read: forbidden"),
+        (seen(BEHIND), Standing.BEHIND, "2 patches behind v1.36.4"),
+        (seen(FINE), Standing.FINE, "gets fixes until 2027-06-28"),
+    ],
+)
+def test_a_cluster_stands_as_its_worst_finding(what, standing, note):
+    """And the one thing to know is said."""
+    line = line_of("prod", what)
+    assert line.standing is standing
+    assert note in line.note
+
+
+def test_the_worst_cluster_comes_first():
+    """Unreadable, blockers, out of support, warnings, patches behind, fine; equals by name."""
+    made = {
+        "a-fine": seen(FINE),
+        "b-fine": seen(FINE),
+        "c-behind": seen(BEHIND),
+        "d-warned": seen(WARNED),
+        "e-ended": seen(ENDED),
+        "f-blocked": seen(BLOCKED),
+        "g-lost": Unread("g-lost", "away"),
+    }
+    lines = worst_clusters_first(line_of(name, what) for name, what in made.items())
+    assert [one.cluster for one in lines] == [
+        "g-lost",
+        "f-blocked",
+        "e-ended",
+        "d-warned",
+        "c-behind",
+        "a-fine",
+        "b-fine",
+    ]
+
+
+def test_a_line_holds_every_version_once():
+    """Newest first."""
+    line = line_of("prod", seen(make_report("v1.34.7", {"w1": "v1.33.2", "cp1": "v1.34.6"}), make_survey()))
+    assert [str(v) for v in line.api_servers] == ["v1.34.7"]
+    assert [str(v) for v in line.kubelets] == ["v1.34.7", "v1.34.6", "v1.33.2"]
+    assert (line.nodes, line.maker, line.read_at) == (5, "kubeadm", NOW)
