@@ -118,7 +118,7 @@ class Kube:
         seen: set[str] = set()
         for chunk in self._pages(path, query, accept=None, page=page, timeout=timeout):
             for item in chunk.get("items") or ():
-                uid = item.get("metadata", {}).get("uid", "")
+                uid = (item.get("metadata") or {}).get("uid", "")  # a malformed object is for its reader to judge
                 if uid in seen:
                     continue
                 if uid:

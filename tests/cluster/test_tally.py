@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ClusterUnreadable
+from cluster.kube import Kube
 from cluster.labels import Operator, Requirement
 from cluster.placements import read_placement, read_requests
 from cluster.quantities import parse_quantity
@@ -268,3 +269,20 @@ def test_a_placement_keeps_what_the_scheduler_insists_on_and_nothing_else():
 def test_a_toleration_covers_its_key_its_value_and_its_effect(toleration, tolerated):
     """An empty key or effect stands for each one."""
     assert toleration.tolerates(Taint("gpu", "yes", "NoSchedule")) is tolerated
+
+
+class OnePage(Kube):
+    """An API whose only page has these items."""
+
+    def __init__(self, *items):
+        self._page = {"items": items}
+
+    def _pages(self, *_, **__):
+        yield self._page
+
+
+def test_an_object_without_metadata_gets_through_the_pages_to_where_it_is_counted():
+    """Whoever pages looks at a UID in it."""
+    found = read_workloads(OnePage({"metadata": None, "spec": {}}))
+    assert (found.malformed, found.unread) == (3, ())  # as a budget, a node and a pod; a volume needs no name
+    assert "something without a name" in found.examples[0]
