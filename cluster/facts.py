@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from cluster.certificates import Certificate
+from cluster.drift import Drift
+from cluster.etcd import EtcdFacts
 from cluster.report import Unread
 from cluster.versions import Minor, PackageVersion, ReportedVersion
 
@@ -113,6 +116,9 @@ class MachineFacts:
     etcdctl: EtcdTool = EtcdTool.NONE
     room: tuple[Room, ...] = ()
     etcd_size_kib: int | None = None
+    etcd: EtcdFacts | None = None  # on a machine that runs a member of kubeadm's etcd
+    certificates: tuple[Certificate, ...] | None = None
+    drift: tuple[Drift, ...] | None = None  # None where kubeadm was not asked; () where it would change nothing
     unread: tuple[Unread, ...] = ()
 
     def package(self, name: str) -> Package | None:

@@ -51,6 +51,10 @@ class Faults:
     dpkg_held_by: str = ""  # a process that holds dpkg's lock, like "unattended-upgr"
     image_pull_fails: bool = False
     no_etcdctl: bool = False  # the etcd image has none
+    etcd_alarms: tuple[str, ...] = ()  # NOSPACE, CORRUPT
+    etcd_bytes: int = 0  # of its database, when it is not a small one
+    etcd_learner: bool = False  # a member was added and never started
+    certificate_days: int | None = None  # until kubeadm's certificates that were not renewed end
     kubelet_fails: bool = False  # it does not come up after its next start
     kubeadm_dies_at: set[str] = field(default_factory=set)  # killed with this component's manifest moved out
     manifest_ignored: set[str] = field(default_factory=set)  # components that never come up at their new manifest

@@ -172,7 +172,7 @@ class Site:
                 text = text.replace(f":{self.scenario.version}", f":{self.scenario.edited_apiserver}")
             machine.write(f"/etc/kubernetes/manifests/{component}.yaml", text, 0o600)
         self.cluster.write_admin_kubeconfig(machine.path("/etc/kubernetes/admin.conf"), f"https://{self.endpoint}")
-        for name in ("ca.crt", "server.crt", "server.key"):
+        for name in ("ca.crt", "server.crt", "server.key", "healthcheck-client.crt", "healthcheck-client.key"):
             machine.write(f"/etc/kubernetes/pki/etcd/{name}", "of the lab\n", 0o600)
         data = machine.path("/var/lib/etcd/member/snap")
         data.mkdir(parents=True)

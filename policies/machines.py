@@ -8,6 +8,9 @@ from cluster.facts import UPGRADED_PACKAGES, EtcdTool, MachineFacts, Offer, Offe
 from cluster.findings import Finding, Findings, Severity
 from cluster.report import Node
 from cluster.versions import Minor, ReportedVersion
+from policies.certificates import check_certificates
+from policies.etcd import ASKED_OF_ETCD
+from policies.manifests import check_manifests
 from policies.releases import read_releases
 
 KIB_PER_GIB = 1024 * 1024
@@ -22,7 +25,9 @@ def check_machine(node: Node, facts: MachineFacts, offers: tuple[Offer, ...], *,
     return (
         *_packages(node, facts),
         *_sources(node, offers),
-        *_control_plane(node, facts, snapshot=snapshot),
+        *check_manifests(node, facts),
+        *check_certificates(node, facts),
+        *_upgrade_tools(node, facts, snapshot=snapshot),
         *_room(node, facts),
         *_kubelet(node, facts, last),
         *_notes(node, facts),
@@ -51,20 +56,7 @@ def _sources(node: Node, offers: tuple[Offer, ...]) -> Iterator[Finding]:
             yield _stop("source-unreachable", node, sentence, "Mend its network, proxy or mirror, and plan again.")
 
 
-def _control_plane(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterator[Finding]:
-    if facts.control_plane != node.control_plane:
-        found, known = ("a control plane", "a worker") if facts.control_plane else ("a worker", "a control plane")
-        sentence = f"{node.name} looks like {found} on its disk and is {known} in the cluster."
-        remedy = "kubeadm goes by /etc/kubernetes/manifests/kube-apiserver.yaml: bring that file and the label in line."
-        yield _stop("role-differs", node, sentence, remedy)
-    if node.control_plane and facts.missing_manifests:
-        sentence = f"{node.name} lacks the manifest of {', '.join(facts.missing_manifests)}."
-        remedy = "Restore it from the newest /etc/kubernetes/tmp/kubeadm-backup-manifests-*."
-        yield _stop("manifest-missing", node, sentence, remedy)
-    if facts.stray_manifests:
-        sentence = f"{node.name} has other files among its manifests ({', '.join(facts.stray_manifests)[:200]})."
-        remedy = "The kubelet runs every one of them: move copies out of /etc/kubernetes/manifests."
-        yield _warn("stray-manifest", node, sentence, remedy)
+def _upgrade_tools(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterator[Finding]:
     if snapshot and facts.etcdctl is EtcdTool.NONE:
         sentence = (
             f"{node.name} has no etcdctl, neither in its etcd container nor on the host: no snapshot is possible."
@@ -120,7 +112,7 @@ def _removed_flags(arguments: str, last: Minor) -> tuple[str, ...]:
 
 
 def _notes(node: Node, facts: MachineFacts) -> Iterator[Finding]:
-    for unread in facts.unread:
+    for unread in (u for u in facts.unread if u.what not in ASKED_OF_ETCD):
         sentence = f"{node.name} could not tell {unread.what} ({unread.reason[:200]})."
         yield _warn("machine-partly-unread", node, sentence, "Look there whether that matters.")
     if facts.pins:

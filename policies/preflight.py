@@ -17,6 +17,7 @@ from policies.consents import BLOCKERS
 from policies.distributions import check_distribution
 from policies.drains import check_drains
 from policies.drift import check_drift
+from policies.etcd import check_etcd
 from policies.inventory import check_inventory
 from policies.machines import check_machine
 from policies.pools import first_control_plane
@@ -48,6 +49,7 @@ def check_preflight(
         *_readings(report),
         *_nodes(report),
         *_etcd(report),
+        *check_etcd(report, survey),
         *check_inventory(report, cluster),
         *check_networks(report, minors),
         *_unread_machines(report, survey, cluster),

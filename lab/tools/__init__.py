@@ -9,7 +9,7 @@ from lab.tools.aptcache import apt_cache, apt_mark
 from lab.tools.aptget import apt_get
 from lab.tools.cri import containerd, crictl, ctr
 from lab.tools.dpkg import dpkg, dpkg_deb, dpkg_query
-from lab.tools.etcd import etcdctl, etcdutl
+from lab.tools.etcd import curl, etcdctl, etcdutl
 from lab.tools.kubeprograms import kubeadm, kubectl, kubelet
 from lab.tools.systemd import reboot, systemctl
 from lab.tools.transient import journalctl, systemd_run
@@ -27,6 +27,7 @@ TOOLS: Mapping[str, Tool] = {
     "containerd": containerd,
     "crictl": crictl,
     "ctr": ctr,
+    "curl": curl,
     "dpkg": dpkg,
     "dpkg-deb": dpkg_deb,
     "dpkg-query": dpkg_query,
@@ -39,5 +40,5 @@ TOOLS: Mapping[str, Tool] = {
     "reboot": reboot,
     "systemctl": systemctl,
     "systemd-run": systemd_run,
-    **dict.fromkeys(("apt", "halt", "poweroff", "service", "shutdown"), _dangerous),
+    **dict.fromkeys(("apt", "halt", "poweroff", "service", "shutdown", "wget"), _dangerous),
 }

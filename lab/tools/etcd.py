@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import Any
 
 from lab.machines import Machine
 from lab.staticpods import tag_of
@@ -15,6 +16,7 @@ _VALUED = {
     "--data-dir",
 }  # fmt: skip
 SNAPSHOT_BYTES = 4 * 1024 * 1024  # of a small cluster
+QUOTA_BYTES = 2 * 1024**3
 
 
 def _parse(call: Invocation) -> tuple[list[str], dict[str, str]]:
@@ -54,7 +56,7 @@ async def etcdctl(call: Invocation) -> int:
         case ["member", "list"]:
             return _members(call, options)
         case ["alarm", "list"]:
-            return 0
+            return _alarms(call)
         case _:
             raise ToolError(f'Error: unknown command "{" ".join(words)}" for "etcdctl"\n')
 
@@ -92,8 +94,21 @@ def _peers(machine: Machine) -> list[tuple[str, str]]:
     return [(name, url.replace(":2380", ":2379")) for name, _, url in pairs]
 
 
+def _ident(name: str) -> int:
+    """A member's 64-bit number."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:15], 16)
+
+
+def _asked(call: Invocation, options: dict[str, str]) -> list[tuple[str, str]]:
+    """(member, endpoint): the machine's own, or with --cluster all."""
+    peers = _peers(call.machine)
+    if "--cluster" in call.args:
+        return peers
+    return [(name, options.get("--endpoints", url)) for name, url in peers if name == call.machine.name]
+
+
 def _health(call: Invocation, options: dict[str, str]) -> int:
-    rows = [{"endpoint": url, "health": True, "took": "4.1ms"} for _, url in _peers(call.machine)]
+    rows = [{"endpoint": url, "health": True, "took": "4.1ms"} for _, url in _asked(call, options)]
     if options.get("-w") == "json":
         call.out(json.dumps(rows) + "\n")
     else:
@@ -103,27 +118,79 @@ def _health(call: Invocation, options: dict[str, str]) -> int:
 
 
 def _status(call: Invocation, options: dict[str, str]) -> int:
-    rows = [
-        {
-            "Endpoint": url,
-            "Status": {"version": version(call.machine), "dbSize": SNAPSHOT_BYTES, "leader": 1, "errors": None},
-        }
-        for _, url in _peers(call.machine)
-    ]
-    call.out(json.dumps(rows) + "\n" if options.get("-w") == "json" else "".join(f"{r['Endpoint']}\n" for r in rows))
+    rows = [{"Endpoint": url, "Status": _status_of(call.machine, name)} for name, url in _asked(call, options)]
+    if options.get("-w") == "json":
+        call.out(json.dumps(rows, separators=(",", ":")) + "\n")
+    else:
+        call.out("".join(f"{row['Endpoint']}\n" for row in rows))
     return 0
 
 
+def _status_of(machine: Machine, name: str) -> dict[str, Any]:
+    """As etcd 3.6 writes it: what is zero or false is left out."""
+    alarms = [f"memberID:{_ident(name)} alarm:{kind} " for kind in machine.faults.etcd_alarms]
+    return {
+        "header": {"cluster_id": _ident("lab"), "member_id": _ident(name), "revision": 1288, "raft_term": 2},
+        "version": version(machine),
+        "dbSize": machine.faults.etcd_bytes or SNAPSHOT_BYTES,
+        "leader": _ident(_peers(machine)[0][0]),
+        "raftIndex": 1502,
+        "raftTerm": 2,
+        "raftAppliedIndex": 1502,
+        **({"errors": alarms} if alarms else {}),
+        "dbSizeInUse": SNAPSHOT_BYTES // 2,
+        "storageVersion": "3.6.0",
+        "dbSizeQuota": QUOTA_BYTES,
+        "downgradeInfo": {},
+    }
+
+
 def _members(call: Invocation, options: dict[str, str]) -> int:
-    rows = [
-        {"ID": n, "name": name, "clientURLs": [url], "isLearner": False}
-        for n, (name, url) in enumerate(_peers(call.machine), 1)
+    rows: list[dict[str, Any]] = [
+        {"ID": _ident(name), "name": name, "peerURLs": [url.replace(":2379", ":2380")], "clientURLs": [url]}
+        for name, url in _peers(call.machine)
     ]
+    if call.machine.faults.etcd_learner:
+        rows.append({"ID": _ident("new"), "peerURLs": ["https://127.0.0.1:2380"], "isLearner": True})
     if options.get("-w") == "json":
-        call.out(json.dumps({"members": rows}) + "\n")
+        header = {"cluster_id": _ident("lab"), "member_id": _ident(call.machine.name), "raft_term": 2}
+        call.out(json.dumps({"header": header, "members": rows}, separators=(",", ":")) + "\n")
     else:
         for row in rows:
-            call.out(f"{row['ID']:x}, started, {row['name']}, {row['clientURLs']}, false\n")
+            learner = str(row.get("isLearner", False)).lower()
+            state, urls = ("started", row["clientURLs"]) if "name" in row else ("unstarted", [])
+            call.out(
+                f"{row['ID']:x}, {state}, {row.get('name', '')}, {row['peerURLs'][0]}, {','.join(urls)}, {learner}\n"
+            )
+    return 0
+
+
+def _alarms(call: Invocation) -> int:
+    for kind in call.machine.faults.etcd_alarms:
+        call.out(f"memberID:{_ident(call.machine.name)} alarm:{kind} \n")
+    return 0
+
+
+async def curl(call: Invocation) -> int:
+    """Only what a machine may read of itself: its etcd's metrics address."""
+    url = call.args[-1] if call.args else ""
+    if not url.startswith("http://127.0.0.1:2381/") or "etcd" not in (
+        call.machine.kubelet.running if call.machine.kubelet else {}
+    ):
+        raise ToolError(f"curl: (7) Failed to connect to {url}: Connection refused\n", 7)
+    alarms = call.machine.faults.etcd_alarms
+    if url.endswith("/health"):
+        well, reason = str(not alarms).lower(), "".join(f"ALARM {kind}" for kind in alarms)
+        call.out(json.dumps({"health": well, "reason": reason}, separators=(",", ":")))
+        return 0
+    leads = int(_peers(call.machine)[0][0] == call.machine.name)
+    call.out(
+        f"etcd_mvcc_db_total_size_in_bytes {call.machine.faults.etcd_bytes or SNAPSHOT_BYTES}\n"
+        f"etcd_server_has_leader 1\netcd_server_is_leader {leads}\netcd_server_is_learner 0\n"
+        f'etcd_server_id{{server_id="{_ident(call.machine.name):x}"}} 1\n'
+        f"etcd_server_quota_backend_bytes {QUOTA_BYTES:.9e}\n"
+        f'etcd_server_version{{server_version="{version(call.machine)}"}} 1\n'
+    )
     return 0
 
 

@@ -171,12 +171,10 @@ def _certs(call: Invocation, version: str, options: Mapping[str, str]) -> int:
 def _certificate(call: Invocation, name: str, now: datetime) -> dict[str, Any]:
     """A leaf lives a year from its last renewal; the machine's faults may say otherwise."""
     path = call.machine.path(f"/etc/kubernetes/pki/.renewed/{name}")
-    since = (
-        datetime.fromtimestamp(int(path.read_text(encoding="utf-8")), UTC)
-        if path.exists()
-        else now - timedelta(days=30)
-    )
-    return _row(name, since + YEAR, now)
+    if path.exists():
+        return _row(name, datetime.fromtimestamp(int(path.read_text(encoding="utf-8")), UTC) + YEAR, now)
+    days = call.machine.faults.certificate_days
+    return _row(name, now + (YEAR - timedelta(days=30) if days is None else timedelta(days=days)), now)
 
 
 def _row(name: str, until: datetime, now: datetime) -> dict[str, Any]:

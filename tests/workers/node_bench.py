@@ -11,7 +11,8 @@ from pathlib import Path
 from workers.node_script import render
 from workers.node_script.attempts import AttemptState, PollAnswer, parse_poll
 
-# Each stub first says what it was called with; what follows is its behaviour. $B is the bench's folder.
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+# Each stub first says what it was called with; then comes its behaviour. $B is the bench's folder, $R the recordings.
 STUBS = {
     "apt-mark": """case $1 in
 showhold) [ ! -e "$B/holds" ] || sort -u "$B/holds" ;;
@@ -39,6 +40,7 @@ esac""",
     "kubeadm": """case $1 in
 version) sed -n 's/^.. kubeadm \\(.*\\)-.*/v\\1/p' "$B/packages" ;;
 upgrade) [ ! -x "$B/upgrade" ] || exec "$B/upgrade" "$@" ;;
+certs) cat "$R/machines/certs.stdout" ;;
 esac""",
     "kubelet": """echo "Kubernetes v1.34.7" """,
     "kubectl": """echo '{"clientVersion": {"gitVersion": "v1.34.7"}}'""",
@@ -50,7 +52,11 @@ esac""",
     "crictl": "exit 1",
     "etcdctl": """case $1 in version) exit 0 ;; esac
 for last; do :; done
-case "$*" in *"snapshot save"*) echo snapshot >"$last" ;; esac""",
+case "$*" in
+*"snapshot save"*) echo snapshot >"$last" ;;
+*"endpoint status"*) cat "$R/etcd/status.stdout" ;;
+*"member list"*) cat "$R/etcd/members.stdout" ;;
+esac""",
     "etcdutl": "echo 1 2 3",
 }
 _SYSTEMD_RUN = """unit=
@@ -87,7 +93,7 @@ class Bench:
 
     def tool(self, name: str, body: str) -> None:
         path = self.home / "tools" / name
-        path.write_text(f'#!/bin/sh\nB={self.home}\necho "{name} $*" >>"$B/log"\n{body}\n')
+        path.write_text(f'#!/bin/sh\nB={self.home} R={RECORDINGS}\necho "{name} $*" >>"$B/log"\n{body}\n')
         path.chmod(0o755)
 
     def program(self, name: str, body: str) -> None:

@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_said_with_its_reason(bench: Bench):
     (bench.root / "proc/swaps").unlink()
     facts = _facts(bench)
     reasons = {u.what: u.reason for u in facts.unread}
-    assert set(reasons) == {"holds", "kubeadm", "kubelet-unit", "swap"}
+    assert set(reasons) == {"holds", "kubeadm", "kubelet-unit", "swap", "certificates"}
     assert reasons["holds"] == "E: locked"
     assert (facts.held, facts.kubeadm, facts.kubelet_unit, facts.swap) == (None, None, None, None)
 

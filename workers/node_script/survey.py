@@ -21,6 +21,13 @@ from cluster.facts import (
 from cluster.report import Unread
 from cluster.versions import Minor, PackageVersion, ReportedVersion
 from workers.node_script.lines import Lines, UnreadableAnswer
+from workers.node_script.readings import Readings, read_certificates, read_drift, read_etcd
+
+TELLS = 2  # what this release's script says of itself; one that tells less is older
+_OLDER = Unread(
+    "certificates, package origins, its container runtime and, on a control plane, etcd and drift",
+    "its node script is older than this release: install the output of `lockkeeper node-script` there",
+)
 
 
 def parse_facts(text: str) -> MachineFacts:
@@ -45,6 +52,9 @@ def _facts(lines: Lines) -> MachineFacts:
         for name, version in versions.items()
         if version is None and lines.first(name) not in {None, "none"}
     )
+    if int(lines.first("tells") or 1) < TELLS:
+        unread += (_OLDER,)
+    readings = Readings(lines)
     dpkg = lines.first("dpkg") or ""
     etcd_size = lines.first("etcd-size")
     swap = lines.first("swap")
@@ -80,7 +90,10 @@ def _facts(lines: Lines) -> MachineFacts:
         etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
         room=tuple(Room(place, int(total), int(free)) for place, total, free in lines.words("disk")),
         etcd_size_kib=int(etcd_size) if etcd_size else None,
-        unread=unread,
+        etcd=readings.of("etcd", read_etcd),
+        certificates=readings.of("certificates", read_certificates),
+        drift=readings.of("drift", read_drift),
+        unread=(*unread, *readings.unread),  # the last of all: what is read above may add to it
     )
 
 

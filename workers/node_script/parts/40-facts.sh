@@ -1,5 +1,6 @@
 # ---- reading: one fact a line; what cannot be read is said, never left out
 
+TELLS=2   # which facts: a reader that knows of more says what this script leaves out
 COMPONENTS='etcd kube-apiserver kube-controller-manager kube-scheduler'
 PACKAGES='kubeadm kubelet kubectl'
 
@@ -37,10 +38,12 @@ dpkg_problem() { # nothing when apt can work
 
 observe() {
     say "protocol $PROTOCOL"
+    say "tells $TELLS"
     observe_host
     observe_packages
     observe_kubernetes
     observe_tools
+    observe_control_plane
     observe_room
     say end observe
 }
@@ -114,10 +117,16 @@ observe_tools() {
     for tool in containerd crictl ctr; do
         if command -v "$tool" >/dev/null 2>&1; then say "tool $tool yes"; else say "tool $tool no"; fi
     done
-    if [ ! -e "$MANIFESTS/etcd.yaml" ]; then say etcdctl none
-    elif container=$(etcd_container) && crictl exec "$container" etcdctl version >/dev/null 2>&1; then say etcdctl container
-    elif command -v etcdctl >/dev/null 2>&1; then say etcdctl host
-    else say etcdctl none; fi
+    if [ ! -e "$MANIFESTS/etcd.yaml" ]; then etcdctl=none
+    elif container=$(etcd_container) && crictl exec "$container" etcdctl version >/dev/null 2>&1; then etcdctl=container
+    elif command -v etcdctl >/dev/null 2>&1; then etcdctl=host
+    else etcdctl=none; fi
+    say "etcdctl $etcdctl"
+}
+observe_control_plane() {
+    observe_etcd "$etcdctl"
+    observe_certificates
+    [ ! -e "$MANIFESTS/kube-apiserver.yaml" ] || observe_drift
 }
 observe_room() {
     for place in /var/lib/etcd /etc/kubernetes /var/lib/kubelet /var/cache/apt/archives; do

@@ -1,0 +1,55 @@
+"""What etcd told on one machine: its member there, all members, and the alarms that are raised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_QUOTA = 2 * 1024**3  # bytes, where etcd is given none
+ALARM = "alarm:"  # in a member's errors: an alarm is everybody's, and no illness of that member
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """One member as etcd's own list has it."""
+
+    ident: str
+    name: str  # "" for one that never started
+    learner: bool = False
+    client_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdAlarm:
+    """NOSPACE or CORRUPT; `member` is who raised it, and every member suffers from it."""
+
+    member: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFacts:
+    """The member on one machine, and what it says of the others; None where etcdctl is needed to know."""
+
+    ident: str
+    version: str
+    has_leader: bool
+    is_leader: bool = False
+    learner: bool = False
+    leader: str | None = None
+    raft_term: int | None = None
+    raft_behind: int | None = None  # entries that it knows of and has not applied yet
+    size_bytes: int = 0
+    in_use_bytes: int = 0
+    quota_bytes: int = DEFAULT_QUOTA
+    errors: tuple[str, ...] = ()
+    members: tuple[EtcdMember, ...] | None = None
+    alarms: tuple[EtcdAlarm, ...] | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether this member itself is well."""
+        return self.has_leader and not any(ALARM not in error for error in self.errors)
+
+    @property
+    def quota_share(self) -> float:
+        return self.size_bytes / self.quota_bytes if self.quota_bytes else 0.0
