@@ -82,6 +82,7 @@ class Tally:
     rooms: dict[str, NodeRoom] = field(default_factory=dict)
     used: dict[str, dict[str, int]] = field(default_factory=dict)
     counts: dict[Kind, _Count] = field(default_factory=dict)
+    daemon_sets: set[tuple[str, str]] = field(default_factory=set)
     shared: dict[Any, Any] = field(default_factory=dict)  # equal values are kept once
 
     def take(self, items: Iterable[Raw], add: Callable[[Raw], None]) -> None:
@@ -132,6 +133,7 @@ class Tally:
             for resource, amount in requests:
                 used[resource] = used.get(resource, 0) + amount
         if kind is None:
+            self._note_daemon_set(raw)
             return
         count = self.counts.setdefault(kind, _Count())
         if not node:
@@ -153,10 +155,16 @@ class Tally:
             groups=tuple(sorted(groups, key=lambda g: (g.namespace, g.name, g.kind, g.labels, g.nodes))),
             guards=tuple(sorted((g for some in self.guards.values() for g in some), key=lambda g: g.place)),
             nodes=tuple(sorted(rooms, key=lambda r: r.name)),
+            daemon_sets=tuple(sorted(self.daemon_sets)),
             malformed=self.malformed,
             examples=tuple(self.examples),
             unread=tuple(self.unread),
         )
+
+    def _note_daemon_set(self, raw: Raw) -> None:
+        name = daemon_set_of(raw)
+        if name and "deletionTimestamp" not in raw["metadata"]:
+            self.daemon_sets.add((raw["metadata"]["namespace"], name))
 
     def _kind(self, raw: Raw, requests: Amounts) -> Kind:
         metadata = raw["metadata"]

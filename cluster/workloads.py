@@ -144,6 +144,7 @@ class Workloads:
     groups: tuple[Workload, ...] = ()
     guards: tuple[Guard, ...] = ()
     nodes: tuple[NodeRoom, ...] = ()
+    daemon_sets: tuple[tuple[str, str], ...] = ()  # namespace and name of each that some pod calls its controller
     malformed: int = 0  # objects that we did not understand
     examples: tuple[str, ...] = field(default=())  # a few of these, each with its reason
     unread: tuple[Unread, ...] = ()

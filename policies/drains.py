@@ -15,7 +15,7 @@ from policies.capacity import check_capacity
 from policies.databases import check_databases, find_databases, primary_nodes
 from policies.places import Places
 from policies.pools import form_pools
-from policies.workloads import check_reading, check_workloads
+from policies.workloads import check_daemon_sets, check_reading, check_workloads
 
 
 def check_drains(
@@ -31,6 +31,7 @@ def check_drains(
     yield from check_reading(found, report.cluster)
     yield from check_budgets(seen, databases, drained=True)
     yield from check_workloads(found, options, places, report.cluster)
+    yield from check_daemon_sets(found, report, options)
     yield from check_databases(databases, pools, report.cluster)
     yield from check_capacity(found, pools, report, places)
 

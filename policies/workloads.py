@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from cluster.findings import Finding, Severity
 from cluster.plan import Options
+from cluster.report import ClusterReport
 from cluster.workloads import Workload, Workloads
 from policies.databases import operator_of
 from policies.places import Places
@@ -23,6 +24,18 @@ def check_workloads(found: Workloads, options: Options, places: Places, cluster:
     yield from _single(found.groups, cluster)
     yield from _pinned([g for g in groups if places.pins(g.placement)], cluster)
     yield from _bound([g for g in groups if places.binds(g.placement)], cluster)
+
+
+def check_daemon_sets(found: Workloads, report: ClusterReport, options: Options) -> Iterator[Finding]:
+    """Pods that would stay for a DaemonSet's sake, which is gone; nothing where nobody read which there are."""
+    if any(u.what == "daemon sets" for u in report.unread):
+        return
+    known = {(d.namespace, d.name) for d in report.daemon_sets}
+    if gone := [f"{namespace}/{name}" for namespace, name in found.daemon_sets if (namespace, name) not in known]:
+        sentence = f"There are pods of DaemonSets that are gone, and nobody would bring them back: {some_of(gone)}."
+        yield Finding(
+            "daemonset-gone", Severity.WARNING, report.cluster, sentence, _way(consent=options.delete_unmanaged)
+        )
 
 
 def check_reading(found: Workloads, cluster: str) -> Iterator[Finding]:
@@ -62,10 +75,14 @@ def _unmanaged(groups: list[Workload], cluster: str, *, consent: bool) -> Iterat
         Severity.WARNING,
         cluster,
         sentence,
-        "Consented to with `delete-unmanaged`: they are gone for good."
-        if consent
-        else "The drain of their nodes stops there: move them, or ask for the plan with `accept delete-unmanaged`.",
+        _way(consent=consent),
     )
+
+
+def _way(*, consent: bool) -> str:
+    if consent:
+        return "Consented to with `delete-unmanaged`: they are gone for good."
+    return "The drain of their nodes stops there: move them, or ask for the plan with `accept delete-unmanaged`."
 
 
 def _single(groups: Iterable[Workload], cluster: str) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from cluster.errors import ClusterUnreadable
 from cluster.examination import Examination
 from cluster.findings import Severity, blockers
 from cluster.plan import DrainMode, Options
-from cluster.report import Budget
+from cluster.report import Budget, DaemonSet, Unread
 from cluster.tally import read_workloads
 from policies.drafting import recheck
 from policies.drains import check_drains
@@ -90,7 +90,8 @@ def test_a_recording_of_a_real_cluster_gives_the_pods_that_kubectl_stopped_for()
     }
     labels = {n["metadata"]["name"]: tuple(n["metadata"]["labels"].items()) for n in lists["nodes"]}
     nodes = tuple(replace(n, labels=labels[n.name]) for n in report().nodes if n.name in labels)
-    seen_by = replace(report(), nodes=nodes)
+    daemons = (DaemonSet("demo", "agent", 3, 3), DaemonSet("kube-system", "kube-proxy", 3, 3))
+    seen_by = replace(report(), nodes=nodes, daemon_sets=daemons)
     found = meet(lists["pods"], nodes=lists["nodes"], budgets=lists["pdb"], seen_by=seen_by)
     assert list(found) == ["emptydir-pods"]
     assert "demo/scratch (on w1, w2)" in found["emptydir-pods"].sentence
@@ -221,6 +222,26 @@ def test_what_could_not_be_read_is_a_warning_and_judges_nothing(lost):
     assert list(found) == ["workloads-unread"]
     assert found["workloads-unread"].severity is Severity.WARNING
     assert "403" in found["workloads-unread"].sentence
+
+
+AGENT = make_pod("agent", owner="DaemonSet/agent")
+
+
+@pytest.mark.parametrize(
+    ("pod", "changes", "told"),
+    [
+        (AGENT, {"daemon_sets": (DaemonSet("demo", "agent", 1, 1),)}, False),
+        (AGENT, {}, True),
+        (AGENT, {"daemon_sets": (DaemonSet("other", "agent", 1, 1),)}, True),
+        (AGENT, {"unread": (Unread("daemon sets", "403"),)}, False),
+        ({**AGENT, "metadata": {**AGENT["metadata"], "deletionTimestamp": "now"}}, {}, False),
+    ],
+)
+def test_a_pod_of_a_daemonset_that_is_gone_wants_the_consent_that_its_drain_asks_for(pod, changes, told):
+    """As kubectl has it; where the DaemonSets were not read nothing is said."""
+    found = meet([pod], seen_by=report(**changes))
+    assert ("daemonset-gone" in found) is told
+    assert not told or "`accept delete-unmanaged`" in found["daemonset-gone"].remedy
 
 
 def test_malformed_objects_are_counted_and_named():
