@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.text import NOTHING, count, listing
 from cluster.report import ApiServer, ClusterReport, Node, StaticPod, Unread
-from policies.add_ons import UNKNOWN, Recognised, recognise
+from policies.add_ons import UNKNOWN, Recognised, recognise, repository_of, version_of
 from policies.distributions import KUBEADM
 from policies.overview import Overview
 
@@ -41,7 +41,7 @@ def overview_rows(seen: Overview) -> tuple[Row, ...]:
     report = seen.report
     declared = ("kubeadm-config", _reading(report.declared), "")
     return (
-        *_grouped((_server_name(a), _server_version(a), a.node) for a in report.api_servers),
+        *_grouped((_server_name(a), _server_version(a), a.node or a.endpoint) for a in report.api_servers),
         *_grouped(_components(report)),
         *_outside_etcd(seen),
         *_grouped(
@@ -60,8 +60,7 @@ def image_lines(report: ClusterReport) -> Iterator[tuple[str, str, str, str]]:
     pods = ((p.node, p.component, p.image) for p in report.static_pods)
     add_ons = ((node, a.name, a.image) for a in report.add_ons for node in a.nodes)
     for node, workload, image in sorted((*pods, *add_ons)):
-        name, _, tag = image.rpartition(":") if ":" in image.rpartition("/")[2] else (image, "", "")
-        yield node, workload, name, tag or NOTHING
+        yield node, workload, repository_of(image), version_of(image)
 
 
 def _grouped(readings: Iterable[tuple[str, str, str]]) -> Iterator[Row]:

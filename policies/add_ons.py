@@ -133,7 +133,7 @@ def _tested(facts: AddOnFacts, version: str) -> Tested | None:
 
 
 def _recognised(namespace: str, workload: str, image: str, nodes: tuple[str, ...], count: int) -> Recognised:
-    repository = _repository(image)
+    repository = repository_of(image)
     facts = _facts_of(repository)
     return Recognised(
         title=facts.name if facts else UNKNOWN,
@@ -164,8 +164,8 @@ def version_of(image: str) -> str:
     return tag_of(name) or digest[: len("sha256:") + 12] or "latest"
 
 
-def _repository(image: str) -> str:
-    """The image's name without its tag and digest."""
+def repository_of(image: str) -> str:
+    """The image's name without its tag and its digest."""
     name = image.partition("@")[0]
     head, slash, last = name.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}"

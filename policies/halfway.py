@@ -31,7 +31,8 @@ def _pools(report: ClusterReport, cluster: Cluster) -> Iterator[Finding]:
                 groups.setdefault(node.kubelet.version, []).append(node.name)
         if len(groups) < 2:  # noqa: PLR2004 - one version is as it should be
             continue
-        first, *others = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+        newest_first = sorted(groups.items(), reverse=True)
+        first, *others = sorted(newest_first, key=lambda group: -len(group[1]))
         apart = "; ".join(f"{version} on {some_of(names)}" for version, names in others)
         sentence = f"The pool {pool.name} runs kubelets {first[0]} ({count_of(len(first[1]), 'node')}) and {apart}."
         remedy = f"Finish what was begun: plan {max(groups)}, which brings the others there."

@@ -73,12 +73,18 @@ def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster,
         yield from (replace(f, severity=Severity.NOTE) for f in others)
         return
     yield from check_skew(report, survey)
-    yield from check_inventory(report, cluster)
+    yield from check_inventory(report, cluster) if cluster.machines else (_reported_only(report),)
     if not moves:
         yield from check_drift(report, None)
         yield from check_halfway(report, cluster)
     if survey is not None:
         yield from _machines(report, survey)
+
+
+def _reported_only(report: ClusterReport) -> Finding:
+    sentence = f"No machine of `{report.cluster}` is named in the inventory: it is reported, and could not be upgraded."
+    remedy = f"To plan upgrades, add clusters.{report.cluster}.machines to lockkeeper.yaml."
+    return Finding("machine-missing", Severity.NOTE, report.cluster, sentence, remedy)
 
 
 def _moving(finding: Finding) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from cluster.findings import Finding, Findings, Severity
-from cluster.report import ApiServer, ClusterReport
+from cluster.report import ApiServer, ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.distributions import KUBEADM, maker_of
@@ -147,8 +147,11 @@ def describe(report: ClusterReport, support: Support) -> str:
 
 def _servers(servers: tuple[ApiServer, ...]) -> str:
     versions = {s.version.version for s in servers if isinstance(s.version, ReportedVersion)}
+    silent = sum(isinstance(s.version, Unread) for s in servers)
     emulated = sorted({s.emulation for s in servers if s.emulation})
-    said = f"API servers {_joined([str(v) for v in sorted(versions, reverse=True)]) or 'not read'}"
+    said = "API server " if len(servers) == 1 else "API servers "
+    said += _joined([str(v) for v in sorted(versions, reverse=True)]) or "not read"
+    said += f" ({silent} not read)" if silent and versions else ""
     return f"{said}, behaving like {some_of(map(str, emulated))}" if emulated else said
 
 
@@ -158,13 +161,14 @@ def _kubelets(report: ClusterReport) -> str:
     for node in report.nodes:
         if isinstance(node.kubelet, ReportedVersion):
             nodes.setdefault(node.kubelet.version, []).append(node.name)
-    groups = sorted(nodes.items(), key=lambda group: (-len(group[1]), group[0]))
-    if len(groups) == 1:
+    groups = sorted(sorted(nodes.items(), reverse=True), key=lambda group: -len(group[1]))
+    if len(groups) == 1 and len(groups[0][1]) == len(report.nodes):
         return f"kubelets {groups[0][0]}"
     most = len(groups[0][1]) if groups else 0
     said = (some_of(n) if len(n) <= _NAMED and len(n) < most else count_of(len(n), "node") for _, n in groups)
     parts = [f"{version} ({where})" for (version, _), where in zip(groups, said, strict=True)]
-    return f"kubelets {_joined(parts) or 'not read'}"
+    silent = len(report.nodes) - sum(len(names) for _, names in groups)
+    return f"kubelets {_joined([*parts, *([f'{silent} not read'] if silent and groups else [])]) or 'not read'}"
 
 
 def _joined(parts: list[str]) -> str:

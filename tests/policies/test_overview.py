@@ -41,10 +41,10 @@ def wrong(report, survey=None, **more):
 @pytest.mark.parametrize(
     ("stage", "found", "servers"),
     [
-        ("before", [], "API servers v1.34.7; kubelets v1.34.7;"),
-        ("applied", ["kube-proxy-behind"], "API servers v1.35.4; kubelets v1.34.7;"),
-        ("after", [], "API servers v1.35.4; kubelets v1.35.4;"),
-        ("drift", ["hand-edited-apiserver"], "API servers v1.35.4; kubelets v1.34.7;"),
+        ("before", [], "API server v1.34.7; kubelets v1.34.7;"),
+        ("applied", ["kube-proxy-behind"], "API server v1.35.4; kubelets v1.34.7;"),
+        ("after", [], "API server v1.35.4; kubelets v1.35.4;"),
+        ("drift", ["hand-edited-apiserver"], "API server v1.35.4; kubelets v1.34.7;"),
         ("mixed", ["kubeadm-config-ahead"], "API servers v1.35.4 and v1.34.7; kubelets v1.34.7;"),
     ],
 )
@@ -103,7 +103,7 @@ def test_what_drifted_apart_is_a_finding_of_its_own(report, found):
 def test_the_fewer_kubelets_of_a_pool_are_named():
     """And the remedy is the plan that finishes what was begun."""
     (finding,) = (f for f in look(HALF, cluster=make_cluster(pools=POOLS)).findings if f.code == "pool-versions-differ")
-    assert finding.sentence == "The pool workers runs kubelets v1.34.6 (1 node) and v1.34.7 on w2."
+    assert finding.sentence == "The pool workers runs kubelets v1.34.7 (1 node) and v1.34.6 on w1."
     assert "plan v1.34.7" in finding.remedy
 
 
@@ -160,3 +160,9 @@ def test_another_distribution_is_reported_without_a_blocker():
     seen = look(report)
     assert [(f.code, f.severity) for f in seen.findings] == [("not-kubeadm", Severity.NOTE)]
     assert (seen.maker, [u.what for u in seen.unread]) == ("k3s", ["daemon sets"])
+
+
+def test_a_cluster_without_an_inventory_is_one_note():
+    """Somebody wants its report alone: nothing is wrong with each of its nodes."""
+    (finding,) = (f for f in look(make_report(), cluster=make_cluster(machines={})).findings if "machine" in f.code)
+    assert (finding.code, finding.severity, finding.subject) == ("machine-missing", Severity.NOTE, "prod")

@@ -90,6 +90,15 @@ def test_what_was_not_read_is_no_version():
     assert found(report) == ()
 
 
+def test_what_was_not_read_is_counted_beside_what_was():
+    """One of three API servers and one of five kubelets are silent."""
+    report = make_report("v1.36.4", "v1.36.4")
+    mute = Unread("x", "refused")
+    servers = (replace(report.api_servers[0], version=mute), *report.api_servers[1:])
+    report = with_node(replace(report, api_servers=servers), "w1", kubelet=mute)
+    assert said(report).startswith("API servers v1.36.4 (1 not read); kubelets v1.36.4 (4 nodes) and 1 not read;")
+
+
 def test_an_emulated_minor_is_said_beside_the_version():
     """A newer binary that behaves like an older minor."""
     report = make_report("v1.36.2", "v1.35.1")
