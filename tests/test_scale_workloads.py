@@ -6,6 +6,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cluster.examination import Examination
 from cluster.findings import Findings
 from cluster.observation import Observation
 from cluster.plan import Options
+from cluster.report import DaemonSet
 from cluster.tally import read_workloads
 from cluster.workloads import Workloads
 from policies.drains import check_drains
@@ -85,7 +87,8 @@ def read(size: int) -> Workloads:
 
 def judge(size: int, found: Workloads) -> Findings:
     examination = Examination("prod", scale.NOW, workloads=found)
-    seen = Observation(scale.report(size), scale.survey(size), examination)
+    daemons = tuple(DaemonSet("demo", f"agent-{n}", size, size) for n in range(AGENTS))
+    seen = Observation(replace(scale.report(size), daemon_sets=daemons), scale.survey(size), examination)
     return tuple(check_drains(seen, scale.settings(3).clusters["prod"], Options(), ()))
 
 
