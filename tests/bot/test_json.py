@@ -1,0 +1,51 @@
+"""What `-o json` writes is what docs/json.md says, field by field."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import TypeAdapter
+
+from bot import terminal
+from cluster.events import Event, Happened
+from cluster.report import ClusterReport
+from policies.fleet import FleetLine, line_of
+from policies.support import Support
+from tests.bot_fixture import NOW, finding, operation, overview, record, report
+from tests.json_page import KINDS, PAGE, make_page
+
+WRITTEN = {
+    "report": terminal.report_json(overview()),
+    "fleet": terminal.fleet_json([line_of("prod", overview())]),
+    "plan": terminal.plan_json(record()),
+    "operation": terminal.operation_json(operation()),
+    "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),
+    "findings": terminal.findings_json([finding()]),
+}
+
+
+def test_the_page_is_what_the_code_says():
+    """A field that was added, renamed or explained anew stands on the page."""
+    wanted = make_page()
+    assert PAGE.read_text(encoding="utf-8") == wanted, "write it anew with: python -m tests.json_page"
+
+
+def test_every_kind_is_on_the_page():
+    """None is left out."""
+    assert set(KINDS) == set(WRITTEN)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_the_parts_that_the_page_lists(kind):
+    """In that order, after its schema."""
+    assert list(json.loads(WRITTEN[kind])) == ["schema", "kind", *KINDS[kind][1]]
+
+
+def test_what_was_written_can_be_read_again():
+    """A program that knows the types gets the same values back, unread parts included."""
+    written = json.loads(WRITTEN["report"])
+    assert TypeAdapter(ClusterReport).validate_python(written["report"]) == report()
+    assert TypeAdapter(Support).validate_python(written["support"]) == overview().support
+    (line,) = json.loads(WRITTEN["fleet"])["fleet"]
+    assert TypeAdapter(FleetLine).validate_python(line) == line_of("prod", overview())
