@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bot.bulletins import Bulletins
 from bot.delivery import TIMEOUT
 from bot.outbox import REFUSAL, Sender
 from bot.plan_card import card_key as plan_key
@@ -111,6 +112,7 @@ class Notifier:
     owner: str
     channel_of: Callable[[str], str | None]
     clock: Callable[[], datetime]
+    bulletins: Bulletins | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _beat: float = field(default=0.0)
 
@@ -142,6 +144,8 @@ class Notifier:
             self._beat = time.monotonic()
             if beats := tuple(self._beats()):
                 self.store.outbox_ingest(cursor, cursor, beats)
+        if self.bulletins is not None:
+            self.bulletins.step(self.clock())
         self.sender.send_due(self.clock(), lambda: self.store.outbox_take_lease(self.owner, LEASE))
 
     def leave(self) -> None:

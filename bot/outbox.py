@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bot.blocks import Message, section
+from bot.bulletin_card import render_bulletin
 from bot.delivery import Delivery, SlackAway, SlackBusy, SlackRefused
 from bot.plan_card import render_plan
 from bot.run_card import render_run
@@ -185,11 +186,8 @@ class Sender:
 
     def _render(self, item: OutboxItem, now: datetime) -> Message | None:
         kind, _, name = item.card_key.partition(":")
-        if kind == "plan":
-            return render_plan(self.store.plan(name))
-        if kind == "run":
-            operation = self.store.operation(name)
-            return render_run(self.store.plan(operation.plan_id), operation, now)
+        if kind in {"plan", "run", "bulletin"}:
+            return self._card(kind, name, now)
         if item.event is None:
             return None
         if kind == "result":
@@ -197,6 +195,18 @@ class Sender:
         if kind == REFUSAL:
             return self._refusal(name, item.event)
         return render_line(item.event, self._record(item.event))
+
+    def _card(self, kind: str, name: str, now: datetime) -> Message | None:
+        """As its record is now; None for a periodic report that a later one has taken the place of."""
+        if kind == "plan":
+            return render_plan(self.store.plan(name))
+        if kind == "run":
+            operation = self.store.operation(name)
+            return render_run(self.store.plan(operation.plan_id), operation, now)
+        bulletin, slack = self.store.bulletin(), self.settings.slack
+        if bulletin is None or bulletin.period != name:
+            return None
+        return render_bulletin(bulletin, slack.command if slack else "/k8s")
 
     def _result(self, event: Event, now: datetime) -> Message:
         operation = self.store.operation(event.operation_id)

@@ -26,6 +26,7 @@ from slack_bolt.adapter.wsgi import SlackRequestHandler
 from slack_sdk.errors import SlackClientError
 
 from bot.app import build_app
+from bot.bulletins import Bulletins
 from bot.delivery import Delivery, connect
 from bot.notifier import Notifier
 from bot.outbox import Sender
@@ -90,8 +91,13 @@ def build_bot(
     work = ThreadPoolExecutor(_WORKERS, "slack-work")
     owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
     sender = Sender(settings, store, delivery, lambda name: look(station.observe, name))
-    notifier = Notifier(store, sender, owner, settings.channel, clock)
+    notifier = Notifier(store, sender, owner, settings.channel, clock, _bulletins(settings, store, station))
     return Bot(settings, slack, build_app(station, client=client, signing_secret=secret, work=work), notifier, work)
+
+
+def _bulletins(settings: Settings, store: Store, station: Station) -> Bulletins | None:
+    channel = settings.digest_channel
+    return Bulletins(settings.digest, channel, store, station.sights) if settings.digest and channel else None
 
 
 def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -49,14 +49,15 @@ class Sights:
         cluster, installation = self.settings.clusters[name], self.settings.installation
         return look_over(report, survey, cluster, installation=installation, known=known, now=self.clock())
 
-    def fleet(self, names: Iterable[str] | None = None) -> tuple[FleetLine, ...]:
-        """All clusters, or these, the worst first; one that cannot be read in time has its line all the same."""
-        chosen = tuple(self.settings.clusters if names is None else names)
-        with ThreadPoolExecutor(AT_ONCE, "fleet") as pool:
-            return worst_clusters_first(pool.map(self._line, chosen))
+    def fleet(self) -> tuple[FleetLine, ...]:
+        """All clusters, the worst first; one that cannot be read in time has its line all the same."""
+        return worst_clusters_first(line_of(name, seen) for name, seen in self.all())
 
-    def _line(self, name: str) -> FleetLine:
-        return line_of(name, self._in_time(name))
+    def all(self) -> tuple[tuple[str, Overview | Unread], ...]:
+        """Every cluster of the configuration, read at the same time within a bound."""
+        names = tuple(self.settings.clusters)
+        with ThreadPoolExecutor(AT_ONCE, "fleet") as pool:
+            return tuple(zip(names, pool.map(self._in_time, names), strict=True))
 
     def _in_time(self, name: str) -> Overview | Unread:
         """In a thread of its own that is left behind when it takes too long: a read cannot be called off."""

@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.errors import InvalidConfig, UnknownThing
 from cluster.plan import DrainMode, WorkerMoves
@@ -18,6 +19,7 @@ CONFIG_ENV = "LOCKKEEPER_CONFIG"
 DEFAULT_PATH = Path("lockkeeper.yaml")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
 
 
@@ -33,6 +35,19 @@ def _fingerprint(value: str) -> str:
             "must be a fingerprint like SHA256:… with 43 characters after the colon; print it on the machine with: "
             "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
         )
+    return value
+
+
+def _clock(value: object) -> object:
+    """YAML reads 10:30 without quotation marks as a number of sixtieths."""
+    return f"{value // 60:02}:{value % 60:02}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("must be a time zone that this system knows, such as UTC or Europe/Berlin") from error
     return value
 
 
@@ -190,6 +205,16 @@ class Slack(_Model):
         return self
 
 
+class Digest(_Model):
+    """The periodic report to a channel: only what changed since the last one."""
+
+    every: Literal["daily", "weekly"] = "weekly"
+    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"  # if weekly
+    at: Annotated[str, BeforeValidator(_clock), Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "09:00"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    channel: str | None = None  # a Slack channel id; default: slack.default_channel
+
+
 class Waits(_Model):
     """Every wait of the product, in seconds, with its real default; the demo shortens them openly."""
 
@@ -218,6 +243,7 @@ class Settings(_Model):
     people: dict[Name, Person] = {}
     approvals: Approvals
     slack: Slack | None = None
+    digest: Digest | None = None
     redis: Redis = Redis()
     waits: Waits = Waits()
 
@@ -232,6 +258,8 @@ class Settings(_Model):
                 raise ValueError(
                     f"no Slack channel for {', '.join(lost)}: name `channel` there, or `slack.default_channel`"
                 )
+        if self.digest is not None and self.digest_channel is None:
+            raise ValueError("`digest` has nowhere to go: name `digest.channel`, or `slack.default_channel`")
         ids = [p.slack for p in self.people.values() if p.slack]
         if doubled := {i for i in ids if ids.count(i) > 1}:
             raise ValueError(
@@ -252,6 +280,13 @@ class Settings(_Model):
 
     def person_of_slack(self, user_id: str) -> str | None:
         return next((n for n, p in self.people.items() if p.slack == user_id), None)
+
+    @property
+    def digest_channel(self) -> str | None:
+        """Where the periodic report goes; None where it goes nowhere."""
+        if self.digest is None or self.slack is None:
+            return None
+        return self.digest.channel or self.slack.default_channel
 
     def channel(self, cluster: str) -> str | None:
         own = self.clusters[cluster].channel

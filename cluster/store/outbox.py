@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
+from cluster.bulletin import Bulletin
 from cluster.outbox import OutboxItem, OutboxKind, Posted
-from cluster.store.ledger import Check, Effect, Ledger, key, new_token
-from cluster.store.records import OUTBOX_ITEM
+from cluster.store.ledger import Check, Effect, Ledger, Outcome, key, new_token
+from cluster.store.records import BULLETIN, OUTBOX_ITEM
 
 _ITEMS, _CURSOR, _ORDER = key("outbox", "items"), key("outbox", "cursor"), key("outbox", "order")
+_BULLETIN, _PERIOD = key("bulletin", "last"), key("bulletin", "period")
 # only the newest of a card's edits is kept: its place is its card's, so an older one is overwritten
 
 
@@ -29,15 +31,23 @@ class Outbox(Ledger):
 
     def outbox_ingest(self, cursor_from: str, cursor_to: str, items: tuple[OutboxItem, ...]) -> bool:
         """Queue what the events up to `cursor_to` call for; False when another bot has done so already."""
-        first = self.ask(lambda r: r.zrevrange(_ORDER, 0, 0, withscores=True))
-        places = count(int(first[0][1]) + 1 if first else 1)
-        effects: list[Effect] = [("SET", _CURSOR, cursor_to)]
-        for item in items:
-            effects.append(("HSET", _ITEMS, _slot(item), OUTBOX_ITEM.dump_json(item).decode()))
-            effects.append(("ZADD", _ORDER, "NX", str(next(places)), _slot(item)))
+        effects = [("SET", _CURSOR, cursor_to), *self._queued(items)]
         expected = "" if cursor_from == "0" else cursor_from
         checks = [Check("cursor", _CURSOR, expected)]
         return not self.commit(token=f"ingest/{cursor_from}/{new_token()}", checks=checks, effects=effects).refused
+
+    def bulletin(self) -> Bulletin | None:
+        """The last periodic report that was kept."""
+        text = self.text(_BULLETIN)
+        return BULLETIN.validate_json(text) if text else None
+
+    def keep_bulletin(self, bulletin: Bulletin, *, after: str, item: OutboxItem) -> bool:
+        """Keep it and queue its message in one write; False where somebody else has done so since `after`."""
+        text = BULLETIN.dump_json(bulletin).decode()
+        effects = [("SET", _BULLETIN, text), ("SET", _PERIOD, bulletin.period), *self._queued((item,))]
+        checks = [Check("period", _PERIOD, after)]
+        made = self.commit(token=f"bulletin/{bulletin.period}", checks=checks, effects=effects)
+        return made.outcome is Outcome.DONE
 
     def outbox_pending(self) -> tuple[OutboxItem, ...]:
         """Everything unsent, oldest first."""
@@ -79,6 +89,16 @@ class Outbox(Ledger):
 
     def note_revision(self, card_key: str, revision_hash: str) -> None:
         self.ask(lambda r: r.hset(key("message", card_key), "revision", revision_hash))
+
+    def _queued(self, items: tuple[OutboxItem, ...]) -> list[Effect]:
+        """The effects that put items at the end, each once."""
+        first = self.ask(lambda r: r.zrevrange(_ORDER, 0, 0, withscores=True))
+        places = count(int(first[0][1]) + 1 if first else 1)
+        effects: list[Effect] = []
+        for item in items:
+            effects.append(("HSET", _ITEMS, _slot(item), OUTBOX_ITEM.dump_json(item).decode()))
+            effects.append(("ZADD", _ORDER, "NX", str(next(places)), _slot(item)))
+        return effects
 
     def _find(self, item_id: str) -> tuple[OutboxItem, str] | None:
         there = self.field(_ITEMS, item_id)  # all but an edit under a name of its own: no need to read the others

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from cluster.approval import Approval
+from cluster.bulletin import Bulletin
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation
 from cluster.outbox import OutboxItem
@@ -21,3 +22,4 @@ REQUEST = TypeAdapter(PlanRequest)
 ANSWER = TypeAdapter(Answer)
 OUTBOX_ITEM = TypeAdapter(OutboxItem)
 SURVEY = TypeAdapter(Survey)
+BULLETIN = TypeAdapter(Bulletin)

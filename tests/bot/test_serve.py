@@ -17,7 +17,7 @@ from slack_sdk.signature import SignatureVerifier
 from bot.serve import build_bot, look, serve, socket_health, web_application
 from cluster.errors import ClusterUnreadable, InvalidConfig
 from cluster.queues import Wakeups
-from cluster.settings import Secret
+from cluster.settings import Digest, Secret
 from tests.bot_desk import ADA, desk, quiet_desk
 from tests.bot_fixture import CHANNEL, report, settings
 from tests.redis_fixture import redis_server, redis_url, store
@@ -115,3 +115,13 @@ def test_a_result_does_not_wait_for_a_cluster_that_cannot_be_read():
 
     assert look(unreadable, "prod") is None
     assert look(report, "prod") == report("prod")
+
+
+def test_a_bot_tells_the_periodic_report_where_one_is_configured(quiet_desk):
+    """Through the sender; without the setting nobody looks."""
+    digest = {"every": "daily", "at": "00:00", "channel": CHANNEL}
+    quiet_desk.settings = quiet_desk.settings.model_copy(update={"digest": Digest.model_validate(digest)})
+    quiet_desk.start_bot()
+    posted = quiet_desk.slack.wait_for(lambda it: it.messages(CHANNEL))
+    assert "API servers v1.34.7" in quiet_desk.slack.text(posted[0])
+    assert len(posted) == 1

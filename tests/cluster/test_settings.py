@@ -4,9 +4,10 @@ import copy
 import re
 
 import pytest
+import yaml
 
 from cluster.errors import InvalidConfig, UnknownThing
-from cluster.settings import load_settings, parse_settings
+from cluster.settings import Digest, load_settings, parse_settings
 
 GOOD = {
     "clusters": {
@@ -76,6 +77,10 @@ def test_a_good_file_is_read():
         ("clusters.prod.kubeconfig", None, "clusters.prod: name exactly one of `kubeconfig"),
         ("clusters.prod.kubeconfig", 3, "clusters.prod.kubeconfig: should be a path, in text"),
         ("clusters.prod", 3, "clusters.prod: should be a mapping of settings"),
+        ("digest", {"every": "hourly"}, "digest.every: "),
+        ("digest", {"at": "9:00"}, "digest.at: "),
+        ("digest", {"timezone": "Mars/Olympus"}, "digest.timezone: must be a time zone"),
+        ("digest", {}, "`digest` has nowhere to go"),
         ("clusters", {}, "clusters: "),
         ("approvals", {"approvers": []}, "approvals: name at least one"),
         ("approvals.approvers", ["linus"], "names linus, who is not in `people`"),
@@ -140,3 +145,23 @@ def test_an_unknown_cluster_is_answered_with_those_that_exist():
     settings = parse_settings(GOOD)
     with pytest.raises(UnknownThing, match=r"no cluster `staging`.*`prod`"):
         settings.cluster("staging")
+
+
+def test_an_hour_without_quotation_marks_is_read_as_it_was_meant():
+    """YAML reads 10:30 as a number of sixtieths; 09:00 it leaves alone."""
+    assert Digest.model_validate(yaml.safe_load("at: 10:30")).at == "10:30"
+    assert Digest.model_validate(yaml.safe_load("at: 09:00")).at == "09:00"
+
+
+def test_the_periodic_report_goes_to_its_channel_or_the_default_one():
+    """And nowhere without Slack."""
+    slack = {
+        "bot_token": {"env": "A"},
+        "app_token": {"env": "B"},
+        "team_id": "T0TEAM",
+        "default_channel": "C0DEFAULT",
+    }
+    data = {**changed("installation", "ops"), "slack": slack}
+    assert parse_settings(data).digest_channel is None
+    assert parse_settings({**data, "digest": {}}).digest_channel == "C0DEFAULT"
+    assert parse_settings({**data, "digest": {"channel": "C0NEWS"}}).digest_channel == "C0NEWS"

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
+from cluster.bulletin import Bulletin
 from cluster.errors import Fenced, InvalidConfig, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Happened
 from cluster.operation import Operation, OperationState, RowState, Wish, schedule
@@ -303,6 +304,17 @@ def test_unknown_things_are_named(store: Store) -> None:
     for ask in asks:
         with pytest.raises(UnknownThing, match="nope"):
             ask("nope")
+
+
+def test_a_periodic_report_is_kept_once_with_its_message(store: Store) -> None:
+    """Of two bots that made it at the same time one keeps it; the next must follow the one that was kept."""
+    first, second = (Bulletin(day, NOW, "", (), 0, ()) for day in ("2026-11-25", "2026-11-26"))
+    assert store.keep_bulletin(first, after="", item=item("a"))
+    assert not store.keep_bulletin(first, after="", item=item("a"))
+    assert not store.keep_bulletin(second, after="2026-11-24", item=item("b"))
+    assert store.keep_bulletin(second, after="2026-11-25", item=item("b"))
+    assert store.bulletin() == second
+    assert [i.id for i in store.outbox_pending()] == ["a", "b"]
 
 
 def item(number: str, kind: OutboxKind = OutboxKind.POST, card: str = "") -> OutboxItem:
