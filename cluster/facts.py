@@ -9,7 +9,9 @@ from enum import StrEnum
 from cluster.certificates import Certificate
 from cluster.drift import Drift
 from cluster.etcd import EtcdFacts
+from cluster.packages import OldSource, PackageOrigin, Pin, SigningKey
 from cluster.report import Unread
+from cluster.runtime import Runtime
 from cluster.versions import Minor, PackageVersion, ReportedVersion
 
 UPGRADED_PACKAGES = ("kubeadm", "kubelet", "kubectl")
@@ -101,6 +103,11 @@ class MachineFacts:
     dpkg_problem: str = ""  # what `dpkg --audit` says; "" is clean
     sources: tuple[PackageSource, ...] = ()
     pins: tuple[str, ...] = ()  # files that pin Kubernetes packages
+    pin_rules: tuple[Pin, ...] = ()
+    origins: tuple[PackageOrigin, ...] | None = None
+    old_sources: tuple[OldSource, ...] = ()
+    keys: tuple[SigningKey, ...] = ()  # in the keyrings of the sources
+    unchecked_keys: tuple[str, ...] = ()  # why the keys of a source were not looked at
     unattended_upgrades: bool = False
     kubeadm: ReportedVersion | None = None
     kubelet: ReportedVersion | None = None  # the binary on disk, which need not be the one that runs
@@ -111,6 +118,11 @@ class MachineFacts:
     stray_manifests: tuple[str, ...] = ()
     kubelet_flags: str | None = None
     kubelet_extra_args: str = ""
+    kubelet_arguments: tuple[tuple[str, str], ...] = ()  # flags of drop-ins and other files: file, arguments
+    feature_gates: tuple[tuple[str, str], ...] | None = None  # of the kubelet's configuration on disk: name, value
+    runtime: Runtime | None = None
+    runtime_endpoint: str = ""
+    sandbox_image: str = ""  # of containerd's own configuration; "" for its default
     patches: str = "none"  # "present DIR", "missing DIR", "unused DIR", "none"
     tools: tuple[str, ...] = ()  # of containerd, crictl, ctr
     etcdctl: EtcdTool = EtcdTool.NONE

@@ -55,6 +55,7 @@ class Faults:
     etcd_bytes: int = 0  # of its database, when it is not a small one
     etcd_learner: bool = False  # a member was added and never started
     certificate_days: int | None = None  # until kubeadm's certificates that were not renewed end
+    key_days: int | None = None  # until the key of the package source ends
     kubelet_fails: bool = False  # it does not come up after its next start
     kubeadm_dies_at: set[str] = field(default_factory=set)  # killed with this component's manifest moved out
     manifest_ignored: set[str] = field(default_factory=set)  # components that never come up at their new manifest

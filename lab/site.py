@@ -132,6 +132,7 @@ class Site:
         )
         minor = minor_of(self.scenario.version)
         machine.write(KEYRING, KEYRING_TEXT)
+        machine.write("/var/lib/kubelet/pki/kubelet-client-current.pem", "the kubelet's certificate\n", 0o600)
         machine.write(
             "/etc/apt/sources.list.d/kubernetes.list", f"deb [signed-by={KEYRING}] {PACKAGES_AT}/{minor}/deb/ /\n"
         )

@@ -10,6 +10,7 @@ from lab.tools.aptget import apt_get
 from lab.tools.cri import containerd, crictl, ctr
 from lab.tools.dpkg import dpkg, dpkg_deb, dpkg_query
 from lab.tools.etcd import curl, etcdctl, etcdutl
+from lab.tools.keys import gpg, openssl
 from lab.tools.kubeprograms import kubeadm, kubectl, kubelet
 from lab.tools.systemd import reboot, systemctl
 from lab.tools.transient import journalctl, systemd_run
@@ -33,10 +34,12 @@ TOOLS: Mapping[str, Tool] = {
     "dpkg-query": dpkg_query,
     "etcdctl": etcdctl,
     "etcdutl": etcdutl,
+    "gpg": gpg,
     "journalctl": journalctl,
     "kubeadm": kubeadm,
     "kubectl": kubectl,
     "kubelet": kubelet,
+    "openssl": openssl,
     "reboot": reboot,
     "systemctl": systemctl,
     "systemd-run": systemd_run,

@@ -226,7 +226,9 @@ def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
 
 def test_a_revert_needs_the_kubeadm_of_the_declared_minor():
     """Another one would refuse, or upgrade."""
-    survey = facts_of("cp1", packages=(Package("kubeadm", "1.35.4-1.1", "hi"),))
+    survey = facts_of(
+        "cp1", packages=(Package("kubeadm", "1.35.4-1.1", "hi"), *FACTS.packages[1:]), kubeadm=reported("v1.35.4")
+    )
     made = draft_revert(see(edited_report(), survey), make_cluster(), options=Options())
     assert codes(blockers(made.findings)) == ["kubeadm-of-another-minor"]
 

@@ -142,7 +142,8 @@ def test_a_machine_that_was_upgraded_after_the_survey_is_not_judged_by_it():
     old = replace(FACTS, kubelet=reported("v1.33.2"), kubectl=reported("v1.31.0"))
     survey = make_survey(facts=dict.fromkeys((*MASTERS, "w1", "w2"), old))
     assert wrong(make_report(), survey) == []
-    current = make_survey(facts={"w1": replace(FACTS, kubelet=reported("v1.34.9"))})
+    later = (FACTS.packages[0], replace(FACTS.packages[1], version="1.34.9-1.1"), FACTS.packages[2])
+    current = make_survey(facts={"w1": replace(FACTS, kubelet=reported("v1.34.9"), packages=later)})
     assert wrong(make_report(), current) == ["installed-not-running"]
 
 

@@ -36,7 +36,8 @@ done <"$B/packages" """,
     p=${word%%=*} v=${word#*=}
     sed "s/^\\(.. $p\\) .*/\\1 $v/" "$B/packages" >"$B/p" && mv "$B/p" "$B/packages" ;; esac; done ;;
 esac""",
-    "apt-cache": """cat "$B/madison" """,
+    "apt-cache": """case $1 in policy) cat "$R/machines/apt-policy-three.stdout" ;; *) cat "$B/madison" ;; esac""",
+    "gpg": """echo 'pub:-:2048:1:234654DA9A296436:1661334624:1798502400::-:::scSC::::::23::0:'""",
     "kubeadm": """case $1 in
 version) sed -n 's/^.. kubeadm \\(.*\\)-.*/v\\1/p' "$B/packages" ;;
 upgrade) [ ! -x "$B/upgrade" ] || exec "$B/upgrade" "$@" ;;
@@ -50,6 +51,7 @@ is-active) echo active ;;
 daemon-reload) [ ! -x "$B/work" ] || exec "$B/work" ;;
 esac""",
     "crictl": "exit 1",
+    "containerd": "echo containerd github.com/containerd/containerd/v2 2.1.9+unknown ",
     "etcdctl": """case $1 in version) exit 0 ;; esac
 for last; do :; done
 case "$*" in
@@ -164,6 +166,7 @@ def make_bench(home: Path, *, systemd: bool = False) -> Bench:
     (home / "madison").write_text("")
     bench.file("/proc/sys/kernel/random/boot_id", "boot-one\n")
     bench.file("/etc/apt/sources.list.d/kubernetes.list", SOURCE)
+    bench.file("/etc/apt/keyrings/k.gpg", "old")
     if systemd:
         (bench.root / "run/systemd/system").mkdir(parents=True)
     bench.file("/usr/local/sbin/lockkeeper-node", render(root=str(bench.root), tools=str(home / "tools")))

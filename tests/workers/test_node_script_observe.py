@@ -25,6 +25,7 @@ def bench(tmp_path: Path) -> Bench:
     bench.file("/sys/fs/cgroup/cgroup.controllers", "cpu")
     bench.file("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS="--pod-infra-container-image=x --a=b"\n')
     bench.file("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n")
+    bench.file("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n")
     (bench.home / "holds").write_text("kubeadm\nkubelet\n")
     return bench
 

@@ -18,9 +18,12 @@ from cluster.facts import (
     PackageSource,
     Room,
 )
+from cluster.packages import OldSource
 from cluster.report import Unread
+from cluster.runtime import Runtime
 from cluster.versions import Minor, PackageVersion, ReportedVersion
 from workers.node_script.lines import Lines, UnreadableAnswer
+from workers.node_script.origins import read_keys, read_origins, read_pins
 from workers.node_script.readings import Readings, read_certificates, read_drift, read_etcd
 
 TELLS = 2  # what this release's script says of itself; one that tells less is older
@@ -75,6 +78,11 @@ def _facts(lines: Lines) -> MachineFacts:
         dpkg_problem="" if dpkg == "clean" else dpkg.partition(" ")[2] or "unknown",
         sources=tuple(PackageSource(f, b, Minor.parse(m), k) for f, b, m, k in lines.words("source")),
         pins=lines.all("pin"),
+        pin_rules=readings.of("pins", read_pins) or (),
+        origins=readings.of("origins", read_origins),
+        old_sources=tuple(OldSource(*words) for words in lines.words("old-source")),
+        keys=readings.of("keys", read_keys) or (),
+        unchecked_keys=tuple(value.partition(" ")[2] for value in lines.all("key-unchecked")),
         unattended_upgrades=lines.first("unattended-upgrades") == "on",
         kubeadm=versions["kubeadm"],
         kubelet=versions["kubelet"],
@@ -85,6 +93,13 @@ def _facts(lines: Lines) -> MachineFacts:
         stray_manifests=lines.all("stray-manifest"),
         kubelet_flags=lines.first("kubelet-flags"),
         kubelet_extra_args=lines.first("kubelet-extra-args") or "",
+        kubelet_arguments=tuple((file, words) for file, _, words in _parted(lines, "kubelet-arguments", " ")),
+        feature_gates=None
+        if lines.first("kubelet-config") is None
+        else tuple((name, value) for name, _, value in _parted(lines, "feature-gate", "=")),
+        runtime=next((Runtime(*words) for words in lines.words("runtime")), None),
+        runtime_endpoint=lines.first("runtime-endpoint") or "",
+        sandbox_image=lines.first("sandbox-image") or "",
         patches=lines.first("patches") or "none",
         tools=tuple(words[0] for words in lines.words("tool") if words[1] == "yes"),
         etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
@@ -102,6 +117,10 @@ def _version(text: str | None) -> ReportedVersion | None:
         return ReportedVersion.parse((text or "").removeprefix("Kubernetes "))
     except InvalidVersion:
         return None
+
+
+def _parted(lines: Lines, key: str, at: str) -> list[tuple[str, str, str]]:
+    return [value.partition(at) for value in lines.all(key)]
 
 
 def _manifest(words: list[str]) -> Manifest:

@@ -42,3 +42,4 @@ refuse() { # CODE SENTENCE
 }
 say() { printf '%s\n' "$*"; }
 one_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | cut -c1-400; }
+whole_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | head -c 65536; }

@@ -41,7 +41,11 @@ observe() {
     say "tells $TELLS"
     observe_host
     observe_packages
+    observe_origins
     observe_kubernetes
+    observe_kubelet_arguments
+    observe_kubelet_config
+    observe_runtime
     observe_tools
     observe_control_plane
     observe_room
@@ -105,9 +109,9 @@ observe_kubernetes() {
         done
     fi
     flags=$ROOT/var/lib/kubelet/kubeadm-flags.env
-    if [ -r "$flags" ]; then say "kubelet-flags $(sed -n 's/^KUBELET_KUBEADM_ARGS=//p' "$flags" | tr -d '"' | one_line)"
+    if [ -r "$flags" ]; then say "kubelet-flags $(sed -n 's/^KUBELET_KUBEADM_ARGS=//p' "$flags" | tr -d '"' | whole_line)"
     else unreadable kubelet-flags "/var/lib/kubelet/kubeadm-flags.env cannot be read"; fi
-    say "kubelet-extra-args $(sed -n 's/^KUBELET_EXTRA_ARGS=//p' "$ROOT/etc/default/kubelet" 2>/dev/null | tr -d '"' | one_line)"
+    say "kubelet-extra-args $(sed -n 's/^KUBELET_EXTRA_ARGS=//p' "$ROOT/etc/default/kubelet" 2>/dev/null | tr -d '"' | whole_line)"
     if [ -n "$PATCHES_DIR" ]; then
         if [ -d "$ROOT$PATCHES_DIR" ]; then say "patches present $PATCHES_DIR"; else say "patches missing $PATCHES_DIR"; fi
     elif [ -d "$ROOT/etc/kubernetes/patches" ]; then say "patches unused /etc/kubernetes/patches"
@@ -129,7 +133,7 @@ observe_control_plane() {
     [ ! -e "$MANIFESTS/kube-apiserver.yaml" ] || observe_drift
 }
 observe_room() {
-    for place in /var/lib/etcd /etc/kubernetes /var/lib/kubelet /var/cache/apt/archives; do
+    for place in /var/lib/etcd /etc/kubernetes /var/lib/kubelet /var/lib/containerd /var/cache/apt/archives; do
         [ -d "$ROOT$place" ] || continue
         room=$(df -Pk "$ROOT$place" 2>&1 | awk 'NR == 2 { print $2, $4 }')
         if [ -n "$room" ]; then say "disk $place $room"; else unreadable disk "df failed for $place"; fi

@@ -12,7 +12,7 @@ json_fact() { # KEY SED-SCRIPT COMMAND…: its JSON on one line, picked out from
     shift 2
     answer=$(timeout "$LOOK" "$@" 2>&1)
     code=$?
-    json=$(say "$answer" | sed -n "$picked" | tr -s '\n\t\r ' ' ' | head -c 65536)
+    json=$(say "$answer" | sed -n "$picked" | whole_line)
     if [ -n "$json" ]; then say "$key $json"; return; fi
     unreadable "$key" "$(why "$answer" "$code")"
     return 1

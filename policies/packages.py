@@ -1,0 +1,89 @@
+"""The Kubernetes packages on one machine: whole, the ones that run, and moved by nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cluster.errors import InvalidVersion
+from cluster.facts import UPGRADED_PACKAGES, MachineFacts, Offer, OfferState
+from cluster.findings import Finding, Severity
+from cluster.report import Node
+from cluster.versions import KubeVersion, PackageVersion
+from policies.wording import some_of
+
+GOES_BACK = 1000  # above this priority apt installs an older version too
+
+
+def check_packages(node: Node, facts: MachineFacts, offers: tuple[Offer, ...]) -> Iterator[Finding]:
+    broken = [p.name for p in facts.packages if p.name in UPGRADED_PACKAGES and not p.whole]
+    if facts.dpkg_problem or broken:
+        what = facts.dpkg_problem or f"{', '.join(broken)} is not installed whole"
+        sentence = f"dpkg on {node.name} was interrupted ({what[:200]})."
+        yield _stop("dpkg-interrupted", node, sentence, "Run there: sudo dpkg --configure -a")
+    for offer in offers:
+        if offer.state is OfferState.UNREACHABLE:
+            sentence = f"{node.name} cannot reach its package source for {offer.minor} ({offer.reason[:200]})."
+            yield _stop("source-unreachable", node, sentence, "Mend its network, proxy or mirror, and plan again.")
+    yield from _binaries(node, facts)
+    yield from _others(node, facts)
+
+
+def _binaries(node: Node, facts: MachineFacts) -> Iterator[Finding]:
+    if any(u.what == "packages" for u in facts.unread):
+        return
+    for name, binary in (("kubeadm", facts.kubeadm), ("kubelet", facts.kubelet)):
+        package = facts.package(name)
+        if binary is None:
+            continue
+        if package is None:
+            sentence = (
+                f"{name} {binary} on {node.name} belongs to no package that dpkg knows: it was put there by hand."
+            )
+            remedy = (
+                f"Install {name} of that version from a package source; an upgrade by packages would not replace it."
+            )
+            yield _stop("binary-without-package", node, sentence, remedy)
+        elif package.whole and (installed := _release(package.version)) not in {None, binary.version}:
+            sentence = f"{node.name} finds {name} {binary} first, while its package {name} is {installed}."
+            remedy = f"Look there with: command -v {name}. Take the other one away: it hides what the package brings."
+            # The kubelet's service names its program by path; kubeadm is the one that the PATH finds.
+            yield (
+                _stop("another-binary", node, sentence, remedy)
+                if name == "kubeadm"
+                else _warn("another-binary", node, sentence, remedy)
+            )
+
+
+def _release(version: str) -> KubeVersion | None:
+    try:
+        return PackageVersion.parse(version).version
+    except InvalidVersion:
+        return None
+
+
+def _others(node: Node, facts: MachineFacts) -> Iterator[Finding]:
+    """What else may move these packages: a pin, or upgrades that nobody watches."""
+    if facts.pins:
+        rules = some_of(map(str, facts.pin_rules)) or some_of(facts.pins)
+        sentence = f"{node.name} pins Kubernetes packages ({rules[:300]}); exact versions override it."
+        remedy = "Move the pin to the new version afterwards"
+        if any(pin.priority > GOES_BACK for pin in facts.pin_rules):
+            remedy += ": with that priority any apt-get upgrade goes back to the old one"
+        yield Finding("version-pinned", Severity.NOTE, node.name, sentence, f"{remedy}.")
+    if not facts.unattended_upgrades:
+        return
+    free = [p for p in UPGRADED_PACKAGES if facts.package(p) and facts.held is not None and p not in facts.held]
+    if free:
+        sentence = f"{node.name} has unattended upgrades, and {some_of(free)} is not on hold there."
+        yield _warn("unattended-upgrades", node, sentence, f"Hold them: apt-mark hold {' '.join(free)}")
+    else:
+        sentence = f"{node.name} has unattended upgrades; Kubernetes packages are on hold during the run."
+        yield Finding("unattended-upgrades", Severity.NOTE, node.name, sentence, "Keep Kubernetes out of them.")
+
+
+def _stop(code: str, node: Node, sentence: str, remedy: str) -> Finding:
+    return Finding(code, Severity.BLOCKER, node.name, sentence, remedy)
+
+
+def _warn(code: str, node: Node, sentence: str, remedy: str) -> Finding:
+    return Finding(code, Severity.WARNING, node.name, sentence, remedy)
