@@ -14,6 +14,7 @@ from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import ReportedVersion
 from policies.distributions import KUBEADM, check_distribution, maker_of
 from policies.drift import check_drift
+from policies.etcd import check_etcd
 from policies.halfway import check_halfway
 from policies.inventory import check_inventory
 from policies.machines import check_machine
@@ -124,5 +125,10 @@ def _machines(report: ClusterReport, survey: Survey) -> Iterator[Finding]:
     for machine in survey.machines:
         node, facts = report.node(machine.name), survey.facts(machine.name)
         if node is not None and facts is not None:
-            for found in check_machine(node, facts, (), snapshot=False):
-                yield replace(found, sentence=f"{found.sentence} (Surveyed {survey.read_at:%Y-%m-%d %H:%M} UTC.)")
+            yield from _dated(check_machine(node, facts, (), snapshot=False), survey)
+    yield from _dated(check_etcd(report, survey), survey)
+
+
+def _dated(found: Findings, survey: Survey) -> Iterator[Finding]:
+    moment = f"(Surveyed {survey.read_at:%Y-%m-%d %H:%M} UTC.)"
+    return (replace(f, sentence=f"{f.sentence} {moment}") for f in found)

@@ -12,7 +12,7 @@ from lab.machines import Machine
 from lab.packages import read_packages, sort_key
 from lab.toolbox import Invocation, ToolError
 
-_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s*$")
+_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)(?:\s+\S+)*\s*$")
 _VALUE_FLAGS = {"-o", "--option", "-c", "-t"}
 
 

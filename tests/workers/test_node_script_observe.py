@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from pydantic import TypeAdapter
 
 from cluster.facts import EtcdTool, MachineFacts, Package, PackageSource
 from cluster.versions import Minor, ReportedVersion
-from tests.workers.node_bench import Bench, make_bench
+from tests.workers.node_bench import RECORDINGS, Bench, make_bench
 from workers.node_script.lines import UnreadableAnswer
 from workers.node_script.survey import parse_facts, parse_offers
 
@@ -147,3 +149,29 @@ def test_unattended_upgrades_are_noticed_in_whichever_file_of_apt(bench: Bench, 
     """Owners set it in a file of their own as often as in Debian's."""
     bench.file("/etc/apt/apt.conf.d/99local", line + "\n")
     assert _facts(bench).unattended_upgrades is on
+
+
+_APPLETS = (
+    "awk", "basename", "cut", "date", "df", "du", "env", "find", "grep", "head", "id", "sed", "sha256sum", "sort",
+    "tail", "timeout", "tr", "wc",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(not shutil.which("busybox"), reason="install busybox to run the node script with it")
+def test_busybox_tells_the_same_facts(bench: Bench):
+    """A small machine has its shell and its tools; what they answer is the same to the letter."""
+    bench.file("/etc/containerd/config.toml", "  sandbox_image = 'registry.k8s.io/pause:3.10.1'\n")
+    bench.file("/etc/systemd/system/kubelet.service.d/20.conf", "[Service]\nEnvironment=X=--v=4\n")
+    bench.file("/etc/apt/preferences.d/kubernetes", "Package: kube*\nPin: version 1.34.*\nPin-Priority: 1001\n")
+    bench.file("/var/lib/kubelet/config.yaml", "featureGates:\n  Foo: true\n")
+    bench.program("upgrade", f"cat {RECORDINGS}/machines/drift-05-diff.stdout")
+    usual = _told(["/bin/sh", str(bench.script), "observe"])
+    for applet in _APPLETS:
+        (bench.home / "tools" / applet).symlink_to(str(shutil.which("busybox")))
+    assert _told(["busybox", "sh", str(bench.script), "observe"]) == usual
+
+
+def _told(argv: list[str]) -> list[str]:
+    """Without what differs from one moment to the next."""
+    done = subprocess.run(argv, capture_output=True, check=True, text=True, timeout=100)
+    return [line for line in done.stdout.splitlines() if line.split()[0] not in {"time", "disk", "etcd-size"}]
