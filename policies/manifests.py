@@ -32,26 +32,31 @@ def check_manifests(node: Node, facts: MachineFacts) -> Iterator[Finding]:
 def _drift(node: Node, facts: MachineFacts) -> Iterator[Finding]:
     patched = facts.patches.startswith("present")
     for drift in facts.drift or ():
-        if _is_version(drift):  # said by what compares versions
+        lines = _beside_the_version(drift)
+        if not lines and drift.count == len(drift.lines):  # said by what compares versions
             continue
-        shown = " ".join(line.replace("    ", " ") for line in drift.lines[:_SHOWN])
+        shown = "; ".join(" ".join(line.split()) for line in lines[:_SHOWN])
         sentence = (
-            f"The manifest of {drift.component} on {node.name} differs in {drift.count} lines from what kubeadm would "
-            f"write ({shown[:300]})."
+            f"The manifest of {drift.component} on {node.name} is not what kubeadm would write at the declared version "
+            f"({shown[:300]})."
         )
         if patched:
             remedy = (
                 "The patches folder may say all of this: kubeadm's comparison leaves patches out, its upgrade does not."
             )
-            yield Finding("manifest-drift", Severity.NOTE, node.name, sentence, remedy)
+        elif all(line.startswith("+") for line in lines):
+            remedy = (
+                "kubeadm-config asks for this and it was never applied: the upgrade brings it, so see that it is meant."
+            )
         else:
             remedy = (
                 "What was edited by hand is lost: put it into kubeadm-config (extraArgs, extraVolumes) or into patches."
             )
-            yield Finding("manifest-drift", Severity.WARNING, node.name, sentence, remedy)
+        severity = Severity.NOTE if patched else Severity.WARNING
+        yield Finding("manifest-drift", severity, node.name, sentence, remedy)
 
 
-def _is_version(drift: Drift) -> bool:
-    """Nothing but another tag of the same image."""
-    images = {line[1:].strip().removeprefix("image:").strip().rpartition(":")[0] for line in drift.lines}
-    return drift.count == len(drift.lines) and all("image:" in line for line in drift.lines) and len(images) == 1
+def _beside_the_version(drift: Drift) -> tuple[str, ...]:
+    """The lines without those of one image whose tag alone differs."""
+    images = {line[1:].split("image:")[1].strip().rpartition(":")[0] for line in drift.lines if "image:" in line}
+    return tuple(line for line in drift.lines if len(images) > 1 or "image:" not in line)

@@ -1,5 +1,6 @@
 """Certificates and manifests on one machine, judged by its own clock."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -72,11 +73,33 @@ def test_what_was_edited_by_hand_is_said_with_its_lines():
     assert "--audit-log-path=/var/log/audit.log" in finding.sentence
 
 
+def drift_of(recording):
+    """A recorded answer of kubeadm, as the node script hands it on."""
+    lines, component, counts = [], "", Counter()
+    for line in (RECORDINGS / f"machines/{recording}.stdout").read_text(encoding="utf-8").splitlines():
+        if line.startswith("--- /"):
+            component = line.rpartition("/")[2].removesuffix(".yaml")
+        elif component and line[0] in "-+" and not line.startswith("+++"):
+            counts[component] += 1
+            lines.append(f"drift-line {component} {line}")
+    told = [f"drift {name} {count}" for name, count in counts.items()]
+    return read_drift(Lines("\n".join(["drift-by v1.34.7", *lines, *told])))
+
+
 def test_another_version_alone_is_no_drift():
     """What compares versions says that, as for this recording of a real kubeadm; another registry is drift."""
-    tags = "-    image: registry.k8s.io/kube-scheduler:v1.34.7", "+    image: registry.k8s.io/kube-scheduler:v1.35.4"
-    lines = "\n".join(f"drift-line kube-scheduler {tag}" for tag in tags)
-    (drift,) = read_drift(Lines(f"drift-by v1.34.7\n{lines}\ndrift kube-scheduler 2"))
-    assert drift_codes(drift) == []
-    moved = replace(drift, lines=(drift.lines[0], "+    image: registry.example/kube-scheduler:v1.34.7"))
+    recorded = drift_of("drift-05-diff")
+    assert len(recorded) == 2
+    assert drift_codes(*recorded) == []
+    moved = replace(recorded[0], lines=(recorded[0].lines[0], "+    image: registry.example/kube-scheduler:v1.34.7"))
     assert drift_codes(moved) == [("manifest-drift", "warning")]
+
+
+def test_what_was_declared_and_never_applied_is_told_from_what_was_edited():
+    """Recorded: somebody gave the API server a flag in kubeadm-config that does not exist."""
+    facts = replace(FACTS, control_plane=True, drift=drift_of("rollback-02-diff"))
+    (finding,) = check_manifests(CP1, facts)
+    assert "kube-apiserver on cp1 is not what kubeadm would write at the declared version (+ - --no-such-flag=1)" in (
+        finding.sentence
+    )
+    assert "never applied" in finding.remedy

@@ -11,7 +11,13 @@ import pytest
 from cluster.certificates import KUBELET, Certificate
 from cluster.drift import Drift
 from cluster.etcd import EtcdAlarm
-from cluster.facts import MachineFacts
+from cluster.facts import MachineFacts, Offer, OfferState
+from cluster.survey import Survey, SurveyedMachine
+from cluster.versions import Minor
+from policies.etcd import check_etcd
+from policies.machines import check_machine
+from policies.origins import Kind, Origin, origin_of
+from tests.policies_fixture import NOW, make_report
 from tests.workers.node_bench import RECORDINGS, Bench, make_bench
 from workers.node_script.survey import parse_facts
 
@@ -256,3 +262,34 @@ def test_the_real_openssl_reads_a_real_certificate(tmp_path: Path):
     (certificate,) = _facts(bench).certificates or ()
     assert certificate.until is not None
     assert 2 <= (certificate.until - datetime.now(UTC)).days <= 3
+
+
+def test_a_real_control_planes_recorded_answers_give_no_false_finding(bench: Bench):
+    """Its etcd image has no etcdctl, its packages come from a mirror, its host has cgroup v1: just that is said."""
+    _without_etcdctl(bench)
+    bench.tool("curl", 'cat "$R/etcd/health.stdout"')
+    for path, text in {
+        "/proc/sys/kernel/hostname": "cp1\n",
+        "/proc/sys/kernel/osrelease": "6.18.44-fc-v669\n",
+        "/proc/swaps": "Filename Type Size\n",
+        "/etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
+        "/sys/fs/cgroup/memory/tasks": "",
+        "/etc/apt/sources.list.d/kubernetes.list": "deb [signed-by=/etc/apt/keyrings/k.gpg] "
+        "http://10.77.0.1:8000/core:/stable:/v1.34/deb/ /\n",
+        "/var/lib/kubelet/kubeadm-flags.env": 'KUBELET_KUBEADM_ARGS=""\n',
+        "/var/lib/kubelet/config.yaml": (RECORDINGS / "machines/kubelet-config.yaml").read_text(encoding="utf-8"),
+    }.items():
+        bench.file(path, text)
+    (bench.home / "holds").write_text("kubeadm\nkubectl\nkubelet\n")
+    bench.tool("date", "echo 1795424400")  # the hour of the recording
+    facts = _facts(bench)
+    assert facts.unread == ()
+    assert origin_of(facts) == Origin(Kind.MIRROR, "http://10.77.0.1:8000/core:/stable:")
+    node = make_report().node("cp1")
+    assert node is not None
+    offers = (Offer(Minor(1, 35), OfferState.OFFERED),)
+    found = check_machine(node, facts, offers, snapshot=True)
+    # The room is that of the host that runs the test.
+    assert {f.code for f in found} - {"disk-low", "disk-space"} == {"no-etcdctl", "cgroup-v1"}
+    survey = Survey("prod", NOW, (SurveyedMachine("cp1", facts),))
+    assert check_etcd(make_report({"cp1": "v1.34.7"}, masters=("cp1",)), survey) == ()
