@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.facts import OfferState
+from cluster.packages import PackageOrigin
 from cluster.versions import Minor
 from tests.workers.apt_root import MISSING, OURS, AptRoot, make_apt_root, serve
 from workers.node_script.survey import parse_facts, parse_offers
@@ -64,8 +65,18 @@ def test_the_facts_of_a_machine_with_a_real_apt(machine: AptRoot):
     assert {(p.name, p.version, p.whole) for p in facts.packages} == {(name, "1.34.7-1.1", True) for name in OURS}
     assert facts.held == OURS
     assert facts.dpkg_problem == ""
+    origins = {origin.package: origin for origin in facts.origins or ()}
+    assert set(origins) == set(OURS)
+    assert origins["kubelet"] == PackageOrigin("kubelet", "1.34.7-1.1", (f"{machine.base}/core:/stable:/v1.34/deb",))
     (source,) = facts.sources
     assert (source.base, str(source.minor)) == (f"{machine.base}/core:/stable:", "v1.34")
+
+
+def test_what_is_installed_comes_from_nowhere_once_its_source_went_on(machine: AptRoot):
+    """As between two hops: apt has only its own record of it, and a newer candidate."""
+    machine.finish("op-1", "set-source", "v1.35")
+    (kubeadm,) = [o for o in parse_facts(machine.answer("observe")).origins or () if o.package == "kubeadm"]
+    assert (kubeadm.candidate, kubeadm.urls) == ("1.35.4-1.1", ())
 
 
 def test_offers_by_every_kind_of_source(machine: AptRoot):

@@ -9,7 +9,7 @@ observe_origins() {
             $1 == "Candidate:" { print "candidate", name, $2; next }
             $1 == "***" { installed = 1; next }
             $1 !~ /^-?[0-9]+$/ { installed = 0; next }
-            installed && $2 !~ /^\/var\/lib\/dpkg/ { print "origin", name, $2 }'
+            installed && $2 !~ /\/var\/lib\/dpkg\/status$/ { print "origin", name, $2 }'
     else unreadable origins "$(why "$rows" "$?")"; fi
     observe_old_sources
     observe_pins
