@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cluster.admission import UnavailableApi, Webhook
+from cluster.declarations import Declarations
+from cluster.deprecation import DeprecatedUse
 from cluster.report import Unread
 from cluster.workloads import Workloads
 
@@ -17,3 +20,7 @@ class Examination:
     read_at: datetime
     unread: tuple[Unread, ...] = ()
     workloads: Workloads = field(default_factory=Workloads)  # says itself what of it is unread
+    webhooks: tuple[Webhook, ...] = ()  # those that fail closed and are asked about an upgrade's writes
+    unavailable: tuple[UnavailableApi, ...] = ()
+    deprecated: tuple[DeprecatedUse, ...] = ()
+    declared: Declarations = field(default_factory=Declarations)

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from cluster.examination import Examination
+from cluster.gatekeepers import read_answers, read_hooks, read_unavailable_apis
+from cluster.inquiry import Inquiry
 from cluster.kube import Kube
 from cluster.report import ClusterReport
 from cluster.settings import Cluster
 from cluster.tally import read_workloads
+from cluster.usage import by_api, read_callers, read_counted
+
+_PARALLEL = 8
 
 
 def examine(
     name: str, cluster: Cluster, report: ClusterReport, *, now: datetime, kube: Kube | None = None
 ) -> Examination:
     """The whole examination of the cluster that `report` tells of."""
-    del report
     with ExitStack() as stack:
         kube = kube or stack.enter_context(Kube.connect(name, cluster))
-        return Examination(name, now, workloads=read_workloads(kube))
+        pool = stack.enter_context(ThreadPoolExecutor(_PARALLEL))
+        ask = Inquiry(kube)
+        workloads = pool.submit(read_workloads, kube)
+        hooks = pool.submit(read_hooks, ask)
+        unavailable = pool.submit(ask.attempt, "APIs of others", partial(read_unavailable_apis, kube), ())
+        counted = pool.map(partial(read_counted, ask), report.api_servers)
+        answers = read_answers(ask, hooks.result(), pool.map)
+        uses = by_api({s.node or s.endpoint: apis for s, apis in zip(report.api_servers, counted, strict=True)})
+        callers = pool.map(lambda use: read_callers(ask, use.api), uses)
+        return Examination(
+            name,
+            now,
+            workloads=workloads.result(),
+            webhooks=tuple(replace(h, ready=answers.get(h.service)) for h in hooks.result()),
+            unavailable=unavailable.result(),
+            deprecated=tuple(replace(use, callers=found) for use, found in zip(uses, callers, strict=True)),
+            unread=tuple(sorted(ask.unread, key=lambda u: u.what)),
+        )

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic as clock
 from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,6 +30,10 @@ _RESTARTS = 3  # how often a list starts again when its continue token has expir
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 _MERGE = "application/merge-patch+json"
 _GONE = 410
+_CHUNK = 64 * 1024  # bytes of a streamed page that are in hand at once
+_LINE = 1024 * 1024  # a line that is longer than this is none of a page that we read
+_EXPLAINED = 1024  # bytes of an error page that are read for its reason
+_MIB = 1024 * 1024
 _OK = range(200, 300)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -88,6 +93,10 @@ class Kube:
         return str(self._configuration.host)
 
     @property
+    def _where(self) -> str:
+        return f"The API of `{self.name}` at {self.server}"
+
+    @property
     def ca_hash(self) -> str:
         """SHA-256, hex, of the first CA certificate in DER; "" where the system's trust store is used."""
         pem = _ca_pem(self._configuration)
@@ -106,6 +115,29 @@ class Kube:
         """Status and body of a plain-text page such as /readyz; an error status is an answer here."""
         reply = self._send("GET", path, _NOTHING, accept="*/*", timeout=timeout)
         return reply.status, reply.data.decode(errors="replace")
+
+    def lines(self, path: str, *, most: int, timeout: float = 30) -> Iterator[str]:
+        """A plain-text page line by line as it comes, for `timeout` seconds and `most` bytes at the longest."""
+        until, read, rest = clock() + timeout, 0, b""
+        reply = self._open("GET", path, _NOTHING, accept="text/plain", timeout=timeout, preload=False)
+        try:
+            if reply.status not in _OK:
+                said = _Reply(reply.status, reply.headers, reply.read(_EXPLAINED) or b"")
+                raise self._denied("GET", path, said, {})
+            for chunk in reply.stream(_CHUNK):
+                read += len(chunk)
+                if read > most or len(rest) > _LINE or clock() > until:
+                    raise ClusterUnreadable(
+                        f"{self._where} did not come to the end of {path} within {timeout:g} s and {most // _MIB} MiB."
+                    )
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in whole)
+            if rest:
+                yield rest.decode(errors="replace")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterUnreadable(self._sentence(error, timeout)) from error
+        finally:
+            reply.close()
 
     def items(
         self, path: str, query: Mapping[str, str] = _NOTHING, *, page: int = PAGE, timeout: float = 30
@@ -237,6 +269,21 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> _Reply:
+        response = self._open(method, path, query, accept=accept, body=body, content_type=content_type, timeout=timeout)
+        return _Reply(response.status, response.headers, response.data)
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        timeout: float,
+        accept: str | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        preload: bool = True,
+    ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": accept or "application/json"}
         if body is not None:
             headers["Content-Type"] = content_type
@@ -244,7 +291,7 @@ class Kube:
             _, url, headers, *_ = self._client.param_serialize(
                 method, quote(path, safe="/:"), header_params=headers, auth_settings=["BearerToken"]
             )
-            response = self._pool.request(
+            return self._pool.request(
                 method,
                 f"{url}?{urlencode(query)}" if query else url,
                 headers=headers,
@@ -252,10 +299,10 @@ class Kube:
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=timeout),
                 retries=False,
                 redirect=False,
+                preload_content=preload,
             )
         except (urllib3.exceptions.HTTPError, OSError, ConfigException) as error:
             raise ClusterUnreadable(self._sentence(error, timeout)) from error
-        return _Reply(response.status, response.headers, response.data)
 
     def _denied(self, method: str, path: str, reply: _Reply, body: dict[str, Any]) -> KubeDenied:
         reason = body.get("message") or reply.data[:200].decode(errors="replace").strip() or "no reason given"
@@ -267,7 +314,7 @@ class Kube:
         )
 
     def _sentence(self, error: Exception, timeout: float) -> str:
-        where = f"The API of `{self.name}` at {self.server}"
+        where = self._where
         if isinstance(error, urllib3.exceptions.NewConnectionError):
             reason = str(error).rpartition(": ")[2]
             return f"{where} cannot be reached ({reason}): check the address, and that the API server runs."

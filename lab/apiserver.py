@@ -50,6 +50,7 @@ class ApiServer:
         self.version = version
         self.faults = Faults()
         self.requests: dict[str, int] = {}
+        self.asked_for: set[discovery.Removed] = set()  # deprecated APIs, since its start
         self._context = context
         self._availability = Availability.REFUSED
         # Bound but never listening, so that no other program is given the port while this server is away.
@@ -119,7 +120,7 @@ class ApiServer:
         if found is None:
             self.identities.check_path(user, request.method.lower(), path)
             accept, verbose = request.headers.get("Accept", ""), "verbose" in request.query
-            return discovery.answer(path, self.version, accept, self.store, verbose=verbose)
+            return discovery.answer(path, self.version, accept, self.store, verbose=verbose, asked_for=self.asked_for)
         resource, namespace, rest = found
         if resource in REVIEWS:
             return await self._review(request, user, resource)

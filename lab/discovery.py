@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
@@ -31,16 +32,26 @@ apiserver_requested_deprecated_apis{group="",removed_release="",resource="compon
 version="v1"} 1
 apiserver_requested_deprecated_apis{group="",removed_release="",resource="endpoints",subresource="",version="v1"} 1
 """
+Removed = tuple[str, str, str, str]  # group, version, resource, and the release that does not serve it any more
 COMMIT = "1" * 40
 BUILD_DATE = "2026-08-01T00:00:00Z"
 
 
-def answer(path: str, version: str, accept: str, store: ObjectStore, *, verbose: bool = False) -> web.Response:
-    """The answer to a path without a resource."""
+def answer(
+    path: str,
+    version: str,
+    accept: str,
+    store: ObjectStore,
+    *,
+    verbose: bool = False,
+    asked_for: Iterable[Removed] = (),
+) -> web.Response:
+    """The answer to a path without a resource; `asked_for` are deprecated APIs that clients of this server use."""
     if path in {"/readyz", "/livez", "/healthz"}:
         return web.Response(text=check_lines(path) if verbose else "ok")
     if path == "/metrics":
-        return web.Response(text=DEPRECATED_METRICS + _objects_metric(store))
+        used = "".join(_deprecated_metric(*removed) for removed in sorted(asked_for))
+        return web.Response(text=DEPRECATED_METRICS + used + _objects_metric(store))
     body = _document(path, version, accept)
     return web.Response(text=json.dumps(body, separators=(",", ":")), content_type="application/json")
 
@@ -119,6 +130,12 @@ def _openapi_v3(root: str, version: str) -> dict[str, Any]:
             "patch": {"x-kubernetes-group-version-kind": meaning, "parameters": parameters}
         }
     return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": version}, "paths": paths}
+
+
+def _deprecated_metric(group: str, version: str, resource: str, removed: str) -> str:
+    labels = {"group": group, "removed_release": removed, "resource": resource, "subresource": "", "version": version}
+    text = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"apiserver_requested_deprecated_apis{{{text}}} 1\n"
 
 
 def _objects_metric(store: ObjectStore) -> str:

@@ -59,6 +59,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("PodDisruptionBudget", "poddisruptionbudgets", "policy", short=("pdb",), subresources=("status",)),
     Resource("VolumeAttachment", "volumeattachments", "storage.k8s.io", namespaced=False, subresources=("status",)),
     Resource("CSINode", "csinodes", "storage.k8s.io", namespaced=False),
+    Resource("VolumeAttributesClass", "volumeattributesclasses", "storage.k8s.io", namespaced=False, short=("vac",)),
     Resource("EndpointSlice", "endpointslices", "discovery.k8s.io"),
     Resource(
         "ValidatingWebhookConfiguration",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cluster.errors import Refused
 from cluster.plan import WorkerMoves
 
-BLOCKERS = ("no-etcdctl", "two-member-etcd")  # finding codes that become warnings
+BLOCKERS = ("no-etcdctl", "removed-api-in-use", "two-member-etcd")  # finding codes that become warnings
 OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options, and what it becomes
     "delete-emptydir": ("delete_emptydir", True),
     "delete-unmanaged": ("delete_unmanaged", True),

@@ -20,6 +20,7 @@ from policies.drift import check_drift
 from policies.etcd import check_etcd
 from policies.inventory import check_inventory
 from policies.machines import check_machine
+from policies.obstacles import check_obstacles
 from policies.pools import first_control_plane
 from policies.skew import check_skew
 
@@ -55,6 +56,7 @@ def check_preflight(
         *_unread_machines(report, survey, cluster),
         *_machines(report, survey, minors),
         *check_drains(seen, cluster, options, minors),
+        *check_obstacles(seen.examination, minors),
         *_daemons(report),
     )
     return tuple(_consent(f) if f.code in BLOCKERS and f.code in accepted else f for f in found)
