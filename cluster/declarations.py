@@ -42,6 +42,7 @@ class Declarations:
     external_etcd: tuple[str, ...] = ()  # its endpoints; () for the etcd that kubeadm makes
     etcd_tag: str = ""  # that somebody pinned
     dns_tag: str = ""
+    kubelets_read: bool = False  # whether the kubelets' configuration is known
     fail_cgroup_v1: bool | None = None  # of the kubelets; None where it is not set
 
 
@@ -53,7 +54,7 @@ def read_cluster_configuration(raw: Mapping[str, Any]) -> Declarations:
         Gate(a.component, f"kubeadm-config's extraArgs of {a.component}", *pair)
         for a in arguments
         if a.name == _GATES
-        for pair in _pairs(a.value)
+        for pair in read_gates(a.value)
     )
     own = (
         Gate(KUBEADM, "kubeadm-config's featureGates", str(name), _word(value))
@@ -73,6 +74,7 @@ def read_kubelet_configuration(raw: Mapping[str, Any]) -> Declarations:
     refuses = raw.get("failCgroupV1")
     return Declarations(
         gates=tuple(_gates(KUBELET, "the ConfigMap kubelet-config", raw)),
+        kubelets_read=True,
         fail_cgroup_v1=refuses if isinstance(refuses, bool) else None,
     )
 
@@ -95,8 +97,8 @@ def _gates(component: str, place: str, raw: Mapping[str, Any]) -> Iterator[Gate]
         yield Gate(component, place, str(name), _word(value))
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """`A=true,B=false`."""
+def read_gates(text: str) -> Iterator[tuple[str, str]]:
+    """Names and values of `A=true,B=false`, as a flag has them."""
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, value = part.partition("=")
         yield name.strip(), value.strip().lower()

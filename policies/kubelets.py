@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cluster.declarations import KUBELET, Declarations, Gate, read_gates
 from cluster.facts import MachineFacts
 from cluster.findings import Finding, Severity
 from cluster.report import Node
 from cluster.versions import Minor, ReportedVersion
 from policies.releases import read_releases
+from policies.removals import removed_flags, why_refused
+from policies.wording import some_of
 
 CGROUP_V2_ONLY = Minor(1, 35)  # from here on the kubelet refuses cgroup v1 by default
 FLAGS_OF_KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
 EXTRA_ARGS = "/etc/default/kubelet"
+GATES = "--feature-gates"
 
 
-def check_kubelet(node: Node, facts: MachineFacts, last: Minor | None) -> Iterator[Finding]:
+def check_kubelet(
+    node: Node, facts: MachineFacts, last: Minor | None, declared: Declarations | None = None
+) -> Iterator[Finding]:
     """`last` is the newest minor that the plan brings; None where there is no plan."""
     unit = facts.kubelet_unit
     if unit is not None and not (unit.loaded and unit.active):
@@ -27,25 +33,68 @@ def check_kubelet(node: Node, facts: MachineFacts, last: Minor | None) -> Iterat
     if last is None:
         return
     if facts.cgroup == "v1" and last >= CGROUP_V2_ONLY:
-        sentence = f"{node.name} uses cgroup v1, which the kubelet of {CGROUP_V2_ONLY} and later refuses by default."
-        remedy = "Set failCgroupV1: false in the kubelet-config ConfigMap first, or move the host to cgroup v2."
-        yield _warn("cgroup-v1", node, sentence, remedy)
+        yield _cgroup(node, facts, declared or Declarations())
     yield from _removed_flags(node, facts, last)
+    yield from _removed_gates(node, facts, last)
+    if declared is not None and declared.kubelets_read:
+        yield from _lost_gates(node, facts, declared)
+
+
+def _cgroup(node: Node, facts: MachineFacts, declared: Declarations) -> Finding:
+    """It stops the kubelet for certain only where its configuration is known, and no patch may change it here."""
+    sentence = f"{node.name} uses cgroup v1, which the kubelet of {CGROUP_V2_ONLY} and later refuses by default"
+    if declared.fail_cgroup_v1 is False:
+        told = f"{sentence}; failCgroupV1: false in kubelet-config lets it start all the same."
+        remedy = "Move the host to cgroup v2 when you can: this setting is for the time until then."
+        return _warn("cgroup-v1", node, told, remedy)
+    remedy = "Set failCgroupV1: false in the kubelet-config ConfigMap first, or move the host to cgroup v2."
+    if not declared.kubelets_read or facts.patches.startswith("present"):
+        return _warn("cgroup-v1", node, f"{sentence}.", remedy)
+    return _stop("cgroup-v1", node, f"{sentence}, and nothing in kubelet-config says otherwise.", remedy)
 
 
 def _removed_flags(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Finding]:
     """By file; one that kubeadm writes is cleaned by the kubeadm of some minors, so what they take out is none."""
-    gone = {flag for r in read_releases() if r.minor <= last for flag in r.removed_kubelet_flags}
+    gone = removed_flags(KUBELET, last).keys()
     before = node.kubelet.version.minor if isinstance(node.kubelet, ReportedVersion) else last
     cleaned = {flag for r in read_releases() if before < r.minor <= last for flag in r.cleans}
-    files = {EXTRA_ARGS: facts.kubelet_extra_args, **dict(facts.kubelet_arguments)}
-    for file, arguments in (*files.items(), (FLAGS_OF_KUBEADM, facts.kubelet_flags or "")):
+    for file, arguments in _arguments(facts):
         found = {word.partition("=")[0] for word in arguments.split()} & gone
         if file == FLAGS_OF_KUBEADM:
             found -= cleaned
         for flag in sorted(found):
             sentence = f"{file} on {node.name} sets {flag}, which the kubelet of {last} does not know."
             yield _stop("removed-flag", node, sentence, f"Take it out of {file}: the new kubelet would not start.")
+
+
+def _arguments(facts: MachineFacts) -> tuple[tuple[str, str], ...]:
+    """What the kubelet is started with, by file."""
+    files = {EXTRA_ARGS: facts.kubelet_extra_args, **dict(facts.kubelet_arguments)}
+    return (*files.items(), (FLAGS_OF_KUBEADM, facts.kubelet_flags or ""))
+
+
+def _removed_gates(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Finding]:
+    """Of its arguments, which nobody rewrites; those of its configuration come from the ConfigMap at an upgrade."""
+    for file, arguments in _arguments(facts):
+        words = (word.partition("=") for word in arguments.split())
+        for name, value in (pair for flag, _, text in words if flag == GATES for pair in read_gates(text)):
+            if reason := why_refused(Gate(KUBELET, file, name, value), last):
+                sentence = f"{file} on {node.name} sets the feature gate {name}={value}, {reason}."
+                yield _stop("removed-feature-gate", node, sentence, "Take it out: the new kubelet would not start.")
+
+
+def _lost_gates(node: Node, facts: MachineFacts, declared: Declarations) -> Iterator[Finding]:
+    """An upgrade writes the kubelet's configuration from the ConfigMap, with the patches that there may be."""
+    shared = {gate.name: gate.value for gate in declared.gates if gate.component == KUBELET}
+    own = {name: value.lower() for name, value in facts.feature_gates or ()}
+    edited = [f"{name}={value}" for name, value in sorted(own.items()) if shared.get(name) != value]
+    if edited and not facts.patches.startswith("present"):
+        sentence = (
+            f"The kubelet's configuration on {node.name} sets feature gates that kubelet-config does not: "
+            f"{some_of(edited)}. The upgrade writes it anew from there."
+        )
+        remedy = "Put them into the ConfigMap kubelet-config, or into kubeadm's patches, where they are to stay."
+        yield _warn("kubelet-edit-lost", node, sentence, remedy)
 
 
 def _stop(code: str, node: Node, sentence: str, remedy: str) -> Finding:

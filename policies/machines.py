@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cluster.declarations import Declarations
 from cluster.facts import EtcdTool, MachineFacts, Offer
 from cluster.findings import Finding, Findings, Severity
 from cluster.report import Node
@@ -20,7 +21,14 @@ LOW_KIB = KIB_PER_GIB  # images and packages of one hop need about this much
 ETCD_COPIES = 1.5  # kubeadm copies the etcd data once, and it grows meanwhile
 
 
-def check_machine(node: Node, facts: MachineFacts, offers: tuple[Offer, ...], *, snapshot: bool) -> Findings:
+def check_machine(
+    node: Node,
+    facts: MachineFacts,
+    offers: tuple[Offer, ...],
+    *,
+    snapshot: bool,
+    declared: Declarations | None = None,
+) -> Findings:
     """`offers` are those of the plan's minors; `snapshot` marks the machine where etcd's snapshot is to be taken."""
     last = max((o.minor for o in offers), default=None)
     return (
@@ -30,7 +38,7 @@ def check_machine(node: Node, facts: MachineFacts, offers: tuple[Offer, ...], *,
         *check_certificates(node, facts),
         *_upgrade_tools(node, facts, snapshot=snapshot),
         *_room(node, facts),
-        *check_kubelet(node, facts, last),
+        *check_kubelet(node, facts, last, declared),
         *(check_runtime(node, facts, last) if last is not None else ()),
         *_notes(node, facts),
     )

@@ -8,6 +8,7 @@ from cluster.examination import Examination
 from cluster.findings import Finding, Findings, Severity
 from cluster.versions import Minor
 from policies.admission import check_admission
+from policies.components import check_components
 from policies.deprecations import check_deprecations
 
 
@@ -17,6 +18,7 @@ def check_obstacles(examination: Examination, minors: tuple[Minor, ...]) -> Find
         *_unchecked(examination),
         *check_admission(examination),
         *check_deprecations(examination, minors),
+        *check_components(examination.declared, minors),
     )
 
 

@@ -54,7 +54,7 @@ def check_preflight(
         *check_inventory(report, cluster),
         *check_networks(report, minors),
         *_unread_machines(report, survey, cluster),
-        *_machines(report, survey, minors),
+        *_machines(seen, minors),
         *check_drains(seen, cluster, options, minors),
         *check_obstacles(seen.examination, minors),
         *_daemons(report),
@@ -120,14 +120,16 @@ def _unread_machines(report: ClusterReport, survey: Survey, cluster: Cluster) ->
             )
 
 
-def _machines(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+def _machines(seen: Observation, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+    report, survey = seen.report, seen.survey
     stacked = {p.node for p in report.static_pods if p.component == "etcd"}
     first = first_control_plane(report)
     for node in report.nodes:
         machine, facts = survey.machine(node.name), survey.facts(node.name)
         if machine is not None and facts is not None:
             offers = tuple(o for o in machine.offers if o.minor in minors)
-            yield from check_machine(node, facts, offers, snapshot=node.name == first and first in stacked)
+            snapshot = node.name == first and first in stacked
+            yield from check_machine(node, facts, offers, snapshot=snapshot, declared=seen.examination.declared)
 
 
 def _daemons(report: ClusterReport) -> Iterator[Finding]:

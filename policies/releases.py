@@ -38,7 +38,6 @@ class Release(BaseModel):
     etcd: str
     coredns: str
     pause: str
-    removed_kubelet_flags: tuple[str, ...] = ()
     cleans: tuple[str, ...] = ()
     patch_first: PatchFirst | None = None
     note: str = ""

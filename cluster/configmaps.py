@@ -1,0 +1,56 @@
+"""Read what kubeadm keeps in the ConfigMaps of kube-system: its own configuration, the kubelets', kube-proxy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from cluster.declarations import (
+    Declarations,
+    read_cluster_configuration,
+    read_kubelet_configuration,
+    read_proxy_configuration,
+)
+from cluster.errors import KubeDenied
+from cluster.inquiry import ONE_READ, Inquiry
+from cluster.kube import Kube
+
+_FOLDER = "/api/v1/namespaces/kube-system/configmaps"
+_NOT_FOUND = 404
+
+Read = Callable[[Mapping[str, Any]], Declarations]
+
+
+def read_declarations(ask: Inquiry) -> Declarations:
+    """As far as they can be read; kube-proxy is what a cluster may do without."""
+    own = _attempt(ask, "kubeadm-config", "ClusterConfiguration", read_cluster_configuration)
+    kubelet = _attempt(ask, "kubelet-config", "kubelet", read_kubelet_configuration)
+    proxy = _attempt(ask, "kube-proxy", "config.conf", read_proxy_configuration, may_be_missing=True)
+    return replace(
+        own,
+        gates=(*own.gates, *kubelet.gates, *proxy.gates),
+        kubelets_read=kubelet.kubelets_read,
+        fail_cgroup_v1=kubelet.fail_cgroup_v1,
+    )
+
+
+def _attempt(ask: Inquiry, name: str, key: str, read: Read, *, may_be_missing: bool = False) -> Declarations:
+    def reading() -> Declarations:
+        text = read_setting(ask.kube, name, key, may_be_missing=may_be_missing)
+        return Declarations() if text is None else read(yaml.safe_load(text))
+
+    return ask.attempt(f"the ConfigMap {name}", reading, Declarations())
+
+
+def read_setting(kube: Kube, name: str, key: str, *, may_be_missing: bool) -> str | None:
+    """The text under `key`; None for a ConfigMap that is not there, where that is no fault."""
+    try:
+        found = kube.get(f"{_FOLDER}/{name}", timeout=ONE_READ)
+    except KubeDenied as error:
+        if may_be_missing and error.status == _NOT_FOUND:
+            return None
+        raise
+    return str(found["data"][key])

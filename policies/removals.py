@@ -1,0 +1,97 @@
+"""What minors take away from components: flags, feature gates, admission plugins, by data/removals.yaml."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from cluster.declarations import KUBEADM, Gate
+from cluster.versions import Minor
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RemovedFlags(_Row):
+    """Command-line flags of one component."""
+
+    removed: Minor
+    component: str
+    flags: tuple[str, ...]
+
+
+class RemovedPlugins(_Row):
+    """Admission plugins of the API server."""
+
+    removed: Minor
+    plugins: tuple[str, ...]
+
+
+class RemovedGates(_Row):
+    """Feature gates that nobody knows any more."""
+
+    removed: Minor
+    gates: tuple[str, ...]
+
+
+class LockedGates(_Row):
+    """Feature gates of which one value is left."""
+
+    locked: Minor
+    gates: dict[str, bool]
+
+
+class RemovedApi(_Row):
+    """A version of kubeadm's configuration; kubeadm from `rewritten_from` on writes a later one in its place."""
+
+    version: str
+    rewritten_from: Minor
+    removed: Minor
+
+
+class Removals(_Row):
+    """The whole file."""
+
+    sources: tuple[str, ...]
+    verified_on: date
+    flags: tuple[RemovedFlags, ...]
+    admission_plugins: tuple[RemovedPlugins, ...]
+    gates: tuple[RemovedGates, ...]
+    locked: tuple[LockedGates, ...]
+    kubeadm_gates: tuple[RemovedGates, ...]
+    kubeadm_api: tuple[RemovedApi, ...]
+
+
+@cache
+def read_file() -> Removals:
+    text = resources.files("policies").joinpath("data/removals.yaml").read_text(encoding="utf-8")
+    return Removals.model_validate(yaml.safe_load(text))
+
+
+def removed_flags(component: str, last: Minor) -> dict[str, Minor]:
+    """The flags that the component of `last` does not know, each with the minor that took it away."""
+    rows = (r for r in read_file().flags if r.component == component and r.removed <= last)
+    return {flag: row.removed for row in rows for flag in row.flags}
+
+
+def removed_plugins(last: Minor) -> dict[str, Minor]:
+    rows = (r for r in read_file().admission_plugins if r.removed <= last)
+    return {plugin: row.removed for row in rows for plugin in row.plugins}
+
+
+def why_refused(gate: Gate, last: Minor) -> str:
+    """Why the component of `last` does not take this gate; "" where nothing is known against it."""
+    file = read_file()
+    gone = file.kubeadm_gates if gate.component == KUBEADM else file.gates
+    if (row := next((r for r in gone if r.removed <= last and gate.name in r.gates), None)) is not None:
+        return f"which is not known from {row.removed} on"
+    for locked in file.locked:
+        only = str(locked.gates.get(gate.name, gate.value)).lower()
+        if locked.locked <= last and gate.value != only:
+            return f"which is locked to {only} from {locked.locked} on"
+    return ""
