@@ -1,4 +1,4 @@
-"""Read what kubeadm keeps in the ConfigMaps of kube-system: its own configuration, the kubelets', kube-proxy's."""
+"""Read what kubeadm keeps in kube-system: its own configuration, the kubelets', kube-proxy's, and CoreDNS."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from cluster.declarations import (
     read_kubelet_configuration,
     read_proxy_configuration,
 )
+from cluster.dns import DNS_LABEL, DnsDeployment, read_dns
 from cluster.errors import KubeDenied
 from cluster.inquiry import ONE_READ, Inquiry
 from cluster.kube import Kube
 
+_DEPLOYMENTS = "/apis/apps/v1/namespaces/kube-system/deployments"
 _FOLDER = "/api/v1/namespaces/kube-system/configmaps"
 _NOT_FOUND = 404
 
@@ -37,15 +39,19 @@ def read_declarations(ask: Inquiry) -> Declarations:
     )
 
 
+def read_dns_deployments(kube: Kube) -> tuple[DnsDeployment, ...]:
+    return tuple(map(read_dns, kube.items(_DEPLOYMENTS, {"labelSelector": DNS_LABEL}, timeout=ONE_READ)))
+
+
 def _attempt(ask: Inquiry, name: str, key: str, read: Read, *, may_be_missing: bool = False) -> Declarations:
     def reading() -> Declarations:
-        text = read_setting(ask.kube, name, key, may_be_missing=may_be_missing)
+        text = _setting(ask.kube, name, key, may_be_missing=may_be_missing)
         return Declarations() if text is None else read(yaml.safe_load(text))
 
     return ask.attempt(f"the ConfigMap {name}", reading, Declarations())
 
 
-def read_setting(kube: Kube, name: str, key: str, *, may_be_missing: bool) -> str | None:
+def _setting(kube: Kube, name: str, key: str, *, may_be_missing: bool) -> str | None:
     """The text under `key`; None for a ConfigMap that is not there, where that is no fault."""
     try:
         found = kube.get(f"{_FOLDER}/{name}", timeout=ONE_READ)

@@ -8,6 +8,7 @@ from datetime import datetime
 from cluster.admission import UnavailableApi, Webhook
 from cluster.declarations import Declarations
 from cluster.deprecation import DeprecatedUse
+from cluster.dns import DnsDeployment
 from cluster.report import Unread
 from cluster.workloads import Workloads
 
@@ -23,4 +24,5 @@ class Examination:
     webhooks: tuple[Webhook, ...] = ()  # those that fail closed and are asked about an upgrade's writes
     unavailable: tuple[UnavailableApi, ...] = ()
     deprecated: tuple[DeprecatedUse, ...] = ()
+    dns: tuple[DnsDeployment, ...] | None = None  # None where it was not read
     declared: Declarations = field(default_factory=Declarations)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from cluster.configmaps import read_declarations
+from cluster.configmaps import read_declarations, read_dns_deployments
 from cluster.examination import Examination
 from cluster.gatekeepers import read_answers, read_hooks, read_unavailable_apis
 from cluster.inquiry import Inquiry
@@ -33,6 +33,7 @@ def examine(
         hooks = pool.submit(read_hooks, ask)
         unavailable = pool.submit(ask.attempt, "APIs of others", partial(read_unavailable_apis, kube), ())
         declared = pool.submit(read_declarations, ask)
+        dns = pool.submit(ask.attempt, "Deployments of CoreDNS", partial(read_dns_deployments, kube), None)
         counted = pool.map(partial(read_counted, ask), report.api_servers)
         answers = read_answers(ask, hooks.result(), pool.map)
         uses = by_api({s.node or s.endpoint: apis for s, apis in zip(report.api_servers, counted, strict=True)})
@@ -44,6 +45,7 @@ def examine(
             webhooks=tuple(replace(h, ready=answers.get(h.service)) for h in hooks.result()),
             unavailable=unavailable.result(),
             deprecated=tuple(replace(use, callers=found) for use, found in zip(uses, callers, strict=True)),
+            dns=dns.result(),
             declared=declared.result(),
             unread=tuple(sorted(ask.unread, key=lambda u: u.what)),
         )

@@ -6,19 +6,25 @@ from collections.abc import Iterator
 
 from cluster.examination import Examination
 from cluster.findings import Finding, Findings, Severity
+from cluster.observation import Observation
 from cluster.versions import Minor
 from policies.admission import check_admission
 from policies.components import check_components
 from policies.deprecations import check_deprecations
+from policies.dns import check_dns
+from policies.etcd_jumps import check_etcd_jumps
 
 
-def check_obstacles(examination: Examination, minors: tuple[Minor, ...]) -> Findings:
-    """`minors` are those of the plan, () without one."""
+def check_obstacles(seen: Observation, minors: tuple[Minor, ...]) -> Findings:
+    """`minors` are those of the plan, in its order; () without one."""
+    examination = seen.examination
     return (
         *_unchecked(examination),
         *check_admission(examination),
         *check_deprecations(examination, minors),
         *check_components(examination.declared, minors),
+        *check_etcd_jumps(seen.report, examination.declared, minors),
+        *check_dns(examination.dns, minors),
     )
 
 

@@ -56,7 +56,7 @@ def check_preflight(
         *_unread_machines(report, survey, cluster),
         *_machines(seen, minors),
         *check_drains(seen, cluster, options, minors),
-        *check_obstacles(seen.examination, minors),
+        *check_obstacles(seen, minors),
         *_daemons(report),
     )
     return tuple(_consent(f) if f.code in BLOCKERS and f.code in accepted else f for f in found)

@@ -14,7 +14,7 @@ from cluster.versions import Minor
 from lab.apiserver import Availability
 from lab.world import World
 from policies.obstacles import check_obstacles
-from tests.policies_fixture import codes
+from tests.policies_fixture import codes, see
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOOK = {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "guard"}}
@@ -80,7 +80,7 @@ def test_a_healthy_cluster_has_no_obstacles(settings):
     seen = look(settings)
     assert (seen.cluster, seen.read_at, seen.unread) == ("lab", NOW, ())
     assert (seen.webhooks, seen.unavailable, seen.deprecated) == ((), (), ())
-    assert check_obstacles(seen, (Minor(1, 35), Minor(1, 36))) == ()
+    assert check_obstacles(see(examination=seen), (Minor(1, 35), Minor(1, 36))) == ()
 
 
 BY_SERVICE = hook(service={"namespace": "demo", "name": "guard"})
@@ -128,7 +128,7 @@ def test_an_api_server_that_does_not_tell_its_count_is_not_clean(settings, serve
     seen = look(settings)
     assert [use.servers for use in seen.deprecated] == [("cp1",)]
     assert [u.what for u in seen.unread] == ["use of deprecated APIs on cp2"]
-    assert "not-examined" in codes(check_obstacles(seen, ()))
+    assert "not-examined" in codes(check_obstacles(see(examination=seen), ()))
 
 
 EACH = {
@@ -176,3 +176,40 @@ def test_a_page_comes_line_by_line_and_within_its_bounds(settings, servers):
             server.faults.hang("^/metrics$", 5)
         with pytest.raises(ClusterUnreadable, match="did not answer within"):
             list(kube.lines("/metrics", most=100, timeout=0.2))
+
+
+CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
+
+
+def test_what_kubeadm_keeps_is_read(settings):
+    """Arguments, what the kubelets are told, and who is the cluster's DNS."""
+    seen = look(settings)
+    assert seen.declared.api_version == "kubeadm.k8s.io/v1beta4"
+    assert [a.name for a in seen.declared.arguments] == ["allocate-node-cidrs"]
+    assert (seen.declared.kubelets_read, seen.declared.fail_cgroup_v1) == (True, None)
+    assert [d.name for d in seen.dns] == ["coredns"]
+
+
+@pytest.mark.parametrize("name", CONFIG_MAPS)
+@pytest.mark.parametrize(("status", "said"), [(403, True), (404, False)])
+def test_a_setting_that_cannot_be_read_is_not_taken_for_unset(settings, servers, name, status, said):
+    """A cluster may do without kube-proxy, and without neither of the others."""
+    report = observe("lab", settings, now=NOW)
+    for server in servers.values():
+        server.faults.fail(f"configmaps/{name}$", status, times=None)
+    seen = examine("lab", settings, report, now=NOW)
+    expected = [] if name == "kube-proxy" and not said else [f"the ConfigMap {name}"]
+    assert [u.what for u in seen.unread] == expected
+    assert seen.declared.kubelets_read == (name != "kubelet-config")
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "{", "just words"])
+def test_a_configuration_that_is_none_is_said(world, settings, text):
+    """Whoever edits it by hand may leave anything."""
+    store = world.cluster.store
+    before = world.call(lambda: store.get("ConfigMap", "kubelet-config", "kube-system"))
+    world.call(lambda: store.put({**before, "data": {"kubelet": text}}))
+    try:
+        assert [u.what for u in look(settings).unread] == ["the ConfigMap kubelet-config"]
+    finally:
+        world.call(lambda: store.put(before))

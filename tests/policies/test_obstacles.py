@@ -15,7 +15,7 @@ from cluster.report import Unread
 from cluster.versions import Minor
 from policies.deprecations import read_file
 from policies.obstacles import check_obstacles
-from tests.policies_fixture import NOW, codes, draft
+from tests.policies_fixture import NOW, codes, draft, see
 
 METRICS = Path(__file__).parents[1] / "recordings" / "cluster" / "before-deprecated-metric.stdout"
 SYSTEM = {"kubernetes.io/metadata.name": "kube-system"}
@@ -54,7 +54,7 @@ def read(raw, system=None):
 
 
 def judge(minors=MINORS, **seen):
-    return check_obstacles(Examination("prod", NOW, **seen), minors)
+    return check_obstacles(see(examination=Examination("prod", NOW, **seen)), minors)
 
 
 def hook(*, asked=("pods",), ready=("w1", "w2"), name="a.example.org", **more):

@@ -1,0 +1,114 @@
+"""etcd as kubeadm-config declares it, and what should run before a minor changes its line: data/etcd_jumps.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from cluster.declarations import Declarations
+from cluster.findings import Finding, Severity
+from cluster.report import ClusterReport
+from cluster.versions import Minor
+from policies.releases import release_of
+from policies.wording import some_of
+
+EXTERNAL_MINIMUM = "3.5.24"  # that kubeadm of v1.36 demands of a new cluster; an upgrade does not look
+
+
+def _numbers(text: object) -> object:
+    """`3.5.26` as numbers; validation says what is wrong with anything else."""
+    return tuple(text.split(".")) if isinstance(text, str) else text
+
+
+class Jump(BaseModel):
+    """One minor whose etcd is of another line than that of the minor before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    to: Minor
+    line: str  # of the etcd before: "3.5"
+    below: Annotated[tuple[int, int, int], BeforeValidator(_numbers)]
+    reason: str
+    source: str
+    verified_on: date
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jumps: tuple[Jump, ...]
+
+
+@cache
+def read_jumps() -> tuple[Jump, ...]:
+    text = resources.files("policies").joinpath("data/etcd_jumps.yaml").read_text(encoding="utf-8")
+    return _File.model_validate(yaml.safe_load(text)).jumps
+
+
+def check_etcd_jumps(report: ClusterReport, declared: Declarations, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+    """`minors` are those of the plan, in its order."""
+    if declared.external_etcd:
+        yield _external(report, declared)
+        return
+    if declared.etcd_tag:
+        yield _pinned(declared, minors)
+        return  # what is pinned does not change its line
+    tags = {p.node: p.tag for p in report.static_pods if p.component == "etcd"}
+    for position, minor in enumerate(minors):
+        jump = next((j for j in read_jumps() if j.to == minor), None)
+        if jump is not None and tags:
+            yield from _before(jump, tags if position == 0 else _after(minors[position - 1], tags))
+
+
+def _external(report: ClusterReport, declared: Declarations) -> Finding:
+    sentence = (
+        f"etcd of {report.cluster} is not kubeadm's own ({some_of(declared.external_etcd)}): the plan neither upgrades "
+        "it nor takes a snapshot of it."
+    )
+    remedy = f"Take a snapshot yourself before the first step, and see that it is {EXTERNAL_MINIMUM} or later."
+    return Finding("etcd-external", Severity.WARNING, report.cluster, sentence, remedy)
+
+
+def _pinned(declared: Declarations, minors: tuple[Minor, ...]) -> Finding:
+    release = release_of(max(minors)) if minors else None
+    usual = f", and not to {release.etcd}, which {release.minor} brings" if release else ""
+    sentence = f"kubeadm-config pins etcd's image to {declared.etcd_tag}: an upgrade brings etcd to that{usual}."
+    remedy = "Take etcd.local.imageTag out of kubeadm-config, unless it is there for this very upgrade."
+    return Finding("etcd-image-pinned", Severity.WARNING, "kubeadm-config", sentence, remedy)
+
+
+def _after(minor: Minor, tags: dict[str, str]) -> dict[str, str]:
+    """What the members run after a hop to `minor`; the release facts do not know that of every minor."""
+    release = release_of(minor)
+    return dict.fromkeys(tags, release.etcd) if release else tags
+
+
+def _before(jump: Jump, tags: dict[str, str]) -> Iterator[Finding]:
+    versions = {node: _version(tag) for node, tag in tags.items()}
+    old = {node: v for node, v in versions.items() if v is None or (_line(v) == jump.line and v < jump.below)}
+    if not old:
+        return
+    wanted, first = ".".join(map(str, jump.below)), next(iter(old))
+    has = f"is {tags[first]}" if old[first] else "cannot be told by its image"
+    sentence = f"Before {jump.to}, etcd on {some_of(old)} {has}; it should be {wanted} or later: {jump.reason}."
+    remedy = (
+        f"Bring etcd to {wanted} or later first, where there is such an image (etcd.local.imageTag in kubeadm-config, "
+        f"which is to be taken out again), or make sure that it does not concern this cluster: {jump.source}"
+    )
+    yield Finding("etcd-before-jump", Severity.WARNING, str(jump.to), sentence, remedy)
+
+
+def _version(tag: str) -> tuple[int, ...] | None:
+    """(3, 6, 5) of `3.6.5-0`."""
+    parts = tag.partition("-")[0].removeprefix("v").split(".")
+    return tuple(map(int, parts)) if len(parts) == 3 and all(p.isdecimal() for p in parts) else None  # noqa: PLR2004
+
+
+def _line(version: tuple[int, ...]) -> str:
+    return f"{version[0]}.{version[1]}"
