@@ -321,7 +321,7 @@ def node_script(
 @app.command()
 def demo(  # noqa: PLR0917 - options of a command line, all by name
     scenario: Annotated[
-        str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver, crowded.")
+        str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver, crowded, obstructed.")
     ] = "healthy",
     target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",
     headless: Annotated[bool, typer.Option("--headless", help="Play the story without a browser and exit.")] = False,

@@ -9,6 +9,7 @@ from cluster.admission import UnavailableApi, Webhook
 from cluster.declarations import Declarations
 from cluster.deprecation import DeprecatedUse
 from cluster.dns import DnsDeployment
+from cluster.neighbours import Signs
 from cluster.report import Unread
 from cluster.workloads import Workloads
 
@@ -25,4 +26,5 @@ class Examination:
     unavailable: tuple[UnavailableApi, ...] = ()
     deprecated: tuple[DeprecatedUse, ...] = ()
     dns: tuple[DnsDeployment, ...] | None = None  # None where it was not read
+    signs: Signs = field(default_factory=Signs)  # of other tools that look after the same machines
     declared: Declarations = field(default_factory=Declarations)

@@ -11,8 +11,9 @@ from functools import partial
 from cluster.configmaps import read_declarations, read_dns_deployments
 from cluster.examination import Examination
 from cluster.gatekeepers import read_answers, read_hooks, read_unavailable_apis
-from cluster.inquiry import Inquiry
+from cluster.inquiry import ONE_READ, Inquiry
 from cluster.kube import Kube
+from cluster.neighbours import Annotated, Signs, read_annotations, read_groups
 from cluster.report import ClusterReport
 from cluster.settings import Cluster
 from cluster.tally import read_workloads
@@ -34,6 +35,8 @@ def examine(
         unavailable = pool.submit(ask.attempt, "APIs of others", partial(read_unavailable_apis, kube), ())
         declared = pool.submit(read_declarations, ask)
         dns = pool.submit(ask.attempt, "Deployments of CoreDNS", partial(read_dns_deployments, kube), None)
+        groups = pool.submit(ask.attempt, "groups of the API", partial(_groups, kube), ())
+        annotations = pool.submit(ask.attempt, "annotations of nodes", partial(_annotations, kube), ())
         counted = pool.map(partial(read_counted, ask), report.api_servers)
         answers = read_answers(ask, hooks.result(), pool.map)
         uses = by_api({s.node or s.endpoint: apis for s, apis in zip(report.api_servers, counted, strict=True)})
@@ -46,6 +49,15 @@ def examine(
             unavailable=unavailable.result(),
             deprecated=tuple(replace(use, callers=found) for use, found in zip(uses, callers, strict=True)),
             dns=dns.result(),
+            signs=Signs(groups.result(), annotations.result()),
             declared=declared.result(),
             unread=tuple(sorted(ask.unread, key=lambda u: u.what)),
         )
+
+
+def _groups(kube: Kube) -> tuple[str, ...]:
+    return read_groups(kube.get("/apis", timeout=ONE_READ))
+
+
+def _annotations(kube: Kube) -> tuple[Annotated, ...]:
+    return read_annotations(metadata for _, metadata in kube.rows("/api/v1/nodes"))

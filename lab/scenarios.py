@@ -43,6 +43,7 @@ class Scenario:
     edited_apiserver: str = ""  # the version that somebody wrote into the first API server's manifest
     blocked_app: str = ""  # this app's budget allows no disruption, and it runs on the first worker
     bare_pods: tuple[str, ...] = ()  # pods that no controller would bring back
+    obstructed: bool = False  # things of lab/obstacles.py are in the way
 
     @property
     def control_plane_names(self) -> tuple[str, ...]:
@@ -89,6 +90,13 @@ _ALL = (
             App("orders-1", 1, labels=(*_POSTGRES, ("role", "replica")), node="w2"),
         ),
         bare_pods=("debug",),
+    ),
+    Scenario(
+        "obstructed",
+        "a webhook that nobody answers for, an old API in use, arguments that the target drops, and other tools about",
+        1,
+        2,
+        obstructed=True,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -16,6 +16,7 @@ from lab.inhabitants import CLUSTER_NAME, settle
 from lab.kubelet import Kubelet
 from lab.machines import Machine
 from lab.objects import ObjectStore
+from lab.obstacles import LATER_API, OLD_API, obstruct
 from lab.packages import KEYRING, KEYRING_TEXT, KUBE_PACKAGES, Package, Repository
 from lab.scenarios import Scenario
 from lab.sshd import SshDaemon
@@ -104,6 +105,10 @@ class Site:
                 await machine.kubelet.start()
         settle(self.store, self.scenario, self.endpoint)
         await self._settled()
+        if self.scenario.obstructed:
+            obstruct(self.store)
+            for server in self.cluster.servers.values():
+                server.asked_for |= {OLD_API, LATER_API}
 
     def _machine(self, name: str) -> Machine:
         control_plane = name in self.scenario.control_plane_names

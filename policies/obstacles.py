@@ -13,6 +13,7 @@ from policies.components import check_components
 from policies.deprecations import check_deprecations
 from policies.dns import check_dns
 from policies.etcd_jumps import check_etcd_jumps
+from policies.upgraders import check_upgraders
 
 
 def check_obstacles(seen: Observation, minors: tuple[Minor, ...]) -> Findings:
@@ -25,6 +26,7 @@ def check_obstacles(seen: Observation, minors: tuple[Minor, ...]) -> Findings:
         *check_components(examination.declared, minors),
         *check_etcd_jumps(seen.report, examination.declared, minors),
         *check_dns(examination.dns, minors),
+        *check_upgraders(seen.report, examination.signs),
     )
 
 

@@ -214,3 +214,27 @@ def test_a_crowded_cluster_is_told_of_before_anybody_approves(store):
     assert "`accept delete-unmanaged`" in told["unmanaged-pods"].remedy
     assert [n.name for n in record.plan.pools[-1].nodes] == ["w2", "w3", "w1"]  # the database's primary last
     assert "emptydir-pods" in record.plan.accepted
+
+
+def test_an_obstructed_cluster_is_told_of_before_anybody_approves(store):
+    """What would stop the upgrade itself blocks; what to look at stands beside it, with who is behind it."""
+    with World.start("obstructed", speed=50) as obstructed:
+        (plan_id,) = ask(obstructed, store, "v1.35.4", overrides={"delete_emptydir": True}).plan_ids
+    record = store.plan(plan_id)
+    assert [(f.code, f.subject) for f in blockers(record.findings)] == [
+        ("removed-api-in-use", "volumeattributesclasses of storage.k8s.io/v1alpha1"),
+        ("removed-argument", "kube-controller-manager"),
+        ("webhook-unanswered", "guard"),
+    ]
+    told = {f.code: f for f in record.findings}
+    assert {
+        "api-service-unavailable",
+        "deprecated-api-in-use",
+        "dns-version-unknown",
+        "etcd-image-pinned",
+        "feature-gate-unverified",
+        "webhook-unseen",
+    } <= set(told)
+    assert {f.subject for f in record.findings if f.code == "other-upgrader"} == {"kured", "Cluster API"}
+    assert "helm (fast)" in told["removed-api-in-use"].sentence
+    assert "not-examined" not in told

@@ -1,0 +1,74 @@
+"""What may stand in the way of an upgrade beside versions: things that somebody left in a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from lab.discovery import Removed
+from lab.objects import ObjectStore
+from lab.staticpods import REGISTRY
+
+OLD_API: Removed = ("storage.k8s.io", "v1alpha1", "volumeattributesclasses", "1.35")
+LATER_API: Removed = ("storage.k8s.io", "v1beta1", "volumeattributesclasses", "1.37")
+METRICS_API = "v1beta1.metrics.k8s.io"
+_PODS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+_ARGUMENTS = [
+    {"name": "enable-taint-manager", "value": "true"},
+    {"name": "feature-gates", "value": "MyOwnGate=true"},
+]
+
+
+def obstruct(store: ObjectStore) -> None:
+    """Put all of it into a cluster that is settled."""
+    for obj in _objects():
+        store.put(obj)
+    store.merge("Deployment", "coredns", "kube-system", {"spec": {"template": {"spec": {"containers": [_coredns()]}}}})
+    _declare(store)
+    for node in tuple(store.each("Node")):
+        machine = {"cluster.x-k8s.io/machine": f"lab-{node['metadata']['name']}"}
+        store.merge("Node", node["metadata"]["name"], "", {"metadata": {"annotations": machine}})
+
+
+def _objects() -> Iterator[dict[str, Any]]:
+    yield _webhook("guard", "guard")
+    yield _webhook("audit", "audit", failure="Ignore")
+    yield _webhook("outside", "", url="https://hooks.lab/validate")
+    away = {"type": "Available", "status": "False", "reason": "MissingEndpoints", "message": "no endpoints available"}
+    service = {"namespace": "kube-system", "name": "metrics-server", "port": 443}
+    yield {
+        "kind": "APIService",
+        "metadata": {"name": METRICS_API},
+        "spec": {"service": service, "group": "metrics.k8s.io", "version": "v1beta1"},
+        "status": {"conditions": [away]},
+    }
+    written = {"manager": "helm", "operation": "Update", "apiVersion": "storage.k8s.io/v1alpha1"}
+    yield {"kind": "VolumeAttributesClass", "metadata": {"name": "fast", "managedFields": [written]}}
+    labels = {"name": "kured"}
+    pod = {"containers": [{"name": "kured", "image": "ghcr.io/kubereboot/kured:1.20.0"}]}
+    yield {
+        "kind": "DaemonSet",
+        "metadata": {"name": "kured", "namespace": "kube-system", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
+def _webhook(name: str, service: str, *, failure: str = "Fail", url: str = "") -> dict[str, Any]:
+    client: dict[str, Any] = {"service": {"namespace": "demo", "name": service}} if service else {"url": url}
+    hook = {"name": f"{name}.lab", "rules": [_PODS], "failurePolicy": failure, "clientConfig": client}
+    return {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": name}, "webhooks": [hook]}
+
+
+def _coredns() -> dict[str, Any]:
+    return {"name": "coredns", "image": f"{REGISTRY}/coredns/coredns:v1.12.1-ours"}
+
+
+def _declare(store: ObjectStore) -> None:
+    found = store.get("ConfigMap", "kubeadm-config", "kube-system")
+    body = yaml.safe_load(found["data"]["ClusterConfiguration"]) if found else {}
+    body["controllerManager"] = {"extraArgs": _ARGUMENTS}
+    body["etcd"] = {"local": {"dataDir": "/var/lib/etcd", "imageTag": "3.6.5-0"}}
+    data = {"data": {"ClusterConfiguration": yaml.safe_dump(body)}}
+    store.merge("ConfigMap", "kubeadm-config", "kube-system", data)
