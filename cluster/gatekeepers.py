@@ -19,6 +19,7 @@ _CONFIGURATIONS = {
 }
 _API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 _OF_SERVICE = "kubernetes.io/service-name"
+_LIST = 10.0  # seconds; there are a few dozen of each
 _SERVICES = 100  # whose endpoints are looked at
 _NOT_FOUND = 404
 
@@ -48,12 +49,12 @@ def read_answers(ask: Inquiry, webhooks: Iterable[Webhook], each: Callable[..., 
 
 
 def read_unavailable_apis(kube: Kube) -> tuple[UnavailableApi, ...]:
-    read = (read_unavailable(raw) for raw in kube.items(_API_SERVICES))
+    read = (read_unavailable(raw) for raw in kube.items(_API_SERVICES, timeout=_LIST))
     return tuple(api for api in read if api is not None)
 
 
 def _all(kube: Kube, path: str) -> tuple[dict[str, Any], ...]:
-    return tuple(kube.items(path))
+    return tuple(kube.items(path, timeout=_LIST))
 
 
 def _of_one(kind: str, raw: Mapping[str, Any], system: Mapping[str, str]) -> tuple[Webhook, ...]:
