@@ -40,13 +40,17 @@ def _arguments(declared: Declarations, last: Minor) -> Iterator[Finding]:
     for argument in declared.arguments:
         since = removed_flags(argument.component, last).get(f"--{argument.name}")
         if since is not None:
-            sentence = f"kubeadm-config gives {argument.component} --{argument.name}, which {since} does not know."
+            sentence = (
+                f"kubeadm-config gives {argument.component} --{argument.name}, which is not known from {since} on."
+            )
             yield _blocker("removed-argument", argument.component, sentence)
         if argument.name == _PLUGINS:
             named = {plugin.strip() for plugin in argument.value.split(",")}
             for plugin, since in removed_plugins(last).items():
                 if plugin in named:
-                    sentence = f"kubeadm-config turns the admission plugin {plugin} on, which {since} does not know."
+                    sentence = (
+                        f"kubeadm-config turns the admission plugin {plugin} on, which is not known from {since} on."
+                    )
                     yield _blocker("removed-argument", argument.component, sentence)
 
 

@@ -230,7 +230,7 @@ def test_an_argument_that_is_taken_away_blocks_a_plan():
     seen = Examination("prod", NOW, declared=giving("kube-controller-manager", "enable-taint-manager", "true"))
     (stop,) = blockers(draft(examination=seen).findings)
     assert stop.sentence == (
-        "kubeadm-config gives kube-controller-manager --enable-taint-manager, which v1.27 does not know."
+        "kubeadm-config gives kube-controller-manager --enable-taint-manager, which is not known from v1.27 on."
     )
     assert codes(blockers(draft().findings)) == []
 
