@@ -185,7 +185,7 @@ def test_an_api_of_others_is_said_where_it_is_unavailable():
 
 
 def test_a_real_api_server_counts_nothing_that_goes_away():
-    """What every cluster asks for, endpoints and component statuses, is deprecated without a release that removes it."""
+    """What every cluster asks for (endpoints, component statuses) is deprecated without a release that removes it."""
     recorded = METRICS.read_text(encoding="utf-8").splitlines()
     assert any('resource="endpoints"' in line for line in recorded)
     assert read_gauge(recorded) == frozenset()
