@@ -89,7 +89,7 @@ _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
 WORDS = ("help", "plan", "retry", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
-    ("versions [cluster]", "what runs where: API servers, control plane, kubelets, add-ons"),
+    ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
     ("plan <version> [cluster]", "draft an upgrade to v1.35.4, or v1.35 for its newest patch"),
     ("plan latest-patch [cluster]", "to the newest patch of the minor that runs"),
     ("plan next [cluster]", "to the newest patch of the next minor"),
