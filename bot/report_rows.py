@@ -63,6 +63,11 @@ def image_lines(report: ClusterReport) -> Iterator[tuple[str, str, str, str]]:
         yield node, workload, repository_of(image), version_of(image)
 
 
+def count_images(report: ClusterReport) -> int:
+    """How many lines that would be."""
+    return len(report.static_pods) + sum(len(a.nodes) for a in report.add_ons)
+
+
 def _grouped(readings: Iterable[tuple[str, str, str]]) -> Iterator[Row]:
     groups: dict[tuple[str, str], list[str]] = {}
     for what, version, where in readings:

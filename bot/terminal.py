@@ -12,7 +12,7 @@ from bot.blocks import monospace_columns
 from bot.fleet_card import fleet_row
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
-from bot.report_rows import image_lines, overview_rows
+from bot.report_rows import count_images, image_lines, overview_rows
 from bot.run_card import machine_words, machines_done
 from bot.run_card import title as run_title
 from bot.text import NOTHING, clean, clock, count, duration, moment
@@ -22,22 +22,22 @@ from cluster.operation import Operation
 from cluster.plan import Hop, PlanRecord
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
-from policies.add_ons import Recognised, recognise
+from policies.add_ons import recognise
 from policies.fleet import FleetLine
 from policies.overview import Overview
 from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
-_REPORT = TypeAdapter(ClusterReport)
-_SURVEY = TypeAdapter(Survey)
-_PLAN = TypeAdapter(PlanRecord)
-_OPERATION = TypeAdapter(Operation)
-_EVENT = TypeAdapter(Event)
-_FINDING = TypeAdapter(Finding)
-_SUPPORT = TypeAdapter(Support)
-_ADD_ON = TypeAdapter(Recognised)
-_LINE = TypeAdapter(FleetLine)
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 _MOST_IMAGES = 300  # lines of a listing that nobody asked for
+
+
+def _plain(noun: object) -> Any:
+    """As JSON has it; an adapter is made when it is first used, since text needs none of them."""
+    kind = type(noun)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind].dump_python(noun, mode="json")
 
 
 def as_json(kind: str, **parts: Any) -> str:
@@ -48,34 +48,34 @@ def as_json(kind: str, **parts: Any) -> str:
 def report_json(seen: Overview) -> str:
     return as_json(
         "report",
-        report=_REPORT.dump_python(seen.report, mode="json"),
-        survey=_SURVEY.dump_python(seen.survey, mode="json") if seen.survey else None,
+        report=_plain(seen.report),
+        survey=_plain(seen.survey) if seen.survey else None,
         maker=seen.maker,
         meaning=seen.meaning,
-        support=_SUPPORT.dump_python(seen.support, mode="json"),
-        add_ons=[_ADD_ON.dump_python(a, mode="json") for a in recognise(seen.report)],
-        findings=[_FINDING.dump_python(f, mode="json") for f in seen.findings],
+        support=_plain(seen.support),
+        add_ons=[_plain(a) for a in recognise(seen.report)],
+        findings=[_plain(f) for f in seen.findings],
     )
 
 
 def fleet_json(lines: Iterable[FleetLine]) -> str:
-    return as_json("fleet", fleet=[_LINE.dump_python(one, mode="json") for one in lines])
+    return as_json("fleet", fleet=[_plain(one) for one in lines])
 
 
 def plan_json(record: PlanRecord) -> str:
-    return as_json("plan", plan=_PLAN.dump_python(record, mode="json"))
+    return as_json("plan", plan=_plain(record))
 
 
 def operation_json(operation: Operation) -> str:
-    return as_json("operation", operation=_OPERATION.dump_python(operation, mode="json"))
+    return as_json("operation", operation=_plain(operation))
 
 
 def events_json(events: Iterable[Event]) -> str:
-    return as_json("events", events=[_EVENT.dump_python(e, mode="json") for e in events])
+    return as_json("events", events=[_plain(e) for e in events])
 
 
 def findings_json(findings: Iterable[Finding]) -> str:
-    return as_json("findings", findings=[_FINDING.dump_python(f, mode="json") for f in findings])
+    return as_json("findings", findings=[_plain(f) for f in findings])
 
 
 def render_report(seen: Overview, *, images: bool = False) -> str:
@@ -108,10 +108,10 @@ def _support_rows(support: Support) -> list[tuple[str, ...]]:
 
 def _image_listing(report: ClusterReport, *, whole: bool) -> Iterator[str]:
     """As the classic listing: node, workload, image, tag; a large cluster's only when it is asked for."""
-    lines = list(image_lines(report))
-    if not whole and len(lines) > _MOST_IMAGES:
-        yield f"{len(lines)} images run in kube-system: list them by node with --images"
+    if not whole and (number := count_images(report)) > _MOST_IMAGES:
+        yield f"{number} images run in kube-system: list them by node with --images"
         return
+    lines = list(image_lines(report))
     kept: dict[str, str] = {}  # thousands of lines repeat a few texts
     cells = [[kept.get(c) or kept.setdefault(c, clean(c, 400)) for c in row] for row in lines]
     cells.insert(0, ["NODE", "IN KUBE-SYSTEM", "IMAGE", "TAG"])

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import yaml
@@ -38,6 +39,7 @@ _NOT_FOUND = 404
 _OK = 200
 
 T = TypeVar("T")
+_parse = lru_cache(256)(ReportedVersion.parse)  # thousands of nodes share a few versions
 
 
 @dataclass
@@ -177,7 +179,7 @@ def _shown(cells: Mapping[str, str], column: str) -> str:
 
 def _version(what: str, text: str) -> ReportedVersion | Unread:
     try:
-        return ReportedVersion.parse(text)
+        return _parse(text)
     except InvalidVersion as error:
         return Unread(what, str(error))
 

@@ -69,7 +69,7 @@ def judge_support(report: ClusterReport, survey: Survey | None, now: datetime) -
     released = [r for r in read_file().releases if r.ga <= today]
     alive = sorted((r for r in released if r.eol > today), key=lambda r: r.minor, reverse=True)
     following = min(alive, key=lambda r: r.eol, default=None)
-    versions = (*report.api_versions, *report.kubelet_versions)
+    versions = {*report.api_versions, *report.kubelet_versions}
     running = sorted({v.minor for v in versions}, reverse=True)
     newest_api = max(report.api_versions, default=None)
     newest = max((r.minor for r in released), default=None)
