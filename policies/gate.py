@@ -10,7 +10,7 @@ from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.operation import Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanNode, PlanRecord, PlanStatus, Role
 from cluster.procedure import Phase, Step, Verb
-from cluster.report import ClusterReport
+from cluster.report import ClusterReport, Unread
 from cluster.settings import Settings
 from cluster.versions import KubeVersion, ReportedVersion
 from policies.approvals import judge_approval
@@ -19,6 +19,8 @@ from policies.skew import API_SERVERS_APART, api_range, check_skew, lag_of
 
 _CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
 _FORGED = frozenset({"approval-missing", "approval-not-genuine", "approval-of-another-plan", "approval-of-another-run"})
+# Steps in which a control plane's members may be away for a moment: another one that is away already costs the quorum.
+_RISKS_A_MEMBER = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.CORDON, Verb.RESTART_KUBELET})
 _KUBELET = frozenset({Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET})
 
 
@@ -54,6 +56,7 @@ def check_gate(
     if record.plan.kind is PlanKind.UPGRADE:  # a revert is the way out of a broken skew
         found.extend(blockers(check_skew(report)))
         found.extend(_step_keeps_skew(record, report, step, node))
+        found.extend(_peers_are_well(report, step, node))
     return tuple(found)
 
 
@@ -113,6 +116,20 @@ def _same_cluster(record: PlanRecord, report: ClusterReport, step: Step) -> Iter
     if report.identity is not None and report.identity != record.plan.identity:
         sentence = f"`{report.cluster}` is another cluster than the one that was planned for."
         yield _stop("other-cluster", report.cluster, sentence, "Check its kubeconfig, cancel the run, and plan again.")
+
+
+def _peers_are_well(report: ClusterReport, step: Step, node: PlanNode) -> Iterator[Finding]:
+    """Every other control plane, before this one's API server and etcd member may be away."""
+    if node.role is Role.WORKER or step.verb not in _RISKS_A_MEMBER:
+        return
+    away = [
+        s.node for s in report.api_servers if s.node != node.name and (isinstance(s.version, Unread) or not s.ready)
+    ]
+    etcd = [p.node for p in report.static_pods if p.component == "etcd" and p.node != node.name and not p.ready]
+    for part, names in (("API server", away), ("etcd", etcd)):
+        for name in names:
+            sentence = f"The {part} on {name} is not ready: {node.name} must not be away as well."
+            yield _stop("peer-not-ready", name, sentence, f"Bring the control plane of {name} back, then `resume`.")
 
 
 def _step_keeps_skew(record: PlanRecord, report: ClusterReport, step: Step, node: PlanNode) -> Iterator[Finding]:

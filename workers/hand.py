@@ -26,6 +26,10 @@ from workers.site import AttemptLost, RemoteNode, Site, StepBlocked, Yielded
 from workers.watch import FRESH
 
 MAX_LOSSES = 3  # attempts of one step that may vanish before a person is asked
+_WAITS = {  # the gate's answers that may pass by themselves, up to the deadline; and what is said meanwhile
+    "cluster-unreadable": "The cluster's API does not answer; waiting for it.",
+    "peer-not-ready": "Another control plane is not ready; waiting for it.",
+}
 _LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
 _UNBROKEN = frozenset({Verb.VERIFY_NODE})  # it watches for a time that would begin anew with each driver
 _LOG = logging.getLogger(__name__)
@@ -102,14 +106,14 @@ class Hand(threading.Thread):
             found = self._ask_gate(run.operation(), step, newer_than)
             if not found:
                 return True
-            unread = found[0].code == "cluster-unreadable"
-            looks += 0 if unread else 1
-            if looks >= _LOOKS or (unread and time.monotonic() > deadline):
+            passing = all(f.code in _WAITS for f in found)
+            looks += 0 if passing else 1
+            if looks >= _LOOKS or (passing and time.monotonic() > deadline):
                 run.stop_for(self._node.name, found)
                 return False
-            if unread and not told:
+            if passing and not told:
                 told = True
-                self._tell(operation.row(self._node.name), step, "The cluster's API does not answer; waiting for it.")
+                self._tell(operation.row(self._node.name), step, _WAITS[found[0].code])
             run.sleep(min(run.waits.poll, 1.0))
             newer_than = time.monotonic()
 

@@ -134,7 +134,10 @@ def _source_is_there(site: Site, facts: MachineFacts) -> bool:
     return bool(facts.sources) and all(s.minor == site.hop.target.minor for s in facts.sources)
 
 
-def _no_etcdctl_consented(site: Site, facts: MachineFacts) -> bool:
+def _goes_without_snapshot(site: Site, facts: MachineFacts) -> bool:
+    if "etcd-external" in site.plan.accepted:
+        site.tell("etcd is not kubeadm's own: its snapshot is yours to take, as the approved plan says.")
+        return True
     if facts.etcdctl is not EtcdTool.NONE or not site.plan.options.without_snapshot:
         return False
     site.tell(f"There is no etcdctl on {site.node.name}; the plan consents to go on without a snapshot.")
@@ -176,7 +179,7 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda _: ("snapshot-etcd",),
         lambda s: f"{s.node.name} took no etcd snapshot.",
         code="etcd-snapshot-failed",
-        seen=_no_etcdctl_consented,
+        seen=_goes_without_snapshot,
     ),
     Verb.SET_SOURCE: MachineStep(
         lambda s: ("set-source", str(s.hop.target.minor)),

@@ -15,15 +15,27 @@ SERVER_ERRORS = 500
 NOT_FOUND = 404
 FORBIDDEN = 403
 CONFLICT = 409
+UNAUTHORIZED = 401
+JUST_STARTED = 15.0  # seconds; an API server refuses what its caches cannot judge yet: recorded, below a second each
 
 
 def ask_api(site: Site, call: Callable[[], _T]) -> _T:
-    """The call's answer; a refusal (KubeDenied, 4xx) is the caller's, an absence is waited for up to its deadline."""
-    since = None
+    """
+    The call's answer; a refusal (KubeDenied, 4xx) is the caller's, an absence is waited for up to its deadline.
+
+    401 and 403 count as refusals only when they last: any API server behind the balancer may just have started.
+    """
+    since = refused_since = None
     while True:
         try:
             return call()
         except ClusterUnreadable as error:
+            if _may_be_new(error):
+                refused_since = refused_since or site.now()
+                if site.elapsed(refused_since) > JUST_STARTED:
+                    raise
+                site.wait(site.waits.poll)
+                continue
             if not passing(error):
                 raise
             if since is None:
@@ -36,6 +48,12 @@ def ask_api(site: Site, call: Callable[[], _T]) -> _T:
                     "Bring it back, then `retry`.",
                 ) from error
             site.wait(pause_after(error, site.waits.poll))
+
+
+def _may_be_new(error: ClusterUnreadable) -> bool:
+    """Whether a refusal may pass; an admission policy's does not."""
+    refused = isinstance(error, KubeDenied) and error.status in {UNAUTHORIZED, FORBIDDEN}
+    return refused and "denied the request" not in str(error)
 
 
 def passing(error: ClusterUnreadable) -> bool:

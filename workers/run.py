@@ -24,6 +24,7 @@ from workers.watch import Watch
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds between two tries while Redis is away; a hand-over is not kept long
 _OLD_REPORT = 15.0  # seconds; a slow cluster may take some to be read, what is older is no basis for a drain
+_READINGS = 3  # as many readings old may the newest report be, where one takes long
 _LOG = logging.getLogger(__name__)
 
 
@@ -145,7 +146,7 @@ class Run:
     def newest_report(self) -> ClusterReport | None:
         """Without waiting; None when there is none that still says something."""
         report, age = self.watch.newest(newer_than=self.last_end)
-        return report if age < _OLD_REPORT else None
+        return report if is_usable(age, self.watch.took) else None
 
     def report_is_current(self) -> bool:
         """Whether the newest report was begun after the last node came to rest: older ones show it in hand."""
@@ -180,3 +181,8 @@ class Run:
                     told = True
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def is_usable(age: float, took: float) -> bool:
+    """Whether a report still says enough to begin something on it; `age` counts from the begin of its reading."""
+    return age < max(_OLD_REPORT, _READINGS * took)  # where reading takes long, no report is ever young

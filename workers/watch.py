@@ -43,6 +43,11 @@ class Watch:
         """Why the newest report is None."""
         return self._reason
 
+    @property
+    def took(self) -> float:
+        """Seconds that the newest reading took."""
+        return self._took
+
     def newest(self, *, newer_than: float) -> tuple[ClusterReport | None, float]:
         """Without waiting: the newest report and its age; another is read meanwhile if it is not live, or too old."""
         with self._changed:

@@ -264,3 +264,21 @@ def test_a_lost_right_does_not_keep_the_holds():
     assert gate(Verb.UNHOLD, operation=cancelling, approval=unlisted) == []
     assert "approver-not-entitled" in gate(Verb.DRAIN, operation=cancelling, approval=unlisted)
     assert gate(Verb.UNHOLD, operation=cancelling, approval=None) == ["approval-missing"]
+
+
+@pytest.mark.parametrize("verb", [Verb.APPLY, Verb.CORDON, Verb.RESTART_KUBELET])
+@pytest.mark.parametrize("ill", ["unread", "not-ready", "etcd"])
+def test_no_control_plane_goes_away_while_another_one_is_away(verb, ill):
+    """An API server unread or not ready, or an etcd member not ready; not its own, and not for a worker."""
+    report = make_report()
+    if ill == "etcd":
+        pods = tuple(replace(p, ready=(p.node, p.component) != ("cp3", "etcd")) for p in report.static_pods)
+        report = replace(report, static_pods=pods)
+    else:
+        change = {"version": Unread("cp3", "gone")} if ill == "unread" else {"ready": False}
+        servers = tuple(replace(s, **change) if s.node == "cp3" else s for s in report.api_servers)
+        report = replace(report, api_servers=servers)
+    assert "peer-not-ready" in gate(verb, CP1, report=report)
+    assert "peer-not-ready" not in gate(Verb.HOLD, CP1, report=report)
+    assert "peer-not-ready" not in gate(Verb.CORDON, W1, report=report)
+    assert "peer-not-ready" not in gate(Verb.CORDON, RECORD.plan.node("cp3"), report=report)

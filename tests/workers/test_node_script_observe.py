@@ -99,6 +99,33 @@ def test_residue_and_traps_are_found(bench: Bench):
     assert facts.dpkg_problem == "The following packages are only half configured: kubelet"
 
 
+@pytest.mark.parametrize(
+    ("servers", "missing"),
+    [("https://10.0.0.5:2379,https://10.0.0.6:2379", ()), ("https://127.0.0.1:2379", ("etcd",)), ("", ("etcd",))],
+)
+def test_an_etcd_elsewhere_misses_no_manifest(bench: Bench, servers: str, missing: tuple[str, ...]):
+    """The API server's own flag tells whose etcd it asks; repair leaves an external one alone as well."""
+    manifests = bench.root / "etc/kubernetes/manifests"
+    (manifests / "etcd.yaml").unlink()
+    api = manifests / "kube-apiserver.yaml"
+    if servers:
+        api.write_text(api.read_text().replace("    image:", f"    - --etcd-servers={servers}\n    image:"))
+    assert _facts(bench).missing_manifests == missing
+    assert bench.finish("op-1", "repair").code == (66 if missing else 0)
+
+
+def test_the_room_of_etcd_is_that_of_its_own_folder(bench: Bench):
+    """Whoever moved its data has it measured there."""
+    etcd = bench.root / "etc/kubernetes/manifests/etcd.yaml"
+    etcd.write_text(etcd.read_text().replace("    image:", "    - --data-dir=/data/etcd\n    image:"))
+    bench.file("/data/etcd/member/snap/db", "x" * 400_000)
+    facts = _facts(bench)
+    assert facts.room_of("/data/etcd") is not None
+    assert facts.room_of("/var/lib/etcd") is None
+    assert facts.etcd_size_kib is not None
+    assert facts.etcd_size_kib >= 390
+
+
 def test_a_worker_has_no_manifests_and_misses_none(tmp_path: Path):
     """On a worker an absent control plane is no finding."""
     facts = _facts(make_bench(tmp_path / "w"))

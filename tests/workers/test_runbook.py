@@ -183,6 +183,15 @@ def test_no_snapshot_needs_consent() -> None:
     assert consenting.machines["cp1"].words == []
 
 
+def test_an_etcd_elsewhere_is_left_to_its_owner() -> None:
+    """The approved plan says that no snapshot is taken of it."""
+    bench = Bench()
+    bench.plan = replace(bench.plan, accepted=("etcd-external",))
+    perform(bench.site("cp1", Verb.SNAPSHOT_ETCD))
+    assert bench.machines["cp1"].words == []
+    assert any("yours to take" in line for line in bench.told)
+
+
 def test_a_failure_says_what_where_why_and_what_to_do() -> None:
     """One sentence for the thread, from kubeadm's own line."""
     bench = Bench()
@@ -248,6 +257,15 @@ def test_a_refusal_that_no_step_expects_blocks_with_the_servers_words() -> None:
         perform(bench.site("w1", Verb.CORDON))
     assert blocked.value.finding.code == "api-refused"
     assert "forbidden" in blocked.value.finding.sentence
+
+
+def test_a_refusal_of_an_api_server_that_has_just_started_passes() -> None:
+    """Any server behind the balancer may be new: what its caches cannot judge yet is asked again."""
+    bench = Bench()
+    bench.api.answers = [("GET", "/nodes/w1", denied(403, "not yet synced")), ("GET", "/nodes/w1", denied(401, "no"))]
+    perform(bench.site("w1", Verb.CORDON))
+    assert bench.api.answers == []
+    assert bench.api.nodes["w1"]["spec"]["unschedulable"]
 
 
 def test_phases_of_the_walk_are_those_of_the_plan() -> None:

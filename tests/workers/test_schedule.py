@@ -13,6 +13,7 @@ from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from tests.engine_fixture import NODES, NOW, plan, record, report
 from workers.progress import block, cut_short, finish
+from workers.run import is_usable
 from workers.schedule import find_runnable
 from workers.site import StepDone
 
@@ -181,3 +182,11 @@ def _step(row: NodeRow) -> Step:
     node = PLAN.node(row.node)
     assert node is not None
     return itinerary(PLAN, node)[row.position]
+
+
+@pytest.mark.parametrize(
+    ("age", "took", "usable"), [(14, 1, True), (16, 1, False), (31, 20, True), (59, 20, True), (61, 20, False)]
+)
+def test_a_report_that_takes_long_to_read_is_no_reason_to_stand_still(age, took, usable):
+    """Its age counts from its begin: with a fixed limit a slow cluster would never have a usable one."""
+    assert is_usable(age, took) is usable

@@ -233,7 +233,7 @@ def test_an_admission_policy_that_forbids_the_pod_is_told_and_passed() -> None:
     bench.api.answers = [("POST", "/pods", denied(403, 'admission webhook "x" denied the request'))]
     perform(bench.site("w1", Verb.SMOKE_TEST))
     assert any("admission policy" in line for line in bench.told)
-    bench.api.answers = [("POST", "/pods", denied(403, "cannot create resource pods"))]
+    bench.api.always = {"/pods": denied(403, "cannot create resource pods")}
     assert "cannot create" in blocked_by(bench, "w1", Verb.SMOKE_TEST)
 
 

@@ -26,6 +26,16 @@ image_of() { # COMPONENT
 flag_of() { # COMPONENT FLAG: its value in the component's manifest
     sed -n "s/^[[:space:]]*-[[:space:]]*--$2=//p" "$MANIFESTS/$1.yaml" 2>/dev/null | head -n 1
 }
+etcd_is_elsewhere() { # kubeadm's own is always asked at this very machine
+    case $(flag_of kube-apiserver etcd-servers) in
+    *127.0.0.1* | *localhost* | *'[::1]'*) return 1 ;;
+    '') [ ! -d "$ROOT$(etcd_flag data-dir /var/lib/etcd)/member" ] ;; # no manifest tells: the data does
+    esac
+}
+etcd_flag() { # FLAG DEFAULT
+    value=$(flag_of etcd "$1")
+    say "${value:-$2}"
+}
 kubeadm_version() { kubeadm version -o short 2>/dev/null; }
 installed_version() { # PACKAGE: empty unless it is wholly installed
     dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | sed -n 's/^\([^ ]*\) .i *$/\1/p'
@@ -101,7 +111,7 @@ observe_kubernetes() {
     for component in $COMPONENTS; do
         if [ -e "$MANIFESTS/$component.yaml" ]; then
             say "manifest $component $(image_of "$component") $(sha256sum <"$MANIFESTS/$component.yaml" | cut -d' ' -f1)"
-        elif is_control_plane; then say "missing-manifest $component"; fi
+        elif is_control_plane && ! { [ "$component" = etcd ] && etcd_is_elsewhere; }; then say "missing-manifest $component"; fi
     done
     if [ -d "$MANIFESTS" ]; then
         find "$MANIFESTS" -mindepth 1 -maxdepth 1 ! -name '.*' | while read -r path; do
@@ -133,13 +143,14 @@ observe_control_plane() {
     [ ! -e "$MANIFESTS/kube-apiserver.yaml" ] || observe_drift
 }
 observe_room() {
-    for place in /var/lib/etcd /etc/kubernetes /var/lib/kubelet /var/lib/containerd /var/cache/apt/archives; do
+    etcd_data=$(etcd_flag data-dir /var/lib/etcd)
+    for place in "$etcd_data" /etc/kubernetes /var/lib/kubelet /var/lib/containerd /var/cache/apt/archives; do
         [ -d "$ROOT$place" ] || continue
         room=$(df -Pk "$ROOT$place" 2>&1 | awk 'NR == 2 { print $2, $4 }')
         if [ -n "$room" ]; then say "disk $place $room"; else unreadable disk "df failed for $place"; fi
     done
-    if [ -d "$ROOT/var/lib/etcd" ]; then
-        say "etcd-size $(du -sk "$ROOT/var/lib/etcd" 2>/dev/null | cut -f1)"
+    if [ -d "$ROOT$etcd_data" ]; then
+        say "etcd-size $(du -sk "$ROOT$etcd_data" 2>/dev/null | cut -f1)"
     fi
 }
 

@@ -106,10 +106,6 @@ etcd_container() {
     container=$(crictl ps --name '^etcd$' --state Running -q 2>/dev/null | head -n 1)
     [ -n "$container" ] && say "$container"
 }
-etcd_flag() { # FLAG DEFAULT
-    value=$(flag_of etcd "$1")
-    say "${value:-$2}"
-}
 snapshot_etcd() {
     [ -e "$MANIFESTS/etcd.yaml" ] || refuse 69 "This machine runs no etcd of kubeadm: take the snapshot where etcd runs."
     [ ! -s "$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db" ] || { say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
@@ -150,7 +146,7 @@ repair() {
     say "Every manifest is in its place."
 }
 restore_manifest() { # COMPONENT
-    if [ "$1" = etcd ] && [ ! -d "$ROOT/var/lib/etcd/member" ]; then return 0; fi   # etcd runs elsewhere
+    if [ "$1" = etcd ] && etcd_is_elsewhere; then return 0; fi
     newest=$(find "$KUBE_TMP" -mindepth 2 -maxdepth 2 -path '*/kubeadm-backup-manifests-*' -name "$1.yaml" 2>/dev/null | sort | tail -n 1)
     [ -n "$newest" ] || refuse 66 "$1.yaml is missing and no kubeadm-backup-manifests folder has it: restore it by hand from another control plane."
     say "[lockkeeper] putting ${newest#"$ROOT"} back"
