@@ -8,6 +8,7 @@ from typing import Any
 Raw = dict[str, Any]
 OWNER_LABEL = "lockkeeper.dev/operation"  # on every pod that we make ourselves
 _MIRROR = "kubernetes.io/config.mirror"
+_CORDONED = "node.kubernetes.io/unschedulable"
 _FINISHED = ("Succeeded", "Failed")
 
 
@@ -45,6 +46,14 @@ def has_local_storage(pod: Mapping[str, Any]) -> bool:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def tolerates_cordon(pod: Mapping[str, Any]) -> bool:
+    """Whether the scheduler may put the pod onto a cordoned node."""
+    return any(
+        t.get("key") in {None, "", _CORDONED} and t.get("effect") in {None, "", "NoSchedule"}
+        for t in (pod.get("spec") or {}).get("tolerations") or []
+    )
 
 
 def claim_of(pod: Mapping[str, Any], volume: Mapping[str, Any]) -> str:

@@ -25,9 +25,17 @@ _NAMED = 5  # pods that a sentence names
 class Round:
     """What is known between two looks at the node: when each pod is asked for again, and what was said of it."""
 
+    here: frozenset[str] | None = None  # uids of the first look
     due: dict[str, datetime] = field(default_factory=dict)
     said: dict[str, EvictionAnswer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
+
+    def leaving(self, fates: list[PodFate]) -> list[PodFate]:
+        """Who must still go; what came since in spite of the cordon stays: evicted, it would only come again."""
+        if self.here is None:
+            self.here = frozenset(f.uid for f in fates)
+        going = (f for f in fates if f.fate in {Fate.LEAVES, Fate.LEAVING})
+        return [f for f in going if f.uid in self.here or not f.tolerates]
 
 
 def observe_drain(site: Site) -> StepDone | None:
@@ -59,7 +67,7 @@ def verify_drain(site: Site) -> StepDone:
 def _empty(site: Site) -> None:
     round_ = Round()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
-        while going := [f for f in _fates(site) if f.fate in {Fate.LEAVES, Fate.LEAVING}]:
+        while going := round_.leaving(_fates(site)):
             now = site.now()
             due = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
             if due:

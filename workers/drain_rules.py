@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from cluster.departures import controller_of, daemon_set_of, has_local_storage, is_finished, is_ours, is_static
+from cluster.departures import (
+    controller_of,
+    daemon_set_of,
+    has_local_storage,
+    is_finished,
+    is_ours,
+    is_static,
+    tolerates_cordon,
+)
 from cluster.plan import Options
 
 Raw = dict[str, Any]
@@ -32,6 +40,7 @@ class PodFate:
     uid: str
     fate: Fate
     why: str = ""
+    tolerates: bool = False  # the cordon does not keep it away
 
     @property
     def pod(self) -> str:
@@ -50,7 +59,7 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
     meta = pod["metadata"]
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
         fate, why = Fate.LEAVING, "being deleted"
-    return PodFate(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), fate, why)
+    return PodFate(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), fate, why, tolerates_cordon(pod))
 
 
 def _fate(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> tuple[Fate, str]:

@@ -130,6 +130,28 @@ def test_a_node_is_emptied_but_for_what_stays() -> None:
     assert not {"a", "b"} & set(bench.api.pods)
 
 
+@pytest.mark.parametrize(("tolerations", "evictions"), [([{"operator": "Exists"}], 1), ([], 3)])
+def test_a_pod_that_tolerates_the_cordon_is_not_chased(tolerations: list[dict[str, str]], evictions: int) -> None:
+    """Evicted, it may come back to this very node: its first self leaves, its next one stays, as kubectl has it."""
+    bench = cordoned_bench(pod("agent-1", "w1", tolerations=tolerations))
+    evicted = 0
+    post = bench.api.post
+
+    def come_again(path: str, body: Any, *rest: Any, **more: Any) -> Any:
+        nonlocal evicted
+        answer = post(path, body, *rest, **more)
+        if path.endswith("/eviction"):
+            evicted += 1
+            if evicted < 3:
+                successor = pod(f"agent-{evicted + 1}", "w1", tolerations=tolerations)
+                bench.api.pods[successor["metadata"]["name"]] = successor
+        return answer
+
+    bench.api.post = come_again  # type: ignore[method-assign]
+    perform(bench.site("w1", Verb.DRAIN))
+    assert evicted == evictions
+
+
 def test_a_refused_budget_is_asked_again_told_once_and_then_passes() -> None:
     """A budget that gives way before the time-out is a wait and no failure."""
     bench = cordoned_bench(pod("a", "w1"))
