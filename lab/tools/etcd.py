@@ -196,6 +196,9 @@ async def curl(call: Invocation) -> int:
 
 async def etcdutl(call: Invocation) -> int:
     words, options = _parse(call)
+    if words == ["version"]:
+        call.out(f"etcdutl version: {version(call.machine)}\nAPI version: 3.6\n")
+        return 0
     if words[:2] != ["snapshot", "status"] or len(words) != 3:
         raise ToolError(f'Error: unknown command "{" ".join(words)}" for "etcdutl"\n')
     path = call.machine.path(words[2])
