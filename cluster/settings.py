@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -249,23 +250,23 @@ class Settings(_Model):
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
+        if lost := tuple(self._lost_references()):
+            raise ValueError("\n".join(lost))
+        return self
+
+    def _lost_references(self) -> Iterator[str]:
         unknown = [p for p in self.approvals.approvers if p not in self.people]
         if unknown:
-            raise ValueError(f"`approvals.approvers` names {', '.join(unknown)}, who is not in `people`")
+            yield f"`approvals.approvers` names {', '.join(unknown)}, who is not in `people`"
         if self.slack is not None:
             lost = [n for n, c in self.clusters.items() if c.channel is None and self.slack.default_channel is None]
             if lost:
-                raise ValueError(
-                    f"no Slack channel for {', '.join(lost)}: name `channel` there, or `slack.default_channel`"
-                )
+                yield f"no Slack channel for {', '.join(lost)}: name `channel` there, or `slack.default_channel`"
         if self.digest is not None and self.digest_channel is None:
-            raise ValueError("`digest` has nowhere to go: name `digest.channel`, or `slack.default_channel`")
+            yield "`digest` has nowhere to go: name `digest.channel`, or `slack.default_channel`"
         ids = [p.slack for p in self.people.values() if p.slack]
         if doubled := {i for i in ids if ids.count(i) > 1}:
-            raise ValueError(
-                f"`people` gives {', '.join(sorted(doubled))} to two persons; four eyes need one name each"
-            )
-        return self
+            yield f"`people` gives {', '.join(sorted(doubled))} to two persons; four eyes need one name each"
 
     def cluster(self, name: str | None) -> tuple[str, Cluster]:
         """The named cluster, or the only one; raises UnknownThing with the names that exist."""
@@ -312,7 +313,8 @@ def parse_settings(data: Any, source: str = "lockkeeper.yaml") -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        lines = [f"  {_path(e['loc'])}: {_words(e)}" for e in error.errors(include_url=False)]
+        told = ((_path(e["loc"]), words) for e in error.errors(include_url=False) for words in _words(e).splitlines())
+        lines = [f"  {path}: {words}" for path, words in told]
         plural = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
         raise InvalidConfig(f"{source} has {plural}; correct it and start again:\n" + "\n".join(lines)) from error
 

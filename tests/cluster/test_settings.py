@@ -111,6 +111,18 @@ def test_every_mistake_is_listed_at_once():
     assert all(word in text for word in ("cp1.port", "cp1.host_key", "approvals:"))
 
 
+def test_every_name_that_leads_nowhere_is_listed_at_once():
+    """An approver whom nobody knows, a cluster without a channel, and one account of two persons."""
+    data = changed("approvals.approvers", ["bob"])
+    del data["clusters"]["prod"]["channel"]
+    data["people"]["ada"]["slack"] = "U0GRACE"
+    with pytest.raises(InvalidConfig) as caught:
+        parse_settings(data)
+    text = str(caught.value)
+    assert text.startswith("lockkeeper.yaml has 3 mistakes")
+    assert all(word in text for word in ("bob", "no Slack channel for prod", "U0GRACE"))
+
+
 def test_a_missing_file_and_a_file_that_is_not_yaml_are_said(tmp_path):
     """Both name the file."""
     with pytest.raises(InvalidConfig, match=r"nowhere\.yaml cannot be read"):
