@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from cluster.errors import InvalidConfig, UnknownThing
 from cluster.plan import DrainMode, WorkerMoves
+from cluster.references import lost_references
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # thousands of machines: a tenth of the time
 CONFIG_ENV = "LOCKKEEPER_CONFIG"
@@ -248,26 +248,6 @@ class Settings(_Model):
     redis: Redis = Redis()
     waits: Waits = Waits()
 
-    @model_validator(mode="after")
-    def _references_hold(self) -> Self:
-        if lost := tuple(self._lost_references()):
-            raise ValueError("\n".join(lost))
-        return self
-
-    def _lost_references(self) -> Iterator[str]:
-        unknown = [p for p in self.approvals.approvers if p not in self.people]
-        if unknown:
-            yield f"`approvals.approvers` names {', '.join(unknown)}, who is not in `people`"
-        if self.slack is not None:
-            lost = [n for n, c in self.clusters.items() if c.channel is None and self.slack.default_channel is None]
-            if lost:
-                yield f"no Slack channel for {', '.join(lost)}: name `channel` there, or `slack.default_channel`"
-        if self.digest is not None and self.digest_channel is None:
-            yield "`digest` has nowhere to go: name `digest.channel`, or `slack.default_channel`"
-        ids = [p.slack for p in self.people.values() if p.slack]
-        if doubled := {i for i in ids if ids.count(i) > 1}:
-            yield f"`people` gives {', '.join(sorted(doubled))} to two persons; four eyes need one name each"
-
     def cluster(self, name: str | None) -> tuple[str, Cluster]:
         """The named cluster, or the only one; raises UnknownThing with the names that exist."""
         names = ", ".join(f"`{n}`" for n in self.clusters)
@@ -309,14 +289,23 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def parse_settings(data: Any, source: str = "lockkeeper.yaml") -> Settings:
-    """Check a parsed file; `source` names it in errors."""
+    """Check a parsed file; `source` names it in errors. Raises InvalidConfig that lists every mistake with its path."""
+    lost = [("(top level)", words) for words in lost_references(data)]
     try:
-        return Settings.model_validate(data)
+        settings = Settings.model_validate(data)
     except ValidationError as error:
-        told = ((_path(e["loc"]), words) for e in error.errors(include_url=False) for words in _words(e).splitlines())
-        lines = [f"  {path}: {words}" for path, words in told]
-        plural = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        raise InvalidConfig(f"{source} has {plural}; correct it and start again:\n" + "\n".join(lines)) from error
+        fields = [(_path(e["loc"]), _words(e)) for e in error.errors(include_url=False)]
+        raise InvalidConfig(_list_mistakes(source, [*fields, *lost])) from error
+    if lost:
+        raise InvalidConfig(_list_mistakes(source, lost))
+    return settings
+
+
+def _list_mistakes(source: str, told: list[tuple[str, str]]) -> str:
+    count = "a mistake" if len(told) == 1 else f"{len(told)} mistakes"
+    return f"{source} has {count}; correct it and start again:\n" + "\n".join(
+        f"  {path}: {words}" for path, words in told
+    )
 
 
 def _path(location: tuple[int | str, ...]) -> str:

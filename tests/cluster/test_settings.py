@@ -123,6 +123,25 @@ def test_every_name_that_leads_nowhere_is_listed_at_once():
     assert all(word in text for word in ("bob", "no Slack channel for prod", "U0GRACE"))
 
 
+def test_a_mistake_in_a_field_hides_no_name_that_leads_nowhere():
+    """Both kinds stand in one list: nobody corrects the field only to learn of the name."""
+    data = changed("clusters.prod.machines.cp1.port", 70000)
+    data["approvals"]["approvers"] = ["bob"]
+    with pytest.raises(InvalidConfig) as caught:
+        parse_settings(data)
+    text = str(caught.value)
+    assert text.startswith("lockkeeper.yaml has 2 mistakes")
+    assert "cp1.port" in text
+    assert "names bob, who is not in `people`" in text
+
+
+@pytest.mark.parametrize("file", [None, [], "text", {"people": [], "clusters": 3, "slack": "x", "approvals": None}])
+def test_a_file_of_another_shape_is_refused_in_words(file):
+    """The search for lost names takes whatever a file holds."""
+    with pytest.raises(InvalidConfig, match="correct it and start again"):
+        parse_settings(file)
+
+
 def test_a_missing_file_and_a_file_that_is_not_yaml_are_said(tmp_path):
     """Both name the file."""
     with pytest.raises(InvalidConfig, match=r"nowhere\.yaml cannot be read"):
