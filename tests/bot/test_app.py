@@ -98,14 +98,14 @@ def test_without_a_name_there_is_a_line_for_each_of_several_clusters(quiet_desk)
     shared = quiet_desk.slack.wait_for(lambda it: it.messages(CHANNEL))
     assert "prod does not answer" in quiet_desk.slack.text(shared[0])
     quiet_desk.slack.say(ADA, CHANNEL, "/k8s versions edge")
-    quiet_desk.told(ADA, "Versions in edge")
+    assert "v1.34.7" in quiet_desk.told(ADA, "Versions in edge")
 
 
 def test_a_cluster_that_cannot_be_read_is_one_sentence(desk):
     """The deliberate error as it is."""
     desk.observe_error = ClusterUnreadable("prod does not answer: look at its API server.")
     desk.slack.say(ADA, CHANNEL, "/k8s versions")
-    desk.told(ADA, "prod does not answer")
+    assert "look at its API server" in desk.told(ADA, "prod does not answer")
 
 
 def test_a_mistake_of_ours_is_told_by_a_reference_only(desk, caplog):
@@ -120,9 +120,10 @@ def test_a_mistake_of_ours_is_told_by_a_reference_only(desk, caplog):
 def test_an_outsider_and_a_stranger_to_people_get_a_reason(desk):
     """Each refusal says why."""
     desk.slack.say(OLGA, CHANNEL, "/k8s versions")
-    desk.told(OLGA, "own workspace only")
+    assert "prod" not in desk.told(OLGA, "own workspace only")
     desk.slack.say(GUS, CHANNEL, "/k8s plan v1.35.4")
-    desk.told(GUS, "guest")
+    assert desk.told(GUS, "guest")
+    assert desk.store.plans() == ()
 
 
 def test_a_plan_that_is_asked_for_is_a_kept_request(desk):
@@ -282,7 +283,7 @@ def test_a_bot_starts_while_slack_is_down(quiet_desk):
     quiet_desk.slack.outage(False)
     starter.join(30)
     quiet_desk.slack.say(ADA, CHANNEL, "/k8s help")
-    quiet_desk.told(ADA, "versions [cluster]")
+    assert "plan <version>" in quiet_desk.told(ADA, "versions [cluster]")
 
 
 def test_an_unknown_person_learns_how_to_become_known(desk):
@@ -290,4 +291,5 @@ def test_an_unknown_person_learns_how_to_become_known(desk):
     desk.slack.directory.people["U0NEW"] = replace(desk.slack.directory.people[GRACE], id="U0NEW")
     desk.slack.directory.change_channel(CHANNEL, members=(*desk.slack.directory.channels[CHANNEL].members, "U0NEW"))
     desk.slack.say("U0NEW", CHANNEL, "/k8s plan v1.35.4")
-    desk.told("U0NEW", "belongs to nobody in `people`")
+    assert "U0NEW" in desk.told("U0NEW", "belongs to nobody in `people`")
+    assert desk.store.plans() == ()

@@ -237,7 +237,8 @@ def test_a_job_completes_with_its_pod(lab):
     batch = client.BatchV1Api(lab.api())
     pod = {"restartPolicy": "Never", "containers": [{"name": "check", "image": "pause", "args": ["-v"]}]}
     batch.create_namespaced_job("kube-system", {"metadata": {"name": "check"}, "spec": {"template": {"spec": pod}}})
-    lab.eventually(lambda: batch.read_namespaced_job("check", "kube-system").status.succeeded == 1)
+    done = lab.eventually(lambda: (s := batch.read_namespaced_job("check", "kube-system").status).succeeded and s)
+    assert (done.succeeded, done.active or 0, done.failed or 0) == (1, 0, 0)
 
 
 def test_a_pod_that_fits_nowhere_stays_pending(lab):

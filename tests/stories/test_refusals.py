@@ -147,10 +147,14 @@ def desk_of(config, url):
 def test_a_wrong_word_gets_one_sentence(office, typed, words):
     """The sentence says what was wrong with exactly this."""
     before = len(office.slack.ephemerals("U0ADA"))
+
+    def answers():
+        said = [office.slack.text(m) for m in office.slack.ephemerals("U0ADA")[before:]]
+        return [text for text in said if words.lower() in text.lower()]
+
     office.slack.say("U0ADA", CHANNEL, typed)
-    office.until(
-        lambda: any(words.lower() in office.slack.text(m).lower() for m in office.slack.ephemerals("U0ADA")[before:])
-    )
+    (said,) = office.until(answers)
+    assert "Something went wrong" not in said
 
 
 @pytest.fixture(scope="module")
