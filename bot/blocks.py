@@ -20,6 +20,7 @@ PREFORMATTED = SECTION - 10
 TABLE_ROWS, TABLE_COLUMNS = 100, 20
 MONOSPACE_WIDTH = 62  # wider lines wrap
 BUDGET = 9000  # characters in one message; Slack answers msg_blocks_too_long somewhere above 11,000
+ROOM = BUDGET - 600  # what a card fills; the rest is kept free, since marks grow when they are escaped
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.blocks import (
-    BUDGET,
+    ROOM,
     Block,
     Element,
     Message,
@@ -20,7 +20,6 @@ from bot.blocks import (
 from bot.text import clean, count, escape
 from cluster.bulletin import Bulletin
 
-_SLACK = 600  # characters of the budget that are kept free
 _MOST_SENTENCES = 12  # of one cluster
 _MOST_CLUSTERS = 40  # Slack takes 50 blocks in a message
 
@@ -36,7 +35,7 @@ def render_bulletin(bulletin: Bulletin, command: str) -> Message:
     left = 0
     for name, sentences in bulletin.news:
         block = rich_text(line(text_element(clean(name, 60), bold=True)), bullets(_items(sentences)))
-        if left or len(blocks) > _MOST_CLUSTERS or text_size([*blocks, block]) > BUDGET - _SLACK:
+        if left or len(blocks) > _MOST_CLUSTERS or text_size([*blocks, block]) > ROOM:
             left += 1
         else:
             blocks.append(block)

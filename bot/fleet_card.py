@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.blocks import (
-    BUDGET,
+    ROOM,
     Block,
     Message,
     actions,
@@ -23,7 +23,6 @@ from policies.fleet import FleetLine, Standing
 FLEET = "*"  # the value of a button that means all of them; no cluster is called so
 _MOST_LINES = 60
 _NOTE = 120  # characters that a cell of a table shows
-_SLACK = 600  # as in the report
 
 
 def fleet_row(line: FleetLine) -> tuple[str, ...]:
@@ -36,7 +35,7 @@ def fleet_row(line: FleetLine) -> tuple[str, ...]:
 def render_fleet(lines: Sequence[FleetLine], command: str, *, share: bool = True) -> Message:
     """The card; `share` adds the button that shows it to the whole channel."""
     rows = [(*cells, clamp(note, _NOTE)) for *cells, note in map(fleet_row, lines)]
-    room = BUDGET - _SLACK
+    room = ROOM
     shown: list[tuple[str, ...]] = []
     for row in rows[:_MOST_LINES]:
         room -= sum(len(clean(cell, _NOTE)) for cell in row)

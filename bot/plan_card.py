@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.blocks import (
+    ROOM,
     Block,
     Element,
     Message,
@@ -22,8 +23,9 @@ from bot.blocks import (
     stamp,
     table,
     text_element,
+    text_size,
 )
-from bot.report_card import render_findings
+from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
 from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
@@ -32,6 +34,7 @@ from cluster.procedure import kubelet_moves
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
 CONTROL_PLANE = "control-plane"
 _MOST_NODES = 40  # beyond this the table shows pools, and the full plan the nodes
+_TABLE_ROOM = 3500  # characters; the names of a table that needs more would push the findings out
 _DECIDED = {
     PlanStatus.APPROVED: (":white_check_mark:", "Approved"),
     PlanStatus.REJECTED: (":no_entry_sign:", "Rejected"),
@@ -47,7 +50,7 @@ def card_key(plan_id: str) -> str:
 def render_plan(record: PlanRecord) -> Message:
     """The card of a plan in any state; only a proposed one without blockers can be approved."""
     plan = record.plan
-    blocks: list[Block] = [
+    head: list[Block] = [
         header(title(record)),
         fields(
             (
@@ -58,11 +61,11 @@ def render_plan(record: PlanRecord) -> Message:
             )
         ),
         rich_text(line(text_element("What will happen", bold=True)), bullets(list(_what_will_happen(record)))),
-        table(("Machine", "Role", "Kubelet now", "After"), node_rows(record)),
-        *render_findings(record.findings),
-        *_foot(record),
+        _machines(record),
     ]
-    return Message(summarise(record), stamp(blocks, card_key(record.id)))
+    foot = _foot(record)
+    found = findings_within(record.findings, ROOM - text_size([*head, *foot]))
+    return Message(summarise(record), stamp([*head, *found, *foot], card_key(record.id)))
 
 
 def title(record: PlanRecord) -> str:
@@ -133,6 +136,13 @@ def _when(plan: UpgradePlan, pool: PlanPool) -> str:
     if len(moves) > 1:
         return ", each at the hops where its kubelet must move"
     return f", only at {' and '.join(str(plan.hops[i].target) for i in moves.pop())}"
+
+
+def _machines(record: PlanRecord) -> Block:
+    """By pool where the names would take the room of everything else."""
+    columns = ("Machine", "Role", "Kubelet now", "After")
+    each = table(columns, node_rows(record))
+    return each if text_size([each]) <= _TABLE_ROOM else table(columns, node_rows(record, most=0))
 
 
 def node_rows(record: PlanRecord, most: int = _MOST_NODES) -> list[tuple[str, ...]]:

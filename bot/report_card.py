@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.blocks import (
-    BUDGET,
+    ROOM,
     Block,
     Element,
     Message,
@@ -36,7 +36,6 @@ _FEWEST_FINDINGS = 3
 _MOST_ALIKE = 3  # findings of one kind that are told one by one; more of them are told as one
 _MOST_ROWS = 60  # about what the text budget of one message carries
 _TABLE_ROOM = 3500  # characters that findings leave to the table, where there is that much in it
-_SLACK = 600  # characters of a budget that are kept free: marks grow when they are escaped
 _MOST_PARTS = 4  # messages of one whole listing: a response_url takes five
 _SIGNS = {Severity.BLOCKER: "x", Severity.WARNING: "warning", Severity.NOTE: "information_source"}
 
@@ -51,7 +50,7 @@ def render_report(seen: Overview, *, share: bool = True) -> Message:
         *_findings_beside(seen.findings, _width_of(rows)),
     ]
     foot = [context(*_foot(seen))]
-    shown = fitting(rows, BUDGET - _SLACK - text_size([*blocks, *foot]))
+    shown = fitting(rows, ROOM - text_size([*blocks, *foot]))
     blocks.insert(2, table(("What", "Version", "Where"), [(r.what, r.version, r.place) for r in shown]))
     if len(rows) > len(shown):
         left = count(len(rows) - len(shown), "more line")
@@ -72,7 +71,7 @@ def render_listing(seen: Overview) -> tuple[Message, ...]:
     parts = in_parts("\n\n".join((monospace_columns(rows), monospace_columns(images))))
     pages: list[list[Block]] = [[]]
     for part in parts:
-        if pages[-1] and text_size([*pages[-1], part]) > BUDGET - _SLACK:
+        if pages[-1] and text_size([*pages[-1], part]) > ROOM:
             pages.append([])
         pages[-1].append(part)
     if len(pages) > _MOST_PARTS:
@@ -103,12 +102,16 @@ def fitting(rows: tuple[Row, ...], room: int) -> tuple[Row, ...]:
 
 def _findings_beside(findings: Findings, wanted: int) -> list[Block]:
     """As many findings as leave the table its room; those that are left out are counted."""
-    room = BUDGET - _SLACK - min(wanted, _TABLE_ROOM) - 2000
-    for most in range(_MOST_FINDINGS, _FEWEST_FINDINGS, -1):
+    return findings_within(findings, ROOM - min(wanted, _TABLE_ROOM) - 2000, _FEWEST_FINDINGS)
+
+
+def findings_within(findings: Findings, room: int, fewest: int = 1) -> list[Block]:
+    """As many findings as there is room for; a message over the budget would lose its form, and with it all of them."""
+    for most in range(_MOST_FINDINGS, fewest, -1):
         blocks = render_findings(findings, most)
         if text_size(blocks) <= room:
             return blocks
-    return render_findings(findings, _FEWEST_FINDINGS)
+    return render_findings(findings, fewest)
 
 
 def _foot(seen: Overview) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 
 from bot.blocks import (
+    ROOM,
     Block,
     Element,
     Message,
@@ -22,8 +23,9 @@ from bot.blocks import (
     spans,
     stamp,
     text_element,
+    text_size,
 )
-from bot.report_card import render_findings
+from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_clock
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord
@@ -55,8 +57,9 @@ def render_run(record: PlanRecord, operation: Operation, now: datetime) -> Messa
         header(f"{title(record)}: {_machines_done(record, operation)}"),
         section(_state(record, operation, now)),
         rich_text(bullets(list(_machine_lines(record, operation)))),
-        *render_findings(tuple(r.finding for r in operation.rows if r.finding and r.state is RowState.BLOCKED)),
     ]
+    stops = tuple(r.finding for r in operation.rows if r.finding and r.state is RowState.BLOCKED)
+    blocks += findings_within(stops, ROOM - text_size(blocks))
     if buttons := list(_buttons(operation)):
         blocks.append(actions(*buttons))
     by = f"Approved by {escape(operation.approved_by, 60)}"
@@ -144,8 +147,8 @@ def _machine_lines(record: PlanRecord, operation: Operation) -> Iterator[list[El
     if len(folded) > _MOST_LINES:
         folded = _by_words(said)
     for (sign, bold, words), names in folded[:_MOST_LINES]:
-        name = text_element(listing(tuple(clean(n, 80) for n in names)), bold=bold)
-        yield [emoji(sign), text_element(" "), name, text_element(" "), *spans(words, 300)]
+        name = text_element(listing(tuple(clean(n, 60) for n in names)), bold=bold)
+        yield [emoji(sign), text_element(" "), name, text_element(" "), *spans(words, 240)]
     if len(folded) > _MOST_LINES:
         rest = sum(len(names) for _, names in folded[_MOST_LINES:])
         yield [text_element(f"{count(rest, 'more machine')}", italic=True)]

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from bot.blocks import Block, Element, Message, context, emoji, header, line, rich_text, spans, stamp, table
+from bot.blocks import (
+    ROOM,
+    Block,
+    Element,
+    Message,
+    context,
+    emoji,
+    header,
+    line,
+    rich_text,
+    spans,
+    stamp,
+    table,
+    text_size,
+)
 from bot.blocks import text_element as words
-from bot.report_card import render_findings
+from bot.report_card import findings_within
 from bot.run_card import machines_done, title, version_reached
 from bot.text import clean, code, count, duration, escape, listing, local_clock
 from cluster.events import Event, Happened
@@ -106,7 +120,8 @@ def render_result(
         blocks.append(table(("What", "Before", "After"), old_to_new(record, operation, after)))
         read = f"Read from the cluster at {local_clock(after.read_at)}. " if after else "As recorded step by step. "
     else:
-        blocks += render_findings(tuple(r.finding for r in operation.rows if r.finding))
+        stops = tuple(r.finding for r in operation.rows if r.finding)
+        blocks += findings_within(stops, ROOM - text_size(blocks))
         read = ""
     late = " \u00b7 delayed: Slack could not be reached" if delayed else ""
     blocks.append(context(f"{read}Plan {code(record.id)} \u00b7 run {code(operation.id)}{_took(operation)}{late}"))

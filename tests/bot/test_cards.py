@@ -16,9 +16,9 @@ from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, render_run
 from bot.run_thread import SIGNS, is_told, old_to_new, render_line, render_result
 from bot.terminal import render_plan as render_on_terminal
 from cluster.events import Event, Happened
-from cluster.findings import Severity
+from cluster.findings import Finding, Severity
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
-from cluster.plan import PlanKind, PlanNode, PlanPool, PlanStatus, Role
+from cluster.plan import Basis, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role
 from cluster.procedure import Verb, itinerary
 from lab.slack.lint import lint_blocks
 from tests.bot_fixture import CONTROL_PLANES, NASTY, NOW, WORKERS, finding, operation, overview, plan, record, report
@@ -70,6 +70,44 @@ def test_a_report_of_many_machines_still_fits():
     message = render_report(overview(report("prod", names), tuple(finding() for _ in range(99))))
     check(message)
     assert "prod: API servers v1.34.7, 5000 kubelets v1.34.7." in message.text
+
+
+def long_names(number: int) -> tuple[str, ...]:
+    """Names as long as Kubernetes allows."""
+    return tuple(f"node-{n}.".ljust(253, "x") for n in range(number))
+
+
+def wide_plan(names: tuple[str, ...]) -> PlanRecord:
+    """Five pools of such machines, with as much to say of each as there may be."""
+    masters = tuple(PlanNode(n, n, Role.CONTROL_PLANE) for n in names[:3])
+    workers = tuple(PlanNode(n, n, Role.WORKER) for n in names[3:])
+    pools = tuple(PlanPool(f"pool-{n}".ljust(63, "p"), 2, workers[n::5]) for n in range(5))
+    before = tuple((n, "v1.34.7") for n in names)
+    return record(
+        plan=replace(plan(), pools=(PlanPool("control-plane", 1, masters), *pools)),
+        findings=tuple(wordy_finding(n) for n in range(20)),
+        basis=Basis(before[:3], before, "v1.34.7", NOW),
+    )
+
+
+def wordy_finding(number: int) -> Finding:
+    return replace(finding(text="z" * 500), code=f"code-{number}", remedy="y" * 500)
+
+
+@pytest.mark.parametrize("number", [40, 400, 5000])
+def test_a_card_of_long_names_and_much_to_say_keeps_its_form(number):
+    """A card over the budget would lose all but its first sentence and its buttons, and be approved unseen."""
+    names = long_names(number)
+    made = wide_plan(names)
+    check(render_plan(made))
+    assert any(b["type"] == "table" for b in render_plan(made).blocks)
+    rows = tuple(NodeRow(n, 2, state=RowState.BLOCKED, finding=wordy_finding(i)) for i, n in enumerate(names[:30]))
+    rows += tuple(NodeRow(n, i % 5, note="n" * 300) for i, n in enumerate(names[30:]))
+    run = operation(OperationState.BLOCKED, rows=rows, reason="r" * 900)
+    check(render_run(made, run, NOW))
+    event = Event(Happened.OPERATION_BLOCKED, NOW, "prod", "s" * 2000, made.id, run.id, names[0])
+    check(render_result(event, made, run))
+    check(render_result(replace(event, kind=Happened.OPERATION_COMPLETED), made, run))
 
 
 @pytest.mark.parametrize("text", NASTY)
