@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, TypeVar
@@ -23,6 +23,8 @@ _SERVER = 500
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 # an app whose token is changed, or that is installed anew, has everything still to say afterwards
 _LOCKED_OUT = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
+_LATE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id"})
+_SAYS_NO = re.compile(r'"ok"\s*:\s*false')  # a response_url may refuse with status 200
 _CODE = re.compile(r"[a-z_]+")  # anything else is a page of some proxy, not Slack's word
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
@@ -118,8 +120,9 @@ class Delivery:
             except (OSError, HTTPException, SlackClientError) as error:
                 _LOG.warning("response_url: %s", type(error).__name__)
                 return False
-            if not any(word in str(answer.body) for word in _DISLIKED):
-                return bool(answer.status_code < 300)  # noqa: PLR2004 - HTTP's success
+            body = str(answer.body)
+            if not any(word in body for word in _DISLIKED):
+                return answer.status_code < 300 and not _SAYS_NO.search(body)  # noqa: PLR2004 - HTTP's success
             form = step_down(form)
         return False
 
@@ -165,11 +168,21 @@ def _judge(method: str, error: SlackApiError) -> SlackAway | SlackRefused:
         status = response.get("status")
     code = str(response.get("error") or "") if hasattr(response, "get") else ""
     if status == _TOO_MANY or code in {"ratelimited", "rate_limited"}:
-        wait = (getattr(response, "headers", None) or {}).get("Retry-After", "1")
-        seconds = float(wait) if str(wait).replace(".", "", 1).isdigit() else 1.0
+        seconds = _wait_of(getattr(response, "headers", None) or {})
         return SlackBusy(f"Slack asks to wait {seconds:g} s before {method}.", seconds)
     if code in _LOCKED_OUT:
         return SlackAway(f"Slack does not know our token ({code}): put the app's present one into the configuration.")
     if (isinstance(status, int) and status >= _SERVER) or code in _PASSING or not _CODE.fullmatch(code):
         return SlackAway(f"Slack is in trouble ({method} answered {status or code}): it is tried again.")
+    if code in _LATE:
+        return SlackRefused(f"Slack waited too long for lockkeeper to open this window ({code}). Click again.", code)
     return SlackRefused(f"Slack refuses {method}: {code}.", code)
+
+
+def _wait_of(headers: Mapping[str, Any]) -> float:
+    """Seconds of the Retry-After header, in whichever letters it is written; a second where there is none."""
+    wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    try:
+        return min(3600.0, max(0.0, float(wait)))
+    except (TypeError, ValueError):
+        return 1.0

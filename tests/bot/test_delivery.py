@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from wsgiref.simple_server import make_server
+
 import pytest
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web import SlackResponse
 
 from bot.blocks import Message, actions, button, header, table
-from bot.delivery import Delivery, SlackAway, SlackBusy, SlackRefused, connect
+from bot.delivery import Delivery, SlackAway, SlackBusy, SlackRefused, ask, connect
 from lab.slack import LabSlack
 from lab.slack.faults import Outage
 from tests.bot_fixture import CHANNEL
@@ -50,6 +57,64 @@ def test_a_busy_slack_says_how_long_to_wait(slack, delivery):
     with pytest.raises(SlackBusy) as busy:
         delivery.post(CHANNEL, Message("x"))
     assert busy.value.retry_after == 7
+
+
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
+def test_the_wait_is_read_however_slack_spells_its_header(name):
+    """Slack's own servers write it in small letters; a wait that is not seen becomes a storm of refused calls."""
+
+    def refuse() -> None:
+        answer = SlackResponse(
+            client=None,
+            http_verb="POST",
+            api_url="chat.update",
+            req_args={},
+            data={"ok": False, "error": "ratelimited"},
+            headers={name: "30"},
+            status_code=429,
+        )
+        raise SlackApiError("no", answer)
+
+    with pytest.raises(SlackBusy) as busy:
+        ask("chat.update", refuse)
+    assert busy.value.retry_after == 30
+
+
+@pytest.mark.parametrize(
+    ("body", "is_delivered"),
+    [(b"ok", True), (b'{"ok":true}', True), (b'{"ok":false,"error":"no_text"}', False), (b"", True)],
+)
+def test_an_answer_that_slack_did_not_take_is_no_answer(body, is_delivered):
+    """Slack may say no in an answer with status 200; the person is then told another way."""
+    with answering(body) as url:
+        assert Delivery(connect("xoxb-made-up", url)).respond(url, Message("x")) is is_delivered
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """A server that gives everybody the same answer."""
+
+    def application(environ, start_response):
+        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+
+    with make_server("127.0.0.1", 0, application) as server:
+        thread = threading.Thread(target=server.handle_request, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        thread.join(10)
+
+
+@pytest.mark.parametrize("code", ["expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id"])
+def test_a_window_that_came_too_late_says_to_click_again(code):
+    """Slack's own word for it would tell nobody what to do."""
+
+    def refuse() -> None:
+        raise SlackApiError("no", {"ok": False, "error": code})
+
+    with pytest.raises(SlackRefused, match="Click again"):
+        ask("views.open", refuse)
 
 
 @pytest.mark.parametrize("kind", [o for o in Outage if o is not Outage.NONE])
