@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest screenshot bench-report clean
+.PHONY: help demo install test check format lock newest screenshot bench-report bench-upgrade clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ bench-report: install  ## the report of 5,000 nodes against kubectl and jq
 	  command -v $${tool%%:*} >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq $${tool##*:}; } || \
 	  { echo "$${tool%%:*} is missing: install it, with: sudo apt-get install $${tool##*:}" >&2; exit 1; }; done
 	@$(BIN)/python -m tests.bench_report
+
+bench-upgrade: install  ## the engine over 100 scripted workers, against the best possible run (a quarter of an hour)
+	@$(BIN)/python -m tests.bench_upgrade
 
 clean:           ## remove what make made
 	@rm -rf $(VENV) .venv-newest build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,8 +16,6 @@ from workers.node_script.lines import UnreadableAnswer
 from workers.site import AttemptLost, Site
 
 KEPT = 256 * 1024  # bytes of output kept for the failure's sentence; the whole stays on the machine
-_FIRST_LOOK = 0.1  # of waits.poll: short commands end soon
-_GROWTH = 2.0
 
 # Waiting does not help: a person must act first.
 _HOPELESS = (HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused)
@@ -88,7 +86,7 @@ def run_remote(site: Site, verb: str, *args: str, attempt: str | None = None) ->
 
 def follow(site: Site, link: Link, attempt: str) -> Outcome:
     """Read an attempt that was started, to its end."""
-    offset, kept, pause, told = 0, b"", site.waits.poll * _FIRST_LOOK, False
+    offset, kept, told = 0, b"", False
     since = site.now()
     while True:
         answer = link.ask(partial(site.machine.poll, attempt, offset), patience=site.waits.remote_step)
@@ -106,8 +104,7 @@ def follow(site: Site, link: Link, attempt: str) -> Outcome:
                 f"The command on {site.node.name} has run for more than {site.waits.remote_step:.0f} s; it is not "
                 "killed: look at the machine."
             )
-        site.wait(pause)
-        pause = min(site.waits.poll, pause * _GROWTH)
+        site.wait(site.pause(since))
 
 
 def earlier_attempts(site: Site) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ from cluster.settings import Settings, Waits
 from workers.node_script.attempts import PollAnswer, StartAnswer
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_FIRST_LOOK = 0.1  # of waits.poll
+_LATE = 0.05  # of its own time may an end be seen too late
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ class Site:
             self.sleep(seconds)
         if self.stopping():
             raise Yielded
+
+    def pause(self, since: datetime) -> float:
+        """Seconds until another look: a share of what it has taken so far, so that an end is soon seen."""
+        return min(self.waits.poll, max(self.waits.poll * _FIRST_LOOK, self.elapsed(since) * _LATE))
 
     def elapsed(self, since: datetime) -> float:
         return (self.now() - since).total_seconds()
