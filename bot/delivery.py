@@ -78,6 +78,8 @@ class Delivery:
                 unfurl_media=False,
             ),
         )
+        if not answer.get("ts"):
+            raise SlackAway("Slack took a message and did not say where it is: it is tried again.")
         return str(answer["ts"])
 
     def edit(self, channel: str, ts: str, message: Message) -> None:

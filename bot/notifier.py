@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 from bot.bulletins import Bulletins
 from bot.delivery import TIMEOUT
-from bot.outbox import REFUSAL, Sender
+from bot.outbox import Sender
 from bot.plan_card import card_key as plan_key
 from bot.run_card import card_key as run_key
 from bot.run_thread import ANNOUNCED, is_told, result_key
+from bot.writer import REFUSAL
 from cluster.errors import StoreUnavailable
 from cluster.events import Event, Happened
 from cluster.outbox import OutboxItem, OutboxKind

@@ -8,27 +8,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bot.blocks import Message, section
-from bot.bulletin_card import render_bulletin
+from bot.blocks import Message
 from bot.delivery import Delivery, SlackAway, SlackBusy, SlackRefused
-from bot.plan_card import render_plan
-from bot.run_card import render_run
-from bot.run_thread import ENDINGS, render_line, render_result
-from bot.text import code, escape
-from cluster.errors import UnknownThing
-from cluster.events import Event
+from bot.writer import REFUSAL, Writer
+from cluster.errors import StoreUnavailable, UnknownThing
 from cluster.outbox import OutboxItem, OutboxKind, Posted
-from cluster.plan import PlanRecord
 from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
 
 BURST = 4  # posts to one channel at once; after these one a second, as Slack wants it
-_LATE = timedelta(minutes=2)  # a result that is told later says so
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+_SHUT = frozenset({"not_in_channel", "channel_not_found", "is_archived"})  # until somebody invites us or opens it
+_SHUT_FOR = timedelta(minutes=1)
 _TOGETHER = 8  # lines of one thread in one message
-_LONGEST_WAIT = 30.0  # seconds between two tries while Slack is away
-REFUSAL = "refusal"  # a card key of its own: told to one person, kept nowhere
+_LONGEST_WAIT = 30.0  # seconds between two tries while Slack is away, or of an item that we cannot make
+_MOST_TRIES = 5  # of such an item
 _LOG = logging.getLogger(__name__)
 
 
@@ -61,6 +56,11 @@ class Sender:
     failures: int = 0
     _edited: dict[str, datetime] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
+    _shut: dict[str, datetime] = field(default_factory=dict)  # channels that take nothing, and until when we wait
+
+    @property
+    def writer(self) -> Writer:
+        return Writer(self.settings, self.store, self.look)
 
     def send_due(self, now: datetime, still_ours: Callable[[], bool] = lambda: True) -> int:
         """
@@ -92,6 +92,8 @@ class Sender:
         return living
 
     def _is_due(self, item: OutboxItem, now: datetime) -> bool:
+        if item.channel in self._shut and now < self._shut[item.channel]:
+            return False
         if item.kind is OutboxKind.EDIT:
             before = self._edited.get(item.card_key)
             return before is None or (now - before).total_seconds() >= self.settings.waits.slack_edit
@@ -108,29 +110,56 @@ class Sender:
         self.store.outbox_defer(item.id, self.quiet_until, str(error))
 
     def _send(self, group: list[OutboxItem], now: datetime) -> int:
-        """One call to Slack for one item, or for some lines of one thread."""
+        """One call to Slack for one item, or for some lines of one thread; how many messages went out."""
+        written = self._written(group, now)
+        messages = [message for _, message in written if message is not None]
+        items = [item for item, _ in written]
+        if not messages:
+            self._drop(items, "nothing to say any more")
+            return 0
         try:
-            messages = [m for item in group if (m := self._render(item, now)) is not None]
-            if messages:
-                self._deliver(group[0], joined(messages), now)
+            self._deliver(items[0], joined(messages), now)
         except SlackRefused as error:
-            _LOG.error("A message is given up: %s (%s)", error, group[0].id)
-            messages = []
-            self._drop(group, str(error))
+            self._refused(items, error, now)
+            return 0
         except UnknownThing as error:
-            messages = []
-            self._drop(group, str(error))
-        else:
-            self.failures = 0
-            self._close(group, told=bool(messages))
-        return len(messages[:1])
-
-    def _close(self, group: list[OutboxItem], *, told: bool) -> None:
-        """The first of them is closed by its own call; the others went along in its message."""
-        if not told:
-            self._drop(group, "nothing to say any more")
-        for item in group[1:] if told else ():
+            self._drop(items, str(error))
+            return 0
+        self.failures = 0
+        for item in items[1:]:  # the first of them is closed by its own call; the others went along in its message
             self.store.outbox_sent(item.id, "", item.channel)
+        return 1
+
+    def _written(self, group: list[OutboxItem], now: datetime) -> list[tuple[OutboxItem, Message | None]]:
+        """What each of them says; one that cannot be made is put off alone, so that it silences no other."""
+        written = []
+        for item in group:
+            try:
+                written.append((item, self.writer.write(item, now)))
+            except UnknownThing as error:
+                self._drop([item], str(error))
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not silence every upgrade
+                _LOG.exception("%s cannot be written", item.id)
+                self._put_off(item, now, f"lockkeeper itself failed on it ({type(error).__name__})")
+        return written
+
+    def _put_off(self, item: OutboxItem, now: datetime, error: str) -> None:
+        if item.tries + 1 < _MOST_TRIES:
+            self.store.outbox_defer(item.id, now + timedelta(seconds=_LONGEST_WAIT), error)
+        else:
+            self._drop([item], error)
+
+    def _refused(self, items: list[OutboxItem], error: SlackRefused, now: datetime) -> None:
+        if error.code in _SHUT:
+            channel, until = items[0].channel, now + _SHUT_FOR
+            _LOG.error("%s Nothing can be told in the channel %s: open it and /invite the bot.", error, channel)
+            self._shut[channel] = until
+            self.store.outbox_defer(items[0].id, until, str(error))
+            return
+        _LOG.error("A message is given up: %s (%s)", error, items[0].id)
+        self._drop(items, str(error))
 
     def _drop(self, items: list[OutboxItem], reason: str) -> None:
         for item in items:
@@ -183,50 +212,6 @@ class Sender:
                     raise
                 self.delivery.whisper(item.channel, person.slack, message)
         self.store.outbox_sent(item.id, "", item.channel)
-
-    def _render(self, item: OutboxItem, now: datetime) -> Message | None:
-        kind, _, name = item.card_key.partition(":")
-        if kind in {"plan", "run", "bulletin"}:
-            return self._card(kind, name, now)
-        if item.event is None:
-            return None
-        if kind == "result":
-            return self._result(item.event, now)
-        if kind == REFUSAL:
-            return self._refusal(name, item.event)
-        return render_line(item.event, self._record(item.event))
-
-    def _card(self, kind: str, name: str, now: datetime) -> Message | None:
-        """As its record is now; None for a periodic report that a later one has taken the place of."""
-        if kind == "plan":
-            return render_plan(self.store.plan(name))
-        if kind == "run":
-            operation = self.store.operation(name)
-            return render_run(self.store.plan(operation.plan_id), operation, now)
-        bulletin, slack = self.store.bulletin(), self.settings.slack
-        if bulletin is None or bulletin.period != name:
-            return None
-        return render_bulletin(bulletin, slack.command if slack else "/k8s")
-
-    def _result(self, event: Event, now: datetime) -> Message:
-        operation = self.store.operation(event.operation_id)
-        record = self.store.plan(operation.plan_id)
-        people = [self.settings.people.get(n) for n in dict.fromkeys((record.requester, operation.approved_by))]
-        mention = tuple(p.slack for p in people if p is not None and p.slack)
-        after = self.look(operation.cluster) if event.kind in ENDINGS else None
-        late = now - event.at > _LATE
-        return render_result(event, record, operation, after=after, mention=mention, delayed=late)
-
-    def _refusal(self, request_id: str, event: Event) -> Message:
-        target = escape(self.store.request(request_id).target or "That", 40)
-        text = f"{target} on {code(event.cluster)} cannot be planned: {escape(event.sentence, 1000)}"
-        return Message(text, (section(text),))
-
-    def _record(self, event: Event) -> PlanRecord | None:
-        try:
-            return self.store.plan(event.plan_id) if event.plan_id else None
-        except UnknownThing:
-            return None
 
 
 def in_groups(items: Iterable[OutboxItem]) -> list[list[OutboxItem]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 
 from bot.blocks import Message
-from bot.delivery import SlackAway, SlackBusy, ask
+from bot.delivery import SlackAway, SlackBusy, SlackRefused, ask
 from bot.outbox import Sender
 from cluster.events import Event, Happened
 from cluster.outbox import OutboxItem, OutboxKind
@@ -22,6 +22,8 @@ from tests.redis_fixture import redis_server, redis_url, store
 
 __all__ = ["redis_server", "redis_url", "store"]
 
+TOLD = Happened.DRIVER_TOOK_OVER
+
 
 @dataclass
 class Slack:
@@ -30,8 +32,10 @@ class Slack:
     error: Exception | None = None
     takes: float = 0.0  # seconds
     posts: list[str] = field(default_factory=list)
+    tries: int = 0
 
     def post(self, channel: str, message: Message, thread: str = "") -> str:  # noqa: ARG002 - the seam's signature
+        self.tries += 1
         time.sleep(self.takes)
         if self.error is not None:
             raise self.error
@@ -86,3 +90,56 @@ def test_nothing_is_given_up_while_slack_does_not_know_our_token(code: str) -> N
 
     with pytest.raises(SlackAway, match="does not know our token"):
         ask("chat.postMessage", refuse)
+
+
+def told(slack: Slack) -> set[str]:
+    return {line for post in slack.posts for line in post.splitlines()}
+
+
+def test_one_message_that_cannot_be_made_silences_no_other(store: Store) -> None:
+    """A result of a cluster that left the configuration, or a record of another release; it is given up in the end."""
+    slack = Slack()
+    it = sender(store, slack, lines=2)
+    broken = Event(Happened.STEP_STARTED, NOW, "prod", "A line that nobody knows how to write.")
+    lost = OutboxItem("line:broken", OutboxKind.POST, CHANNEL, event=broken)
+    store.outbox_ingest("1-0", "2-0", (lost, replace(lost, id="line:last", event=replace(broken, kind=TOLD))))
+    now = NOW
+    for _ in range(20):
+        it.send_due(now)
+        now += timedelta(seconds=31)
+    assert told(slack) == {"Line 0.", "Line 1.", broken.sentence}
+    assert store.outbox_pending() == ()
+
+
+def test_lines_of_one_thread_do_not_suffer_from_a_broken_one_among_them(store: Store) -> None:
+    """They go in one message; the broken one is put off alone, and is not taken for sent."""
+    slack = Slack()
+    it = sender(store, slack, lines=0)
+    store.outbox_ingest("1-0", "2-0", (OutboxItem("post:plan", OutboxKind.POST, CHANNEL, card_key="plan:p-1"),))
+    store.outbox_sent("post:plan", "1.1", CHANNEL)
+    events = (Event(TOLD, NOW, "prod", "First."), Event(Happened.STEP_STARTED, NOW, "prod", "Broken."))
+    lines = tuple(
+        OutboxItem(f"line:{n}", OutboxKind.POST, CHANNEL, thread_of="plan:p-1", event=e)
+        for n, e in enumerate((*events, replace(events[0], sentence="Last.")))
+    )
+    store.outbox_ingest("2-0", "3-0", lines)
+    assert it.send_due(NOW) == 1
+    assert told(slack) == {"First.", "Last."}
+    assert [i.id for i in store.outbox_pending()] == ["line:1"]
+
+
+@pytest.mark.parametrize("code", ["not_in_channel", "channel_not_found", "is_archived"])
+def test_what_a_closed_channel_does_not_take_waits_until_it_is_open(store: Store, code: str) -> None:
+    """Somebody forgot to invite the bot: the plan is there as soon as they do, and Slack is not asked all the time."""
+    slack = Slack(SlackRefused(f"Slack refuses: {code}.", code))
+    it = sender(store, slack, lines=3)
+    elsewhere = OutboxItem("line:else", OutboxKind.POST, "C0ELSE", event=Event(TOLD, NOW, "prod", "Elsewhere."))
+    store.outbox_ingest("1-0", "2-0", (elsewhere,))
+    for seconds in range(50):
+        it.send_due(NOW + timedelta(seconds=seconds))
+    assert slack.tries == 2
+    assert any(code in i.error for i in store.outbox_pending())
+    slack.error = None
+    for seconds in range(60, 70):
+        it.send_due(NOW + timedelta(seconds=seconds))
+    assert told(slack) == {"Line 0.", "Line 1.", "Line 2.", "Elsewhere."}

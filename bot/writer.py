@@ -1,0 +1,78 @@
+"""What an item of the outbox says: written when it is sent, from the records as they are then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.blocks import Message, section
+from bot.bulletin_card import render_bulletin
+from bot.plan_card import render_plan
+from bot.run_card import render_run
+from bot.run_thread import ENDINGS, render_line, render_result
+from bot.text import code, escape
+from cluster.errors import UnknownThing
+from cluster.events import Event
+from cluster.outbox import OutboxItem
+from cluster.plan import PlanRecord
+from cluster.report import ClusterReport
+from cluster.settings import Settings
+from cluster.store import Store
+
+REFUSAL = "refusal"  # a card key of its own: told to one person, kept nowhere
+_LATE = timedelta(minutes=2)  # a result that is told later says so
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """`look` reads the cluster as it is now; None when it cannot be read in time."""
+
+    settings: Settings
+    store: Store
+    look: Callable[[str], ClusterReport | None]
+
+    def write(self, item: OutboxItem, now: datetime) -> Message | None:
+        """The message; None where there is nothing to say any more. Raises UnknownThing for a record that is gone."""
+        kind, _, name = item.card_key.partition(":")
+        if kind in {"plan", "run", "bulletin"}:
+            return self._card(kind, name, now)
+        if item.event is None:
+            return None
+        if kind == "result":
+            return self._result(item.event, now)
+        if kind == REFUSAL:
+            return self._refusal(name, item.event)
+        return render_line(item.event, self._record(item.event))
+
+    def _card(self, kind: str, name: str, now: datetime) -> Message | None:
+        """As its record is now; None for a periodic report that a later one has taken the place of."""
+        if kind == "plan":
+            return render_plan(self.store.plan(name))
+        if kind == "run":
+            operation = self.store.operation(name)
+            return render_run(self.store.plan(operation.plan_id), operation, now)
+        bulletin, slack = self.store.bulletin(), self.settings.slack
+        if bulletin is None or bulletin.period != name:
+            return None
+        return render_bulletin(bulletin, slack.command if slack else "/k8s")
+
+    def _result(self, event: Event, now: datetime) -> Message:
+        operation = self.store.operation(event.operation_id)
+        record = self.store.plan(operation.plan_id)
+        people = [self.settings.people.get(n) for n in dict.fromkeys((record.requester, operation.approved_by))]
+        mention = tuple(p.slack for p in people if p is not None and p.slack)
+        after = self.look(operation.cluster) if event.kind in ENDINGS else None
+        late = now - event.at > _LATE
+        return render_result(event, record, operation, after=after, mention=mention, delayed=late)
+
+    def _refusal(self, request_id: str, event: Event) -> Message:
+        target = escape(self.store.request(request_id).target or "That", 40)
+        text = f"{target} on {code(event.cluster)} cannot be planned: {escape(event.sentence, 1000)}"
+        return Message(text, (section(text),))
+
+    def _record(self, event: Event) -> PlanRecord | None:
+        try:
+            return self.store.plan(event.plan_id) if event.plan_id else None
+        except UnknownThing:
+            return None
