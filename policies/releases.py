@@ -38,6 +38,8 @@ class Release(BaseModel):
     etcd: str
     coredns: str
     pause: str
+    changelog: str
+    urgent_notes: str | None = None
     cleans: tuple[str, ...] = ()
     patch_first: PatchFirst | None = None
     note: str = ""
