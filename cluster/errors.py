@@ -4,6 +4,7 @@ Our errors; the text of each is one sentence fit for a person: what, where, what
 * LockkeeperError            anything we raise on purpose
   x InvalidVersion           the text is not a version that we read
   x InvalidConfig            lockkeeper.yaml has mistakes (all of them are listed)
+  x InvalidData              a file of facts that comes with the package has mistakes (all of them are listed)
   x UnknownThing             no cluster, plan, operation or node of that name
   x Refused                  a policy said no; carries its findings
   x ClusterUnreadable        the Kubernetes API could not be reached or read
@@ -32,6 +33,10 @@ class InvalidVersion(LockkeeperError):  # noqa: N818 - the tree above reads as f
 
 class InvalidConfig(LockkeeperError):  # noqa: N818 - as above
     """lockkeeper.yaml has mistakes; the text lists every one with its path."""
+
+
+class InvalidData(LockkeeperError):  # noqa: N818 - as above
+    """A file of policies/data has mistakes; the text lists every one with its place."""
 
 
 class UnknownThing(LockkeeperError):  # noqa: N818 - as above

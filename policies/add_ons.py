@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import resources
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity
 from cluster.pods import tag_of
 from cluster.report import ClusterReport
 from cluster.versions import Minor, ReportedVersion
+from policies.data_files import DataFile, Row
 
 UNKNOWN = "unknown add-on"
 _SYSTEM = "kube-system"
@@ -34,21 +30,16 @@ class Role(StrEnum):
     OTHER = "other"
 
 
-class Tested(BaseModel):
+class Tested(Row):
     """The Kubernetes minors that one line of an add-on is tested with, by its project."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: str  # "3.31"
     first: Minor
     last: Minor
-    source: str
 
 
-class AddOnFacts(BaseModel):
+class AddOnFacts(Row):
     """One add-on that is recognised by its images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     role: Role
@@ -56,12 +47,10 @@ class AddOnFacts(BaseModel):
     agent: tuple[str, ...] = ()
     matrix: str = ""
     tested: tuple[Tested, ...] = ()
-    source: str
-    verified_on: date
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class AddOns(DataFile):
+    """The whole file."""
 
     add_ons: tuple[AddOnFacts, ...]
 
@@ -81,10 +70,8 @@ class Recognised:
     count: int
 
 
-@cache
 def read_add_ons() -> tuple[AddOnFacts, ...]:
-    text = resources.files("policies").joinpath("data/add_ons.yaml").read_text(encoding="utf-8")
-    return _File.model_validate(yaml.safe_load(text)).add_ons
+    return AddOns.read("add_ons.yaml").add_ons
 
 
 def recognise(report: ClusterReport) -> tuple[Recognised, ...]:

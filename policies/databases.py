@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
-from functools import cache
-from importlib import resources
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.findings import Finding, Severity
 from cluster.plan import PlanPool
 from cluster.workloads import Workload, Workloads
+from policies.data_files import DataFile, Row
 from policies.wording import some_of
 
 _REPLICATED = 2  # instances from which on another one can take over
 
 
-class Operator(BaseModel):
+class Operator(Row):
     """How one operator labels its pods, and what it does about a cordon."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: str
     member: dict[str, str]
@@ -31,14 +24,10 @@ class Operator(BaseModel):
     primary: tuple[str, ...]
     moves_on_cordon: bool
     alone: str = ""  # what to do about a cluster of one instance, where that is known
-    source: str
-    verified_on: date
 
 
-class Operators(BaseModel):
+class Operators(DataFile):
     """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     databases: tuple[Operator, ...]
 
@@ -64,10 +53,8 @@ class Database:
         return len(self.nodes) + self.waiting >= _REPLICATED
 
 
-@cache
 def read_operators() -> Operators:
-    text = resources.files("policies").joinpath("data/databases.yaml").read_text(encoding="utf-8")
-    return Operators.model_validate(yaml.safe_load(text))
+    return Operators.read("databases.yaml")
 
 
 def operator_of(workload: Workload) -> Operator | None:

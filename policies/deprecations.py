@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from functools import cache
-from importlib import resources
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.deprecation import DeprecatedUse
 from cluster.examination import Examination
 from cluster.findings import Finding, Severity
 from cluster.versions import Minor
+from policies.data_files import DataFile, Row
 from policies.wording import some_of
 
 GUIDE = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
 
 
-class Removal(BaseModel):
+class Removal(Row):
     """Resources of one version of a group, the minor that does not serve them, and what takes their place."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     removed: Minor | None
     group: str
@@ -33,20 +26,14 @@ class Removal(BaseModel):
     note: str = ""
 
 
-class Removals(BaseModel):
+class ApiRemovals(DataFile):
     """The whole file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sources: tuple[str, ...]
-    verified_on: date
     removals: tuple[Removal, ...]
 
 
-@cache
-def read_file() -> Removals:
-    text = resources.files("policies").joinpath("data/api_removals.yaml").read_text(encoding="utf-8")
-    return Removals.model_validate(yaml.safe_load(text))
+def read_file() -> ApiRemovals:
+    return ApiRemovals.read("api_removals.yaml")
 
 
 def check_deprecations(examination: Examination, minors: tuple[Minor, ...]) -> Iterator[Finding]:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import date
-from functools import cache
-from importlib import resources
-
-import yaml
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from cluster.errors import Refused
 from cluster.findings import Finding, Findings, Severity
 from cluster.report import ClusterReport, Node, Unread
 from cluster.versions import ReportedVersion
+from policies.data_files import DataFile, Row
 
 KUBEADM = "kubeadm"
 UNKNOWN = "something else than kubeadm"
 _SAME = "To update a component, use whatever was used to install it."
 
 
-class Distribution(BaseModel):
+class Distribution(Row):
     """One way to make a cluster that is not kubeadm's, and the marks that it leaves on nodes and versions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     version: str = ""
     labels: tuple[str, ...] = ()
     os_image: str = ""
     instead: str
-    sources: tuple[str, ...]
-    verified_on: date
 
     @model_validator(mode="after")
     def _has_a_mark(self) -> Distribution:
@@ -39,16 +31,14 @@ class Distribution(BaseModel):
         return self
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Distributions(DataFile):
+    """The whole file."""
 
     distributions: tuple[Distribution, ...]
 
 
-@cache
 def read_distributions() -> tuple[Distribution, ...]:
-    text = resources.files("policies").joinpath("data/distributions.yaml").read_text(encoding="utf-8")
-    return _File.model_validate(yaml.safe_load(text)).distributions
+    return Distributions.read("distributions.yaml").distributions
 
 
 def maker_of(report: ClusterReport) -> str:

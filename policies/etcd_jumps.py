@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from functools import cache
-from importlib import resources
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from cluster.declarations import Declarations
 from cluster.findings import Finding, Severity
 from cluster.report import ClusterReport
 from cluster.versions import Minor
+from policies.data_files import DataFile, Row
 from policies.releases import release_of
 from policies.wording import some_of
 
@@ -26,29 +23,23 @@ def _numbers(text: object) -> object:
     return tuple(text.split(".")) if isinstance(text, str) else text
 
 
-class Jump(BaseModel):
+class Jump(Row):
     """One minor whose etcd is of another line than that of the minor before."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     to: Minor
     line: str  # of the etcd before: "3.5"
     below: Annotated[tuple[int, int, int], BeforeValidator(_numbers)]
     reason: str
-    source: str
-    verified_on: date
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Jumps(DataFile):
+    """The whole file."""
 
     jumps: tuple[Jump, ...]
 
 
-@cache
 def read_jumps() -> tuple[Jump, ...]:
-    text = resources.files("policies").joinpath("data/etcd_jumps.yaml").read_text(encoding="utf-8")
-    return _File.model_validate(yaml.safe_load(text)).jumps
+    return Jumps.read("etcd_jumps.yaml").jumps
 
 
 def check_etcd_jumps(report: ClusterReport, declared: Declarations, minors: tuple[Minor, ...]) -> Iterator[Finding]:
@@ -99,7 +90,7 @@ def _before(jump: Jump, tags: dict[str, str]) -> Iterator[Finding]:
     sentence = f"Before {jump.to}, etcd on {some_of(old)} {has}; it should be {wanted} or later: {jump.reason}."
     remedy = (
         f"Bring etcd to {wanted} or later first, where there is such an image (etcd.local.imageTag in kubeadm-config, "
-        f"which is to be taken out again), or make sure that it does not concern this cluster: {jump.source}"
+        f"which is to be taken out again), or make sure that it does not concern this cluster: {jump.sources[0]}"
     )
     yield Finding("etcd-before-jump", Severity.WARNING, str(jump.to), sentence, remedy)
 

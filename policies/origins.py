@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 from urllib.parse import urlsplit
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.facts import UPGRADED_PACKAGES, MachineFacts
 from cluster.findings import Finding, Severity
 from cluster.report import Node
+from policies.data_files import DataFile, Row
 from policies.wording import some_of
 
 KEY_SOON = timedelta(days=30)
@@ -31,19 +28,15 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-class KnownHosts(BaseModel):
+class KnownHosts(Row):
     """The hosts of one kind."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind
     hosts: tuple[str, ...]
-    sources: tuple[str, ...]
-    verified_on: date
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Origins(DataFile):
+    """The whole file."""
 
     origins: tuple[KnownHosts, ...]
 
@@ -58,8 +51,7 @@ class Origin:
 
 @cache
 def _kinds() -> dict[str, Kind]:
-    text = resources.files("policies").joinpath("data/origins.yaml").read_text(encoding="utf-8")
-    return {host: known.kind for known in _File.model_validate(yaml.safe_load(text)).origins for host in known.hosts}
+    return {host: known.kind for known in Origins.read("origins.yaml").origins for host in known.hosts}
 
 
 def origin_of(facts: MachineFacts) -> Origin:

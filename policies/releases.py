@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import cache
-from importlib import resources
 from typing import Literal
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.findings import Finding, Findings, Severity
 from cluster.versions import KubeVersion, Minor
+from policies.data_files import DataFile, Facts, Row
 
 
-class PatchFirst(BaseModel):
+class PatchFirst(Facts):
     """What speaks for going to the newest patch of a minor before leaving it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     below: KubeVersion  # from this patch on it is not needed
     concerns: Literal["etcd"]  # the part that must be kubeadm's own for it to matter
@@ -25,10 +19,8 @@ class PatchFirst(BaseModel):
     source: str
 
 
-class Release(BaseModel):
+class Release(Row):
     """One minor release line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     minor: Minor
     ga: date
@@ -49,20 +41,16 @@ class Release(BaseModel):
         return self.eol_actual or self.eol_planned
 
 
-class Releases(BaseModel):
+class Releases(DataFile):
     """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[str, ...]
     verified_on: date
     releases: tuple[Release, ...]
 
 
-@cache
 def read_file() -> Releases:
-    text = resources.files("policies").joinpath("data/releases.yaml").read_text(encoding="utf-8")
-    return Releases.model_validate(yaml.safe_load(text))
+    return Releases.read("releases.yaml")
 
 
 def read_releases() -> tuple[Release, ...]:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import cache
-from importlib import resources
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.declarations import KUBEADM, Gate
 from cluster.versions import Minor
+from policies.data_files import DataFile, Row
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RemovedFlags(_Row):
+class RemovedFlags(Row):
     """Command-line flags of one component."""
 
     removed: Minor
@@ -25,28 +17,28 @@ class RemovedFlags(_Row):
     flags: tuple[str, ...]
 
 
-class RemovedPlugins(_Row):
+class RemovedPlugins(Row):
     """Admission plugins of the API server."""
 
     removed: Minor
     plugins: tuple[str, ...]
 
 
-class RemovedGates(_Row):
+class RemovedGates(Row):
     """Feature gates that nobody knows any more."""
 
     removed: Minor
     gates: tuple[str, ...]
 
 
-class LockedGates(_Row):
+class LockedGates(Row):
     """Feature gates of which one value is left."""
 
     locked: Minor
     gates: dict[str, bool]
 
 
-class RemovedApi(_Row):
+class RemovedApi(Row):
     """A version of kubeadm's configuration; kubeadm from `rewritten_from` on writes a later one in its place."""
 
     version: str
@@ -54,7 +46,7 @@ class RemovedApi(_Row):
     removed: Minor
 
 
-class Removals(_Row):
+class Removals(DataFile):
     """The whole file."""
 
     sources: tuple[str, ...]
@@ -67,10 +59,8 @@ class Removals(_Row):
     kubeadm_api: tuple[RemovedApi, ...]
 
 
-@cache
 def read_file() -> Removals:
-    text = resources.files("policies").joinpath("data/removals.yaml").read_text(encoding="utf-8")
-    return Removals.model_validate(yaml.safe_load(text))
+    return Removals.read("removals.yaml")
 
 
 def removed_flags(component: str, last: Minor) -> dict[str, Minor]:

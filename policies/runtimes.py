@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from functools import cache
-from importlib import resources
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from cluster.facts import MachineFacts
 from cluster.findings import Finding, Severity
 from cluster.report import Node
 from cluster.runtime import Release, Runtime
 from cluster.versions import Minor, ReportedVersion
+from policies.data_files import DataFile, Facts, Row
 
 NO_DOCKERSHIM = Minor(1, 24)
 OLD_REGISTRY = "k8s.gcr.io/"
@@ -31,31 +29,23 @@ Numbers = Annotated[Release, BeforeValidator(_numbers)]
 KernelLine = Annotated[tuple[int, int], BeforeValidator(_numbers)]
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    since: Minor = Field(alias="from")
-
-
-class Refusal(_Row):
+class Refusal(Row):
     """Older releases of the runtime cannot serve this kubelet."""
 
+    since: Minor = Field(alias="from")
     below: Numbers
     reason: str
-    sources: tuple[str, ...]
-    verified_on: date
 
 
-class Recommendation(_Row):
+class Recommendation(Row):
     """Per minor of the runtime the first release that its makers recommend, the newest first."""
 
+    since: Minor = Field(alias="from")
     releases: tuple[Numbers, ...]
 
 
-class Containerd(BaseModel):
+class Containerd(Facts):
     """What is known of containerd."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     refused: tuple[Refusal, ...]
     recommended: tuple[Recommendation, ...]
@@ -63,28 +53,23 @@ class Containerd(BaseModel):
     verified_on: date
 
 
-class Kernels(_Row):
+class Kernels(Row):
     """The kernels of which kubeadm does not warn."""
 
+    since: Minor = Field(alias="from")
     accepted: tuple[KernelLine, ...]
     and_from: KernelLine
-    sources: tuple[str, ...]
-    verified_on: date
 
 
-class Runtimes(BaseModel):
+class Runtimes(DataFile):
     """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     containerd: Containerd
     kernel: Kernels
 
 
-@cache
 def read_file() -> Runtimes:
-    text = resources.files("policies").joinpath("data/runtimes.yaml").read_text(encoding="utf-8")
-    return Runtimes.model_validate(yaml.safe_load(text))
+    return Runtimes.read("runtimes.yaml")
 
 
 def check_runtime(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Finding]:

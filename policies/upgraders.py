@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from functools import cache
-from importlib import resources
-
-import yaml
-from pydantic import BaseModel, ConfigDict
 
 from cluster.findings import Finding, Severity
 from cluster.neighbours import Signs
 from cluster.report import ClusterReport, DaemonSet
 from policies.add_ons import repository_of
+from policies.data_files import DataFile, Row
 from policies.wording import count_of
 
 
-class Upgrader(BaseModel):
+class Upgrader(Row):
     """One tool, how it shows itself, and how it is kept quiet."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     does: str
@@ -29,20 +22,16 @@ class Upgrader(BaseModel):
     annotations: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     pause: str
-    source: str
-    verified_on: date
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Upgraders(DataFile):
+    """The whole file."""
 
     upgraders: tuple[Upgrader, ...]
 
 
-@cache
 def read_upgraders() -> tuple[Upgrader, ...]:
-    text = resources.files("policies").joinpath("data/upgraders.yaml").read_text(encoding="utf-8")
-    return _File.model_validate(yaml.safe_load(text)).upgraders
+    return Upgraders.read("upgraders.yaml").upgraders
 
 
 def check_upgraders(report: ClusterReport, signs: Signs) -> Iterator[Finding]:

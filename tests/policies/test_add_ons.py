@@ -100,6 +100,6 @@ def test_a_plan_says_whether_the_network_goes_with_its_target():
 def test_every_fact_has_its_source():
     """A network without known lines names at least its project's page."""
     for known in read_add_ons():
-        assert known.source.startswith("https://")
-        assert all(t.source.startswith("https://") and t.first <= t.last for t in known.tested)
+        assert known.sources[0].startswith("https://")
+        assert all(t.sources[0].startswith("https://") and t.first <= t.last for t in known.tested)
         assert known.matrix or known.role is not Role.NETWORK

@@ -85,7 +85,7 @@ def test_an_operator_is_recognised_by_its_own_labels_alone(labels, operator, is_
 
 def test_every_row_of_the_data_says_where_it_comes_from():
     """A source and the day on which it was looked at."""
-    assert all(o.source.startswith("https://") and o.verified_on for o in read_operators().databases)
+    assert all(o.sources[0].startswith("https://") and o.verified_on for o in read_operators().databases)
 
 
 def test_one_database_is_told_with_all_its_instances():
