@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from bot.plan_card import card_key as plan_key
 from cluster.errors import StoreUnavailable
+from cluster.findings import blockers
 from cluster.operation import Operation, OperationState
 from cluster.plan import PlanKind, PlanRecord, PlanStatus
 from lab.rig import CHANNEL, Rig
@@ -28,6 +31,7 @@ class Story:
     rig: Rig
     say: Callable[[str], None]
     _changes: queue.Queue[Change | None] = field(default_factory=queue.Queue)
+    _blocked: tuple[PlanRecord, ...] = ()  # what the last request came to, where nothing of it can be approved
     _shown: dict[str, list[str]] = field(default_factory=dict)
 
     def play(self, target: str, *, deadline: float) -> int:
@@ -43,7 +47,7 @@ class Story:
             while True:
                 record = self._ask_for_plan(target)
                 if record is None:
-                    return WAITING if self._refused() else FAILED
+                    return WAITING if self._refused() or self._told_of_blockers() else FAILED
                 operation = self._approve_and_follow(record, deadline)
                 if operation is None:
                     return FAILED
@@ -59,13 +63,16 @@ class Story:
     def _ask_for_plan(self, target: str) -> PlanRecord | None:
         """The plan that can be approved: the upgrade, or the revert that must come first."""
         before = {record.id for record in self.rig.store.plans()}
+        self._blocked = ()
         self.rig.slack.say(ADA, CHANNEL, f"/k8s plan {target}")
         found: list[PlanRecord] = []
 
         def offered() -> bool:
             new = [r for r in self.rig.store.plans() if r.id not in before and r.status is PlanStatus.PROPOSED]
             found[:] = [r for r in new if self._approve_button(r) is not None]
-            return bool(found) or self._refused()
+            if new and not self.rig.store.open_requests() and all(blockers(r.findings) for r in new):
+                self._blocked = tuple(new)
+            return bool(found or self._blocked) or self._refused()
 
         self._wait(offered, ANSWER)
         return found[0] if found else None
@@ -73,6 +80,14 @@ class Story:
     def _refused(self) -> bool:
         texts = [self.rig.slack.text(m) for m in self.rig.slack.ephemerals(ADA)]
         return any("cannot be planned" in text or "not offered" in text for text in texts)
+
+    def _told_of_blockers(self) -> bool:
+        """Whether every plan that was drafted waits for somebody who clears its blockers; says which."""
+        for record in self._blocked:
+            codes = ", ".join(dict.fromkeys(f.code for f in blockers(record.findings)))
+            self._wait(partial(self.rig.store.message, plan_key(record.id)), ANSWER)
+            self.say(f"{record.id} is blocked by {codes}: nobody can approve it before that is cleared.")
+        return bool(self._blocked)
 
     def _approve_button(self, record: PlanRecord) -> str | None:
         """The ts of the message whose Approve button carries this plan."""

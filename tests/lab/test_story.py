@@ -1,0 +1,35 @@
+"""The demo's story on a lab's Slack: what it makes of an answer that is no plan to approve."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+from cluster.events import Event, Happened
+from cluster.findings import Severity
+from lab.story import WAITING, Story
+from tests.bot_desk import desk, quiet_desk
+from tests.bot_fixture import finding, record
+from tests.redis_fixture import redis_server, redis_url, store
+
+__all__ = ["desk", "quiet_desk", "redis_server", "redis_url", "store"]
+
+
+def answer(desk):
+    """A worker that drafts a blocked plan."""
+    desk.slack.wait_for(lambda _: desk.store.open_requests())
+    (request,) = desk.store.open_requests()
+    made = record(requested_at=desk.now(), findings=(finding(Severity.BLOCKER),))
+    desk.store.propose(made, Event(Happened.PLAN_PROPOSED, desk.now(), "prod", "A plan.", plan_id=made.id))
+    desk.store.answer_request(request.id, plan_ids=(made.id,))
+
+
+def test_a_blocked_plan_ends_the_story_at_once_with_the_code_for_a_person(desk):
+    """There is nothing to wait for: somebody must clear the cause first."""
+    said = []
+    worker = threading.Thread(target=answer, args=(desk,))
+    worker.start()
+    code = Story(SimpleNamespace(slack=desk.slack, store=desk.store), said.append).play("v1.35.4", deadline=5)
+    worker.join(10)
+    assert code == WAITING
+    assert any("p-1a2b3c4d is blocked by some-code" in line for line in said)
