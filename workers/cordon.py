@@ -12,6 +12,7 @@ from workers.patience import CONFLICT, NOT_FOUND, ask_api
 from workers.site import Site, StepDone
 
 Raw = dict[str, Any]
+_UNREACHABLE = "node.kubernetes.io/unreachable"
 _TRIES = 10  # a node's object also changes by its kubelet's status; each conflict is read again
 
 
@@ -89,6 +90,11 @@ def stays_at_work(site: Site, node: Raw) -> bool:
 
 def is_cordoned(node: Raw) -> bool:
     return bool((node.get("spec") or {}).get("unschedulable"))
+
+
+def is_unreachable(node: Raw) -> bool:
+    """Whether the cluster has given its kubelet up."""
+    return any(taint.get("key") == _UNREACHABLE for taint in (node.get("spec") or {}).get("taints") or [])
 
 
 def owner_of(node: Raw) -> str:

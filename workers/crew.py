@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from cluster.procedure import Step
 from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
+from workers.attachments import Attachments
 from workers.site import Api, RemoteNode, Site, StepDone
 
 
@@ -67,6 +68,7 @@ class Crew:
     kube: Callable[[], Api]
     now: Callable[[], datetime]
     others_wait: Callable[[], bool]  # whether work waits that no worker is free for
+    attachments: Attachments = field(default_factory=Attachments)
 
 
 def endpoints_of(report: ClusterReport | None) -> Mapping[str, str]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from cluster.departures import claim_of
 from cluster.errors import ClusterUnreadable, KubeDenied
-from workers.cordon import cordon, is_cordoned, read_node, stays_at_work, uncordon
+from workers.cordon import cordon, is_cordoned, is_unreachable, read_node, stays_at_work, uncordon
 from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
-from workers.patience import FORBIDDEN, NOT_FOUND, api_refused, ask_api
+from workers.patience import JUST_STARTED, LONGEST_PAUSE, NOT_FOUND, api_refused, ask_api
+from workers.residents import pods_on
 from workers.site import Site, StepBlocked, StepDone
+from workers.volumes import await_volumes
 
 Raw = dict[str, Any]
 AT_ONCE = 8  # evictions asked for side by side
@@ -29,6 +30,8 @@ class Round:
     due: dict[str, datetime] = field(default_factory=dict)
     said: dict[str, EvictionAnswer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
+    refused_since: dict[str, datetime] = field(default_factory=dict)
+    daemon_sets: dict[tuple[str, str], bool] = field(default_factory=dict)  # whether there is one of that name
 
     def leaving(self, fates: list[PodFate]) -> list[PodFate]:
         """Who must still go; what came since in spite of the cordon stays: evicted, it would only come again."""
@@ -49,9 +52,10 @@ def drain(site: Site) -> None:
     if not is_cordoned(read_node(site)):  # given back by a failure whose record was lost, or by a person
         cordon(site)
     try:
-        _ask_consent(site, _fates(site))
-        _empty(site)
-        _await_volumes(site)
+        round_ = Round()
+        _ask_consent(site, _fates(site, round_))
+        _empty(site, round_)
+        await_volumes(site)
     except (StepBlocked, KubeDenied) as error:
         blocked = error if isinstance(error, StepBlocked) else api_refused(site, error)
         # Nothing of the node was changed yet: it goes on working while people look at it.
@@ -60,19 +64,20 @@ def drain(site: Site) -> None:
 
 
 def verify_drain(site: Site) -> StepDone:
-    staying = sum(f.fate is Fate.STAYS for f in _fates(site))
+    staying = sum(f.fate is Fate.STAYS for f in _fates(site, Round()))
     return StepDone(f"{site.node.name} is drained (pods that stay, of DaemonSets or static: {staying}).")
 
 
-def _empty(site: Site) -> None:
-    round_ = Round()
+def _empty(site: Site, round_: Round) -> None:
+    def ask(pod: PodFate) -> EvictionAnswer:
+        site.check_lease()
+        return evict(site.kube(), pod)
+
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
-        while going := round_.leaving(_fates(site)):
+        while going := round_.leaving(_fates(site, round_)):
             now = site.now()
             due = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
-            if due:
-                site.check_lease()
-            for pod, answer in zip(due, pool.map(lambda f: evict(site.kube(), f), due), strict=True):
+            for pod, answer in zip(due, pool.map(ask, due), strict=True):
                 _note(site, round_, pod, answer)
             if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
                 raise _timed_out(site, round_, going)
@@ -81,18 +86,26 @@ def _empty(site: Site) -> None:
 
 def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> None:
     round_.said[pod.uid] = answer
-    if answer.said is Said.NEVER:
+    if answer.said is not Said.REFUSED:
+        round_.refused_since.pop(pod.uid, None)
+    if answer.said is Said.NEVER or _is_refused_for_good(site, round_, pod, answer):
         raise site.blocked(
             "drain-blocked",
             f"{pod.pod} cannot be evicted from {site.node.name}: {answer.why}{_two_budgets(site, pod, answer)}.",
             "Correct that, or move the pod by hand, then `retry`.",
         )
-    if answer.said in {Said.BUDGET, Said.LATER} and pod.uid not in round_.told:
+    if answer.said in {Said.BUDGET, Said.LATER, Said.REFUSED} and pod.uid not in round_.told:
         round_.told.add(pod.uid)
         held = f"its PodDisruptionBudget {_budget(site, pod, answer)}" if answer.said is Said.BUDGET else "the API"
         site.tell(f"{pod.pod} cannot leave yet and waits for {held}: {answer.why}.")
-    pause = site.waits.eviction_retry if answer.again_after is None else answer.again_after
+    pause = site.waits.eviction_retry if answer.again_after is None else min(answer.again_after, LONGEST_PAUSE)
     round_.due[pod.uid] = site.now() + timedelta(seconds=pause)
+
+
+def _is_refused_for_good(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> bool:
+    if answer.said is not Said.REFUSED:
+        return False
+    return site.elapsed(round_.refused_since.setdefault(pod.uid, site.now())) > JUST_STARTED
 
 
 def _timed_out(site: Site, round_: Round, going: Iterable[PodFate]) -> StepBlocked:
@@ -101,10 +114,11 @@ def _timed_out(site: Site, round_: Round, going: Iterable[PodFate]) -> StepBlock
     more = f", and {len(going) - _NAMED} more" if len(going) > _NAMED else ""
     refused = any(round_.said.get(f.uid, _UNASKED).said is Said.BUDGET for f in going)
     remedy = "Let the budget allow a disruption (one more replica, or another budget)" if refused else "See why"
+    unreachable = " The node is unreachable: no pod ends on it." if is_unreachable(read_node(site)) else ""
     return site.blocked(
         "drain-blocked",
         f"{site.node.name} could not be drained within {site.plan.options.drain_timeout} s: "
-        f"{'; '.join(reasons)}{more}.",
+        f"{'; '.join(reasons)}{more}.{unreachable}",
         f"{remedy}, then `retry`.",
     )
 
@@ -116,8 +130,12 @@ def _reason(site: Site, pod: PodFate, answer: EvictionAnswer) -> str:
     match answer.said:
         case Said.BUDGET:
             return f"{pod.pod} is held by the PodDisruptionBudget {_budget(site, pod, answer)} ({answer.why})"
-        case Said.LATER:
+        case Said.LATER | Said.REFUSED:
             return f"{pod.pod} could not be evicted ({answer.why})"
+        case _ if pod.fate is Fate.LEAVING:
+            return f"{pod.pod} is {pod.why}"
+        case Said.REPLACED:
+            return f"{pod.pod} is replaced by another one of its name again and again ({answer.why})"
         case _:
             return f"{pod.pod} was evicted and has not ended"
 
@@ -156,9 +174,9 @@ def _ask_consent(site: Site, fates: list[PodFate]) -> None:
     )
 
 
-def _fates(site: Site) -> list[PodFate]:
+def _fates(site: Site, round_: Round) -> list[PodFate]:
     pods = ask_api(site, lambda: tuple(pods_on(site)))
-    known: dict[tuple[str, str], bool] = {}
+    known = round_.daemon_sets
 
     def exists(namespace: str, name: str) -> bool:
         if (namespace, name) not in known:
@@ -166,11 +184,6 @@ def _fates(site: Site) -> list[PodFate]:
         return known[namespace, name]
 
     return judge_pods(pods, options=site.plan.options, daemon_set_exists=exists)
-
-
-def pods_on(site: Site) -> Iterable[Raw]:
-    """Every pod that is bound to the step's node."""
-    return site.kube().items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={site.node.name}"})
 
 
 def _daemon_set_exists(site: Site, namespace: str, name: str) -> bool:
@@ -181,70 +194,3 @@ def _daemon_set_exists(site: Site, namespace: str, name: str) -> bool:
             raise
         return False
     return True
-
-
-def _await_volumes(site: Site) -> None:
-    """Wait until the node's volumes are detached; those of pods that stay are not waited for."""
-    told = False
-    while volumes := _attached(site):
-        if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
-            raise site.blocked(
-                "drain-blocked",
-                f"The volumes {', '.join(volumes[:_NAMED])} are still attached to {site.node.name} after "
-                f"{site.plan.options.drain_timeout} s.",
-                "Look at the storage driver (`kubectl get volumeattachments`; what an uninstalled driver left there "
-                "is never detached: delete it), then `retry`.",
-            )
-        if not told:
-            told = True
-            site.tell(f"The pods of {site.node.name} are gone; {len(volumes)} volumes are still being detached.")
-        site.wait(site.waits.poll)
-
-
-def _attached(site: Site) -> list[str]:
-    def read() -> list[Raw]:
-        return list(site.kube().items("/apis/storage.k8s.io/v1/volumeattachments"))
-
-    try:
-        attachments = ask_api(site, read)
-    except KubeDenied as error:
-        if error.status not in {NOT_FOUND, FORBIDDEN}:
-            raise
-        return []  # a cluster without volumes to attach, or one that does not show them to us
-    here = [a for a in attachments if a["spec"].get("nodeName") == site.node.name and _is_attached(a)]
-    if not here:
-        return []
-    kept = _kept_volumes(site)
-    return sorted(name for name in map(_volume_name, here) if name not in kept)
-
-
-def _volume_name(attachment: Raw) -> str:
-    """The attachment's own name stands for a volume that a pod described itself."""
-    source = attachment["spec"].get("source") or {}
-    return str(source.get("persistentVolumeName") or attachment["metadata"]["name"])
-
-
-def _is_attached(attachment: Raw) -> bool:
-    return bool((attachment.get("status") or {}).get("attached"))
-
-
-def _kept_volumes(site: Site) -> set[str]:
-    """Volumes of the pods that stay on the node."""
-    claims = {
-        (pod["metadata"]["namespace"], claim)
-        for pod in ask_api(site, lambda: tuple(pods_on(site)))
-        for volume in (pod.get("spec") or {}).get("volumes") or []
-        if (claim := claim_of(pod, volume))
-    }
-    return {_volume_of(site, space, name) for space, name in claims}
-
-
-def _volume_of(site: Site, namespace: str, claim: str) -> str:
-    path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}"
-    try:
-        found = ask_api(site, lambda: site.kube().get(path))
-    except KubeDenied as error:
-        if error.status != NOT_FOUND:
-            raise
-        return ""
-    return str((found.get("spec") or {}).get("volumeName") or "")

@@ -58,8 +58,14 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
     fate, why = _fate(pod, options, daemon_set_exists)
     meta = pod["metadata"]
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
-        fate, why = Fate.LEAVING, "being deleted"
+        fate, why = Fate.LEAVING, _why_ending(meta)
     return PodFate(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), fate, why, tolerates_cordon(pod))
+
+
+def _why_ending(meta: Raw) -> str:
+    finalizers = meta.get("finalizers") or ()
+    held = f" and held by its finalizers ({', '.join(finalizers)})" if finalizers else ""
+    return f"being deleted, was to end by {meta['deletionTimestamp']}{held}"
 
 
 def _fate(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> tuple[Fate, str]:

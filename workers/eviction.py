@@ -11,10 +11,12 @@ from typing import Any
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.labels import read_selector
 from workers.drain_rules import PodFate
-from workers.patience import passing
+from workers.patience import may_be_new, passing
 from workers.site import Api
 
 Raw = dict[str, Any]
+# its controller is behind, and makes that good
+_BUDGET_LAGS = ("disruptions allowed is negative", "DisruptedPods map too big")
 _BUDGET = re.compile(r"The disruption budget (\S+) ")
 
 
@@ -26,6 +28,7 @@ class Said(StrEnum):
     REPLACED = "replaced"  # a pod of that name, but another one: look again
     BUDGET = "budget"  # a PodDisruptionBudget allows no disruption now
     LATER = "later"  # the server is busy, failing or not ready to answer
+    REFUSED = "refused"  # no right to: for good, unless an API server behind the balancer just started
     NEVER = "never"  # asking again cannot help
 
 
@@ -69,13 +72,15 @@ def read_refusal(error: KubeDenied) -> EvictionAnswer:
             return EvictionAnswer(Said.REPLACED, message)
         case 429:
             return _too_many(error, message, causes)
-        case 403:
-            namespace_ends = any(c.get("reason") == "NamespaceTerminating" for c in causes)
-            behind = "disruptions allowed is negative" in message  # the budget's controller lags, and catches up
-            return EvictionAnswer(Said.LATER if namespace_ends or behind else Said.NEVER, message)
         case _:
-            said = Said.LATER if passing(error) else Said.NEVER
-            return EvictionAnswer(said, message, again_after=error.retry_after)
+            return EvictionAnswer(_how_final(error, message, causes), message, again_after=error.retry_after)
+
+
+def _how_final(error: KubeDenied, message: str, causes: list[Raw]) -> Said:
+    namespace_ends = any(c.get("reason") == "NamespaceTerminating" for c in causes)
+    if namespace_ends or any(words in message for words in _BUDGET_LAGS) or passing(error):
+        return Said.LATER
+    return Said.REFUSED if may_be_new(error) else Said.NEVER
 
 
 def _too_many(error: KubeDenied, message: str, causes: list[Raw]) -> EvictionAnswer:

@@ -264,6 +264,7 @@ class Hand(threading.Thread):
             may_start=run.may_start,
             now=run.now,
             sleep=run.sleep,
+            attachments=run.crew.attachments,
         )
 
     def _attempt_id(self, row: NodeRow) -> str:

@@ -9,13 +9,14 @@ from cluster.errors import ClusterUnreadable, KubeDenied
 from workers.site import Site, StepBlocked
 
 _T = TypeVar("_T")
-_LONGEST_PAUSE = 60.0  # seconds; whatever a server wishes, our own deadlines are looked at
+LONGEST_PAUSE = 60.0  # seconds; whatever a server wishes, our own deadlines are looked at
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = 500
 NOT_FOUND = 404
 FORBIDDEN = 403
 CONFLICT = 409
 UNAUTHORIZED = 401
+_POLICY = ("denied the request", "denied request", "violates PodSecurity")
 JUST_STARTED = 15.0  # seconds; an API server refuses what its caches cannot judge yet: recorded, below a second each
 
 
@@ -30,7 +31,7 @@ def ask_api(site: Site, call: Callable[[], _T]) -> _T:
         try:
             return call()
         except ClusterUnreadable as error:
-            if _may_be_new(error):
+            if may_be_new(error):
                 refused_since = refused_since or site.now()
                 if site.elapsed(refused_since) > JUST_STARTED:
                     raise
@@ -50,10 +51,15 @@ def ask_api(site: Site, call: Callable[[], _T]) -> _T:
             site.wait(pause_after(error, site.waits.poll))
 
 
-def _may_be_new(error: ClusterUnreadable) -> bool:
-    """Whether a refusal may pass; an admission policy's does not."""
+def may_be_new(error: ClusterUnreadable) -> bool:
+    """Whether a refusal may pass, as of a server that just started; an admission policy's does not."""
     refused = isinstance(error, KubeDenied) and error.status in {UNAUTHORIZED, FORBIDDEN}
-    return refused and "denied the request" not in str(error)
+    return refused and not is_policy(error)
+
+
+def is_policy(error: ClusterUnreadable) -> bool:
+    """Whether an admission webhook, a ValidatingAdmissionPolicy or Pod Security said no."""
+    return any(words in str(error) for words in _POLICY)
 
 
 def passing(error: ClusterUnreadable) -> bool:
@@ -66,7 +72,7 @@ def passing(error: ClusterUnreadable) -> bool:
 def pause_after(error: ClusterUnreadable, usual: float) -> float:
     """The server's own wish counts, where it named one."""
     named = error.retry_after if isinstance(error, KubeDenied) else None
-    return usual if named is None else max(usual, min(named, _LONGEST_PAUSE))
+    return usual if named is None else max(usual, min(named, LONGEST_PAUSE))
 
 
 def api_refused(site: Site, error: KubeDenied) -> StepBlocked:

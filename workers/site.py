@@ -21,6 +21,7 @@ from cluster.findings import Finding, Severity
 from cluster.plan import Hop, PlanNode, UpgradePlan
 from cluster.procedure import Step
 from cluster.settings import Settings, Waits
+from workers.attachments import Attachments
 from workers.node_script.attempts import PollAnswer, StartAnswer
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -102,6 +103,7 @@ class Site:
     may_start: Callable[[], bool]  # the lease is still ours; asked right before every side effect
     now: Callable[[], datetime]
     sleep: Callable[[float], None]  # returns early when stopping
+    attachments: Attachments = field(default_factory=Attachments)  # shared by the nodes that one driver works on
 
     @property
     def hop(self) -> Hop:

@@ -13,9 +13,9 @@ from cluster.facts import KubeletUnit
 from cluster.plan import Role
 from workers.control_plane import static_pod_problems, static_pods_on
 from workers.cordon import read_node
-from workers.drain import pods_on
 from workers.patience import ask_api
 from workers.remote import Link
+from workers.residents import pods_on
 from workers.site import Site, StepDone
 
 Raw = dict[str, Any]

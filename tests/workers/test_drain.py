@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,8 +16,10 @@ from cluster.plan import DrainMode, Options
 from cluster.procedure import Verb
 from cluster.report import CORDON_OWNER
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, hop, pod
+from workers.attachments import Attachments
 from workers.drain_rules import Fate, judge_pods
 from workers.eviction import Said, read_refusal, selects
+from workers.patience import JUST_STARTED
 from workers.runbook import StepBlocked, Yielded, perform
 
 FULL = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -77,7 +83,11 @@ def test_kubectls_filters_decide_in_kubectls_order(
         (denied(429, "too many requests", retry_after=3), Said.LATER, 3),
         (denied(403, "namespace ends", cause="NamespaceTerminating"), Said.LATER, None),
         (denied(403, "pdb disruptions allowed is negative"), Said.LATER, None),
-        (denied(403, "cannot create resource pods/eviction"), Said.NEVER, None),
+        (denied(403, "DisruptedPods map too big - too many evictions not confirmed"), Said.LATER, None),
+        (denied(403, "cannot create resource pods/eviction"), Said.REFUSED, None),
+        (denied(401, "Unauthorized"), Said.REFUSED, None),
+        (denied(403, 'admission webhook "x" denied the request: keep it'), Said.NEVER, None),
+        (denied(422, "ValidatingAdmissionPolicy 'x' with binding 'y' denied request: keep it"), Said.NEVER, None),
         (denied(500, "This pod has more than one PodDisruptionBudget, which …"), Said.NEVER, None),
         (denied(500, "etcdserver: leader changed"), Said.LATER, None),
         (denied(504, "timeout"), Said.LATER, None),
@@ -188,6 +198,55 @@ def test_the_time_out_does_not_begin_anew_with_a_new_driver() -> None:
     assert sum("/eviction" in line for line in bench.api.log[before:]) == 1
 
 
+def test_a_right_that_an_api_server_misses_right_after_its_start_is_no_refusal() -> None:
+    """Whichever answers behind the balancer may just have started; the pod leaves when it has found its feet."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.api.answers = [("POST", "/eviction", denied(403, "cannot create resource pods/eviction"))] * 2
+    perform(bench.site("w1", Verb.DRAIN))
+    assert "a" not in bench.api.pods
+
+
+def test_a_right_that_stays_missing_gives_the_node_back_long_before_the_time_out() -> None:
+    """The server's own words are the reason."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.api.always = {"/eviction": denied(403, "cannot create resource pods/eviction")}
+    before = bench.clock.now()
+    with pytest.raises(StepBlocked, match="cannot create resource pods/eviction") as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    assert blocked.value.uncordoned
+    assert JUST_STARTED < (bench.clock.now() - before).total_seconds() < 2 * JUST_STARTED
+
+
+def test_a_servers_wish_for_a_long_wait_does_not_outlast_a_minute() -> None:
+    """Whatever an overloaded server wishes, the drain's own deadline is looked at."""
+    bench = cordoned_bench(pod("a", "w1"))
+    bench.api.answers = [("POST", "/eviction", denied(429, "too many requests", retry_after=3600))]
+    before = bench.clock.now()
+    perform(bench.site("w1", Verb.DRAIN))
+    assert 55 < (bench.clock.now() - before).total_seconds() < 70
+
+
+def test_the_lease_is_asked_for_before_every_single_eviction() -> None:
+    """A node full of pods takes a while: a driver that loses its lease meanwhile evicts no further one."""
+    bench = cordoned_bench(*(pod(f"a{i}", "w1") for i in range(50)))
+    site = bench.site("w1", Verb.DRAIN)
+    leases = iter([True] * 10)
+    with pytest.raises(Yielded):
+        perform(replace(site, may_start=lambda: next(leases, False)))
+    assert sum("/eviction" in line for line in bench.api.log) == 10
+
+
+def test_whether_a_daemonset_is_there_is_asked_once_in_a_drain() -> None:
+    """A node has several of them, and a drain looks every two seconds."""
+    agent = pod("agent", "w1", kind="DaemonSet")
+    bench = cordoned_bench(agent, pod("a", "w1"), options=Options(drain_timeout=60))
+    bench.api.daemon_sets = {"of-agent"}
+    bench.api.always = {"/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    with pytest.raises(StepBlocked):
+        perform(bench.site("w1", Verb.DRAIN))
+    assert sum("/daemonsets/" in line for line in bench.api.log) == 1
+
+
 def test_two_budgets_block_at_once_and_are_both_named() -> None:
     """Such an eviction never succeeds, so nobody waits for it."""
     bench = cordoned_bench(pod("a", "w1"))
@@ -224,9 +283,22 @@ def test_a_pod_that_does_not_end_is_named_at_the_time_out() -> None:
     """It is evicted once only; what hangs is its end."""
     bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=60))
     bench.api.slow_to_end = {"a"}
-    with pytest.raises(StepBlocked, match="demo/a was evicted and has not ended"):
+    with pytest.raises(StepBlocked, match="demo/a is being deleted, was to end by now"):
         perform(bench.site("w1", Verb.DRAIN))
     assert sum("/eviction" in line for line in bench.api.log) == 1
+
+
+def test_a_pod_that_somebody_else_deleted_and_holds_is_named_with_what_holds_it() -> None:
+    """A finalizer keeps it for ever, and on an unreachable node nothing ends: both are said."""
+    held = changed(pod("a", "w1"), deletionTimestamp="2026-11-23T08:00:00Z", finalizers=["example.org/guard"])
+    bench = cordoned_bench(held, options=Options(drain_timeout=60))
+    bench.api.nodes["w1"]["spec"]["taints"] = [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]
+    with pytest.raises(StepBlocked) as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    sentence = blocked.value.finding.sentence
+    assert "demo/a is being deleted, was to end by 2026-11-23T08:00:00Z" in sentence
+    assert "held by its finalizers (example.org/guard)" in sentence
+    assert "The node is unreachable" in sentence
 
 
 def test_a_same_named_successor_is_looked_at_again_and_not_evicted_blindly() -> None:
@@ -248,6 +320,67 @@ def test_volumes_are_waited_for_and_those_of_pods_that_stay_are_not() -> None:
     bench.api.daemon_sets = {"of-log"}
     bench.api.claims = {"c": "pv-1"}
     perform(bench.site("w1", Verb.DRAIN))
+
+
+def test_the_volumes_of_an_unreachable_node_are_not_waited_for() -> None:
+    """Nobody there could unmount them; it is said."""
+    bench = cordoned_bench()
+    source = {"persistentVolumeName": "pv-1"}
+    bench.api.attachments = [{"spec": {"nodeName": "w1", "source": source}, "status": {"attached": True}}]
+    bench.api.nodes["w1"]["spec"]["taints"] = [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]
+    perform(bench.site("w1", Verb.DRAIN))
+    assert any("the detachment of 1 volume is not waited for" in line for line in bench.told)
+
+
+def test_one_list_of_attachments_serves_every_node_that_waits() -> None:
+    """As old as one look at the most; a failure is not repeated by those who waited for it."""
+    bench, shared = Bench(), Attachments()
+    bench.api.attachments = [
+        {"spec": {"nodeName": f"n{i}", "source": {"persistentVolumeName": f"pv-{i}"}}, "status": {"attached": True}}
+        for i in range(50)
+    ]
+
+    def look(node: str) -> tuple[str, ...]:
+        return shared.on(node, lambda: bench.api.items("/volumeattachments"), now=bench.clock.now, max_age=2)
+
+    assert [look(f"n{i}") for i in range(50)] == [(f"pv-{i}",) for i in range(50)]
+    assert len(bench.api.log) == 1
+    bench.api.attachments = []
+    bench.clock.sleep(2)
+    assert look("n7") == ()
+    bench.clock.sleep(2)
+    bench.api.answers = [("LIST", "/volumeattachments", ClusterUnreadable("refused"))]
+    with pytest.raises(ClusterUnreadable):
+        look("n7")
+    assert look("n7") == ()
+    assert len(bench.api.log) == 4
+
+
+def test_those_who_wait_for_a_list_that_fails_do_not_ask_again() -> None:
+    """An API that hangs would be asked by one node after the other, each for its whole time-out."""
+    bench, shared = Bench(), Attachments()
+    asked, waits = threading.Event(), threading.Event()
+    reads: list[str] = []
+
+    def fail() -> list[dict[str, Any]]:
+        reads.append("read")
+        asked.set()
+        waits.wait(5)
+        raise ClusterUnreadable("it hangs")
+
+    def now() -> datetime:
+        moment = bench.clock.now()
+        if asked.is_set():
+            waits.set()  # the second one has come, and its question is older than the answer
+        return moment
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(shared.on, "w1", fail, now=now, max_age=2)
+        asked.wait(5)
+        second = pool.submit(shared.on, "w2", fail, now=now, max_age=2)
+        assert isinstance(first.exception(5), ClusterUnreadable)
+        assert isinstance(second.exception(5), ClusterUnreadable)
+    assert reads == ["read"]
 
 
 def test_a_volume_that_a_staying_pod_made_for_itself_is_not_waited_for() -> None:
