@@ -137,6 +137,10 @@ BLOCKED = Severity.BLOCKER
         (giving("kube-apiserver", "enable-admission-plugins", "NodeRestriction"), (25,), []),
         (setting("SidecarContainers"), (36, 37), [("removed-feature-gate", BLOCKED, "kube-apiserver")]),
         (setting("SidecarContainers"), (36,), [("feature-gate-unverified", Severity.NOTE, "feature gates")]),
+        (setting("SidecarContainers", "false"), (33,), [("removed-feature-gate", BLOCKED, "kube-apiserver")]),
+        (setting("SidecarContainers", "false"), (32,), [("feature-gate-unverified", Severity.NOTE, "feature gates")]),
+        (setting("KMSv2"), (32,), [("removed-feature-gate", BLOCKED, "kube-apiserver")]),
+        (giving("kube-apiserver", "cloud-config"), (33,), [("removed-argument", BLOCKED, "kube-apiserver")]),
         (setting("HostnameOverride", "false"), (37,), [("removed-feature-gate", BLOCKED, "kube-apiserver")]),
         (setting("HostnameOverride", "true"), (37,), [("feature-gate-unverified", Severity.NOTE, "feature gates")]),
         (
@@ -243,4 +247,9 @@ def test_removals_are_dated_and_in_order():
     assert len(flags) == len(set(flags))
     for rows in (file.flags, file.gates, file.kubeadm_gates):
         assert [r.removed for r in rows] == sorted(r.removed for r in rows)
-    assert not {g for row in file.gates for g in row.gates} & {g for row in file.locked for g in row.gates}
+    assert [r.locked for r in file.locked] == sorted(r.locked for r in file.locked)
+    gone = {gate: row.removed for row in file.gates for gate in row.gates}
+    assert sum(len(row.gates) for row in file.gates) == len(gone)
+    locked = {gate: row.locked for row in file.locked for gate in row.gates}
+    assert sum(len(row.gates) for row in file.locked) == len(locked)
+    assert all(minor < gone[gate] for gate, minor in locked.items() if gate in gone)
