@@ -94,6 +94,10 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
             help="A consent or an option: no-etcdctl, delete-emptydir, workers-within-skew …; may be repeated."
         ),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="A worker to leave as it is, or `blocked` for those that block the plan; may be repeated."),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:
     """Plan an upgrade: read everything anew, refuse what is unsafe, keep the rest for approval."""
@@ -104,7 +108,8 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
 
     parse_target(target)
     desk = _desk(config)
-    answer = desk.ask_for_plan(target, cluster, timeout=timeout, accept=tuple(accept or ()))
+    left_out = tuple(name for text in without or () for name in text.split(",") if name)
+    answer = desk.ask_for_plan(target, cluster, timeout=timeout, accept=tuple(accept or ()), without=left_out)
     if answer.refusal:
         raise Refused(answer.refusal, answer.findings)
     records = [desk.store.plan(plan_id) for plan_id in answer.plan_ids]

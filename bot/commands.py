@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bot.text import clean
 from cluster.errors import InvalidVersion, LockkeeperError
@@ -40,6 +41,7 @@ class Plan:
     target: Target
     cluster: str | None = None
     accept: tuple[str, ...] = ()  # what the person consents to; read by policies.consents
+    without: tuple[str, ...] = ()  # workers to leave out; read by policies.left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,10 @@ _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
     "resume": Resume,
     "cancel": Cancel,
 }
+_AFTER = {  # what may follow the version and the cluster: what is named there, and an example
+    "accept": ("what to accept", "no-etcdctl"),
+    "without": ("the workers to leave out", "worker-3 worker-17"),
+}
 WORDS = ("help", "plan", "retry", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
@@ -94,6 +100,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("plan latest-patch [cluster]", "to the newest patch of the minor that runs"),
     ("plan next [cluster]", "to the newest patch of the next minor"),
     ("plan … accept <what>", "with a consent or an option: no-etcdctl, delete-emptydir, workers-within-skew"),
+    ("plan … without <worker …>", "leave these workers as they are; `without blocked` those that block the plan"),
     ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
     ("pause [cluster]", "stop after the nodes in hand"),
     ("resume [cluster]", "go on"),
@@ -132,23 +139,25 @@ def _parse_plan(rest: tuple[str, ...], command: str) -> Plan:
     usage = f"{command} plan <version> [cluster]"
     if not rest:
         raise NotUnderstood(f"Name a version to go to, as in `{command} plan v1.35.4`.")
-    rest, accept = _split_at_accept(rest, command)
+    rest, more = _split_at_words(rest, command)
     _at_most(rest, 2, usage)
     try:
-        return Plan(parse_target(rest[0]), rest[1] if len(rest) > 1 else None, accept)
+        return Plan(parse_target(rest[0]), rest[1] if len(rest) > 1 else None, more["accept"], more["without"])
     except InvalidVersion as error:
         raise NotUnderstood(str(error)) from error
 
 
-def _split_at_accept(rest: tuple[str, ...], command: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`v1.35 prod accept no-etcdctl` is a version, a cluster and a consent."""
-    lower = [word.lower() for word in rest]
-    if "accept" not in lower[1:]:
-        return rest, ()
-    at = lower.index("accept", 1)
-    if not rest[at + 1 :]:
-        raise NotUnderstood(f"Name what to accept, as in `{command} plan v1.35 accept no-etcdctl`.")
-    return rest[:at], rest[at + 1 :]
+def _split_at_words(rest: tuple[str, ...], command: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """`v1.35 prod without w3 w17 accept no-etcdctl` is a version, a cluster, workers and a consent."""
+    more: dict[str, tuple[str, ...]] = dict.fromkeys(_AFTER, ())
+    starts = [at for at, word in enumerate(rest) if at and word.lower() in _AFTER]
+    for start, end in pairwise([*starts, len(rest)]):
+        word = rest[start].lower()
+        named = tuple(name for text in rest[start + 1 : end] for name in text.split(",") if name)
+        if not named:
+            raise NotUnderstood(f"Name {_AFTER[word][0]}, as in `{command} plan v1.35 {word} {_AFTER[word][1]}`.")
+        more[word] += named
+    return rest[: starts[0]] if starts else rest, more
 
 
 def _at_most(rest: tuple[str, ...], most: int, usage: str) -> None:

@@ -59,7 +59,15 @@ class Desk:
     def _observe(self, name: str) -> ClusterReport:
         return observe.observe(name, self.settings.clusters[name], now=_now())
 
-    def ask_for_plan(self, target: str, cluster: str | None, *, timeout: float, accept: tuple[str, ...] = ()) -> Answer:
+    def ask_for_plan(
+        self,
+        target: str,
+        cluster: str | None,
+        *,
+        timeout: float,
+        accept: tuple[str, ...] = (),
+        without: tuple[str, ...] = (),
+    ) -> Answer:
         """Have a worker draft the plan and wait for its answer; raises Refused when no worker answers in time."""
         name, _ = self.settings.cluster(cluster)
         consents = read_consents(accept)
@@ -74,6 +82,7 @@ class Desk:
             at=now,
             accepted=consents.accepted,
             overrides=consents.overrides,
+            without=without,
         )
         sentence = f"{request.person} asked for a plan to {target}."
         self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=request.person))

@@ -25,6 +25,7 @@ from bot.blocks import (
     text_element,
     text_size,
 )
+from bot.left_out import left_out_words, words_without
 from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
@@ -33,6 +34,8 @@ from cluster.procedure import kubelet_moves
 
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
 CONTROL_PLANE = "control-plane"
+_MOST_LEFT_OUT = 10
+_LONGEST_COMMAND = 1800  # characters
 _MOST_NODES = 40  # beyond this the table shows pools, and the full plan the nodes
 _TABLE_ROOM = 3500  # characters; the names of a table that needs more would push the findings out
 _DECIDED = {
@@ -102,7 +105,9 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         yield [text_element(path, bold=True), text_element(f": {count(len(hops), 'hop')}, one minor at a time.")]
         yield spans(f"First: packages held, packages and images fetched everywhere, etcd snapshot on `{clean(first)}`.")
         yield from _straggler_line(plan)
-        yield from (_pool_line(plan, pool) for pool in plan.pools)
+        yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
+    if left_out := left_out_words(record, _MOST_LEFT_OUT):
+        yield [text_element("Left out, and touched by no step: "), text_element(left_out, code=True)]
     if record.estimate[1]:
         low, high = (duration(seconds) for seconds in record.estimate)
         yield [text_element(f"About {low}." if low == high else f"Between {low} and {high}.")]
@@ -154,6 +159,11 @@ def node_rows(record: PlanRecord, most: int = _MOST_NODES) -> list[tuple[str, ..
         for pool in plan.pools
         for node in pool.nodes
     ]
+    rows += [
+        (node.name, _role(pool, node.role), kubelets.get(node.name, "not read"), "left out")
+        for pool in plan.pools
+        for node in pool.left_out
+    ]
     if len(rows) <= most:
         return list(rows)
     groups: dict[tuple[str, ...], int] = {}
@@ -174,6 +184,10 @@ def _foot(record: PlanRecord) -> list[Block]:
     buttons += [button("Reject…", REJECT, record.token), button("Full plan", DETAILS, record.token)]
     if stops:
         note = f"This plan cannot be approved: {count(len(stops), 'blocker')} above. Clear the cause and plan again."
+        if words := words_without(record):
+            note += (
+                f" To go on without {count(len(record.blocked_workers), 'worker')}: {code(words, _LONGEST_COMMAND)}."
+            )
     else:
         note = f"Needs one approval by somebody other than {escape(record.requester, 60)}."
     return [actions(*buttons), context(f"{note} On a terminal: `lockkeeper approve {record.id}`")]

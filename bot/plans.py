@@ -28,6 +28,7 @@ def ask_for_plan(station: Station, asked: Asked, command: Plan) -> Message:
         at=now,
         accepted=consents.accepted,
         overrides=consents.overrides,
+        without=command.without,
         asked_in=asked.channel,
     )
     sentence = f"{person} asked for a plan to {target}."

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from bot.blocks import monospace_columns
 from bot.fleet_card import fleet_row
+from bot.left_out import left_out_words, options_without
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.report_rows import count_images, image_lines, overview_rows
@@ -147,6 +148,8 @@ def render_plan(record: PlanRecord) -> str:
         f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
         f"workers move: {record.plan.options.workers}",
     ]
+    if left_out := left_out_words(record, most=100_000):
+        lines.append(f"left out: {left_out}")
     if record.estimate[1]:
         lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}")
     lines += ["", monospace_columns([("MACHINE", "ROLE", "KUBELET NOW", "AFTER"), *node_rows(record, most=100_000)])]
@@ -156,6 +159,8 @@ def render_plan(record: PlanRecord) -> str:
         lines += ["", f"{record.status}: {clean(record.decided_by)} {clean(record.reason, 500)}"]
     elif blockers(record.findings):
         lines += ["", "This plan cannot be approved: clear the blockers and plan again."]
+        if command := options_without(record):
+            lines.append(f"To go on without {count(len(record.blocked_workers), 'worker')}: {command}")
     else:
         lines += ["", f"Somebody other than {clean(record.requester)} approves it with: lockkeeper approve {record.id}"]
     return "\n".join(lines)

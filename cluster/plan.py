@@ -74,6 +74,9 @@ class PlanNode:
     moves: _Moves = None  # the hops, counted from 0, at which its kubelet moves; None: every whole one
 
 
+_Nodes = Annotated[tuple[PlanNode, ...], Field(exclude_if=lambda value: not value)]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanPool:
     """Nodes that move under one limit; the control plane is the pool `control-plane`."""
@@ -81,6 +84,12 @@ class PlanPool:
     name: str
     max_unavailable: int
     nodes: tuple[PlanNode, ...]
+    left_out: _Nodes = ()  # workers that no step touches, as was asked; while they are away they count all the same
+
+    @property
+    def members(self) -> frozenset[str]:
+        """Everybody whose absence counts against the limit."""
+        return frozenset(n.name for n in (*self.nodes, *self.left_out))
 
 
 class DrainMode(StrEnum):
@@ -135,6 +144,10 @@ class UpgradePlan:
     @cached_property
     def nodes(self) -> tuple[PlanNode, ...]:
         return tuple(n for pool in self.pools for n in pool.nodes)
+
+    @cached_property
+    def left_out(self) -> tuple[PlanNode, ...]:
+        return tuple(n for pool in self.pools for n in pool.left_out)
 
     @cached_property
     def whole_hops(self) -> tuple[bool, ...]:
@@ -193,6 +206,8 @@ class PlanRecord:
     decided_at: datetime | None = None
     reason: str = ""  # why it was rejected, expired or void
     request_id: str = ""
+    left_out_for: tuple[tuple[str, str], ...] = ()  # each worker left out, and what would block the plan with it
+    blocked_workers: tuple[str, ...] = ()  # without these nothing would block this plan
 
     @property
     def token(self) -> str:

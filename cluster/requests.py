@@ -24,6 +24,7 @@ class PlanRequest:
     at: datetime
     accepted: tuple[str, ...] = ()  # codes of findings that the person consents to
     overrides: dict[str, bool | int | str] = field(default_factory=dict)  # of plan.Options, by field name
+    without: tuple[str, ...] = ()  # workers to be left out; `blocked` stands for those that block the plan
     asked_in: str = ""  # the Slack channel where it was typed: a refusal is told there, to the person alone
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cluster.errors import Refused
-from cluster.plan import WorkerMoves
+from cluster.plan import UpgradePlan, WorkerMoves
 
 BLOCKERS = ("no-etcdctl", "removed-api-in-use", "two-member-etcd")  # finding codes that become warnings
 OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options, and what it becomes
@@ -39,3 +39,13 @@ def read_consents(words: Iterable[str]) -> Consents:
             other = next(w for w in wanted if w in OPTIONS and OPTIONS[w][0] == option)
             raise Refused(f"`{other}` and `{word}` contradict each other: name one of them.")
     return Consents(tuple(w for w in wanted if w in BLOCKERS), overrides)
+
+
+def consents_of(plan: UpgradePlan) -> tuple[str, ...]:
+    """The words that ask for the same once more."""
+    options = plan.options
+    taken = [w for w in BLOCKERS if w in plan.accepted]
+    taken += ["delete-emptydir"] if options.delete_emptydir else []
+    taken += ["delete-unmanaged"] if options.delete_unmanaged else []
+    taken += [f"workers-{options.workers}"] if len(plan.hops) > 1 else []
+    return tuple(taken)

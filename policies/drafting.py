@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,11 +20,21 @@ from policies.drift import base_version, edited_nodes, running_version, settled_
 from policies.estimates import estimate
 from policies.hops import chain, check_left_patch, minors_to_survey, resolve
 from policies.jumps import check_jumps
+from policies.left_out import (
+    BLOCKED,
+    blocking_workers,
+    check_left_out,
+    named_workers,
+    reasons,
+    spare,
+    tell_left_behind,
+)
 from policies.moves import put_stragglers_first, settle_moves
 from policies.pools import CONTROL_PLANE, by_name, form_pools
 from policies.preflight import check_preflight
 from policies.releases import PatchFirst, check_support, patch_first
 from policies.simulation import simulate
+from policies.wording import some_of
 
 _ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
@@ -37,6 +48,8 @@ class Draft:
     findings: Findings
     basis: Basis
     estimate: tuple[int, int]
+    left_out_for: tuple[tuple[str, str], ...] = ()
+    blocked_workers: tuple[str, ...] = ()
 
 
 def minors_of(report: ClusterReport, target: Target) -> tuple[Minor, ...]:
@@ -51,16 +64,47 @@ def draft_upgrade(
     *,
     options: Options,
     accepted: tuple[str, ...],
+    without: tuple[str, ...] = (),
     now: datetime,
 ) -> Draft:
-    """The plan to `target`, blocked or not; raises Refused where there is nothing to plan."""
-    report, survey = seen.report, seen.survey
+    """
+    The plan to `target`, blocked or not; raises Refused where there is nothing to plan.
+
+    `without` are workers to be left out; `blocked` among them stands for whoever blocks the plan now.
+    """
+
+    def drafted(left_out: frozenset[str]) -> Draft:
+        return _draft(seen, cluster, target, options=options, accepted=accepted, left_out=left_out, now=now)
+
+    left_out = named_workers(seen.report, without)
+    draft = drafted(left_out)
+    blocked = blocking_workers(draft.plan, seen.report, seen.survey, draft.findings)
+    if not blocked:
+        return draft
+    others = drafted(left_out | set(blocked))
+    if BLOCKED in without:
+        return others
+    return draft if blockers(others.findings) else replace(draft, blocked_workers=blocked)
+
+
+def _draft(
+    seen: Observation,
+    cluster: Cluster,
+    target: Target,
+    *,
+    options: Options,
+    accepted: tuple[str, ...],
+    left_out: frozenset[str],
+    now: datetime,
+) -> Draft:
+    report, survey = seen.report, _without(seen.survey, left_out)
     identity, base = _identity(report), _base(report)
     release = resolve(target, base, survey)
-    if _is_everywhere(report, release):
-        raise Refused(f"Nothing to do: every API server and kubelet of `{report.cluster}` already runs {release}.")
+    if _is_everywhere(report, release, left_out):
+        raise Refused(_nothing_to_do(report, release, left_out))
     hops, differing = chain(release, base, survey, _advice(report))
-    pools = form_pools(report, cluster, last=primary_nodes(find_databases(seen.examination.workloads)))
+    last = primary_nodes(find_databases(seen.examination.workloads))
+    pools = form_pools(report, cluster, last=last, left_out=left_out)
     hops, stragglers, told = put_stragglers_first(hops, report, survey)
     plan = UpgradePlan(
         kind=PlanKind.UPGRADE,
@@ -69,26 +113,35 @@ def draft_upgrade(
         pools=settle_moves(pools, hops, stragglers, report, options.workers),
         options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
     )
+    preflight = check_preflight(
+        seen,
+        cluster,
+        target=release,
+        minors=tuple(h.target.minor for h in hops),
+        accepted=accepted,
+        options=options,
+        left_out=left_out,
+    )
     findings = worst_first(
         {
-            *check_preflight(
-                seen,
-                cluster,
-                target=release,
-                minors=tuple(h.target.minor for h in hops),
-                accepted=accepted,
-                options=options,
-            ),
+            *spare(preflight, left_out, report, seen.survey),
             *differing,
             *told,
             *(check_left_patch(hops, base, survey) if settled_version(report) else ()),
-            *simulate(plan, report, survey),
-            *check_jumps(plan, report, survey),
+            *_check_way(plan, seen),
             *check_support(release, now.date()),
         }
     )
     plan = replace(plan, accepted=_accepted(findings))
-    return Draft(plan, findings, basis_of(report), estimate(plan))
+    return Draft(plan, findings, basis_of(report), estimate(plan), reasons(preflight, left_out))
+
+
+def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
+    """What the plan itself would break on its way."""
+    left_out = frozenset(n.name for n in plan.left_out)
+    yield from tell_left_behind(simulate(plan, seen.report, seen.survey), left_out)
+    yield from check_jumps(plan, seen.report, seen.survey)
+    yield from check_left_out(plan.pools, seen.report)
 
 
 def draft_revert(
@@ -122,6 +175,7 @@ def draft_revert(
 def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
     """The blockers that stand against this plan now: preflight again, before its first step."""
     is_upgrade = plan.kind is PlanKind.UPGRADE
+    left_out = frozenset(n.name for n in plan.left_out)
     found = check_preflight(
         seen,
         cluster,
@@ -129,10 +183,11 @@ def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
         minors=tuple(h.target.minor for h in plan.hops) if is_upgrade else (),
         accepted=plan.accepted,
         options=plan.options if is_upgrade else None,
+        left_out=left_out,
     )
     if plan.kind is PlanKind.REVERT:
         found = _beside_revert(found, seen.report, plan.nodes)
-    return blockers((*found, *simulate(plan, seen.report, seen.survey), *check_jumps(plan, seen.report, seen.survey)))
+    return blockers((*spare(found, left_out, seen.report, seen.survey), *_check_way(plan, seen)))
 
 
 def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:
@@ -176,10 +231,23 @@ def _advice(report: ClusterReport) -> PatchFirst | None:
     return patch_first(running, stacked_etcd=stacked) if running else None
 
 
-def _is_everywhere(report: ClusterReport, release: KubeVersion) -> bool:
+def _is_everywhere(report: ClusterReport, release: KubeVersion, left_out: frozenset[str]) -> bool:
     servers = {running_version(s, report) for s in report.api_servers}
-    kubelets = {n.kubelet.version if isinstance(n.kubelet, ReportedVersion) else None for n in report.nodes}
+    nodes = (n for n in report.nodes if n.name not in left_out)
+    kubelets = {n.kubelet.version if isinstance(n.kubelet, ReportedVersion) else None for n in nodes}
     return servers | kubelets == {release} and report.declared == release
+
+
+def _nothing_to_do(report: ClusterReport, release: KubeVersion, left_out: frozenset[str]) -> str:
+    but = f" but what is left out ({some_of(sorted(left_out))})" if left_out else ""
+    return f"Nothing to do: every API server and kubelet of `{report.cluster}`{but} already runs {release}."
+
+
+def _without(survey: Survey, left_out: frozenset[str]) -> Survey:
+    """What is offered to a machine that is left out decides nothing."""
+    if not left_out:
+        return survey
+    return replace(survey, machines=tuple(m for m in survey.machines if m.name not in left_out))
 
 
 def _installed_hop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cluster.findings import Finding
 from cluster.observation import Observation
@@ -10,6 +11,7 @@ from cluster.plan import DrainMode, Options
 from cluster.report import ClusterReport
 from cluster.settings import Cluster
 from cluster.versions import Minor, ReportedVersion
+from cluster.workloads import Workloads
 from policies.budgets import check_budgets
 from policies.capacity import check_capacity
 from policies.databases import check_databases, find_databases, primary_nodes
@@ -19,7 +21,11 @@ from policies.workloads import check_daemon_sets, check_reading, check_workloads
 
 
 def check_drains(
-    seen: Observation, cluster: Cluster, options: Options | None, minors: tuple[Minor, ...]
+    seen: Observation,
+    cluster: Cluster,
+    options: Options | None,
+    minors: tuple[Minor, ...],
+    left_out: frozenset[str] = frozenset(),
 ) -> Iterator[Finding]:
     """What concerns the pods of the cluster; without options nobody is drained, and only budgets are told."""
     report, found = seen.report, seen.examination.workloads
@@ -27,13 +33,21 @@ def check_drains(
     if options is None or not _drains(options, report, minors):
         yield from check_budgets(seen, databases, drained=False)
         return
-    pools = form_pools(report, cluster, last=primary_nodes(databases))
+    pools = form_pools(report, cluster, last=primary_nodes(databases), left_out=left_out)
     yield from check_reading(found, report.cluster)
     yield from check_budgets(seen, databases, drained=True)
-    yield from check_workloads(found, options, places, report.cluster)
+    yield from check_workloads(_moving(found, left_out), options, places, report.cluster)
     yield from check_daemon_sets(found, report, options)
     yield from check_databases(databases, pools, report.cluster)
     yield from check_capacity(found, pools, report, places)
+
+
+def _moving(found: Workloads, left_out: frozenset[str]) -> Workloads:
+    """Without the pods that stay where they are, since nobody drains any node of theirs."""
+    if not left_out:
+        return found
+    moving = tuple(g for g in found.groups if not g.nodes or any(name not in left_out for name, _ in g.nodes))
+    return replace(found, groups=moving)
 
 
 def _drains(options: Options, report: ClusterReport, minors: tuple[Minor, ...]) -> bool:

@@ -24,11 +24,17 @@ def first_control_plane(report: ClusterReport) -> str:
     return min((n.name for n in report.control_plane), key=by_name, default="")
 
 
-def form_pools(report: ClusterReport, cluster: Cluster, *, last: frozenset[str] = frozenset()) -> tuple[PlanPool, ...]:
+def form_pools(
+    report: ClusterReport,
+    cluster: Cluster,
+    *,
+    last: frozenset[str] = frozenset(),
+    left_out: frozenset[str] = frozenset(),
+) -> tuple[PlanPool, ...]:
     """
     The control plane one at a time, then each pool of the configuration, then whoever is in none of them.
 
-    The worker nodes named in `last` come after the others of their pool.
+    The worker nodes named in `last` come after the others of their pool; those of `left_out` stay members of theirs.
     """
     first = first_control_plane(report)
     masters = tuple(
@@ -42,11 +48,13 @@ def form_pools(report: ClusterReport, cluster: Cluster, *, last: frozenset[str] 
         members = [n for n, is_member in zip(left, chosen, strict=True) if is_member]
         left = [n for n, is_member in zip(left, chosen, strict=True) if not is_member]
         if members:
-            pools.append(PlanPool(name, pool.limit(len(members)), _workers(members)))
+            pools.append(_pool(name, pool.limit(len(members)), members, left_out))
     if left:
-        pools.append(PlanPool(OTHER, 1, _workers(left)))
+        pools.append(_pool(OTHER, 1, left, left_out))
     return tuple(pools)
 
 
-def _workers(nodes: list[Node]) -> tuple[PlanNode, ...]:
-    return tuple(PlanNode(n.name, n.uid, Role.WORKER) for n in nodes)
+def _pool(name: str, limit: int, members: list[Node], left_out: frozenset[str]) -> PlanPool:
+    workers = tuple(PlanNode(n.name, n.uid, Role.WORKER) for n in members)
+    stay = tuple(w for w in workers if w.name in left_out)
+    return PlanPool(name, limit, tuple(w for w in workers if w.name not in left_out), stay)

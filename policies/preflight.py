@@ -35,11 +35,12 @@ def check_preflight(
     minors: tuple[Minor, ...] = (),
     accepted: tuple[str, ...] = (),
     options: Options | None = None,
+    left_out: frozenset[str] = frozenset(),
 ) -> Findings:
     """
     Every finding that matters before an upgrade to `target` through `minors`; `accepted` are codes consented to.
 
-    `options` are those of the plan; None for one that drains nobody.
+    `options` are those of the plan; None for one that drains nobody. Nobody drains the workers of `left_out` either.
     """
     report, survey = seen.report, seen.survey
     if others := check_distribution(report):
@@ -55,7 +56,7 @@ def check_preflight(
         *check_networks(report, minors),
         *_unread_machines(report, survey, cluster),
         *_machines(seen, minors),
-        *check_drains(seen, cluster, options, minors),
+        *check_drains(seen, cluster, options, minors, left_out),
         *check_obstacles(seen, minors),
         *_daemons(report),
     )

@@ -136,13 +136,24 @@ def see(report=None, survey=None, examination=None):
     return Observation(report or make_report(), survey or make_survey(), examination or Examination("prod", NOW))
 
 
-def draft(target="v1.35.4", *, report=None, survey=None, examination=None, cluster=None, accepted=(), options=None):
+def draft(
+    target="v1.35.4",
+    *,
+    report=None,
+    survey=None,
+    examination=None,
+    cluster=None,
+    accepted=(),
+    options=None,
+    without=(),
+):
     return draft_upgrade(
         see(report, survey, examination),
         cluster or make_cluster(),
         parse_target(target),
         options=options or Options(),
         accepted=accepted,
+        without=without,
         now=NOW,
     )
 

@@ -16,7 +16,7 @@ from workers.schedule import OVER
 
 def note_arrivals(run: Run, operation: Operation, report: ClusterReport, *, busy: frozenset[str]) -> Operation:
     """Skip whoever left, say who joined. A report lists every node or is none, so an absence is one."""
-    known = {n.name for n in run.plan.nodes}
+    known = {n.name for n in (*run.plan.nodes, *run.plan.left_out)}
     for node in report.nodes:
         if node.name not in known:
             _say_joined(run, operation, node.name, node.uid)

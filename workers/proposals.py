@@ -113,7 +113,9 @@ def _drafts(request: PlanRequest, seen: Observation, cluster: Cluster, *, now: d
             )
         return (revert,)
     target = parse_target(request.target)
-    upgrade = draft_upgrade(seen, cluster, target, options=options, accepted=request.accepted, now=now)
+    upgrade = draft_upgrade(
+        seen, cluster, target, options=options, accepted=request.accepted, without=request.without, now=now
+    )
     return (upgrade, *([revert] if revert else []))
 
 
@@ -171,6 +173,8 @@ def _record(request: PlanRequest, draft: Draft, now: datetime, expires: datetime
         channel=request.channel,
         estimate=draft.estimate,
         request_id=request.id,
+        left_out_for=draft.left_out_for,
+        blocked_workers=draft.blocked_workers,
     )
 
 

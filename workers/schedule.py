@@ -79,7 +79,7 @@ def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report:
     if report is None:
         return _UNREADABLE
     pool = plan.pool_of(node.name)
-    names = {n.name for n in pool.nodes}
+    names = pool.members
     gone = _gone(pool, report)
     away = gone | {row.node for row in operation.rows if row.node in names and _is_away(plan, row)}
     if node.name in gone or len(away | {node.name}) <= pool.max_unavailable:
@@ -100,7 +100,7 @@ def _is_before_cordon(place: _Place) -> bool:
 
 
 def _gone(pool: PlanPool, report: ClusterReport) -> frozenset[str]:
-    names = {n.name for n in pool.nodes}
+    names = pool.members
     return frozenset(n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned))
 
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 
 from bot import terminal
+from bot.plan_card import node_rows, render_plan
 from cluster.events import Event, Happened
 from cluster.facts import MachineFacts
 from cluster.findings import Severity
 from cluster.operation import NodeRow, OperationState, RowState
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
-from tests.bot_fixture import NASTY, NOW, WORKERS, finding, operation, overview, record, report
+from tests.bot_fixture import NASTY, NOW, WORKERS, finding, operation, overview, plan, record, report
 
 
 def survey(reason: str = "refused") -> Survey:
@@ -37,6 +38,28 @@ def test_a_plan_says_how_to_decide_on_it():
     blocked = terminal.render_plan(record(findings=(finding(Severity.BLOCKER),)))
     assert "cannot be approved" in blocked
     assert "BLOCKER some-code" in blocked
+
+
+def test_a_plan_that_single_workers_block_says_how_to_go_on_without_them():
+    """Both commands can be typed as they stand; of very many workers the word for them is typed."""
+    stop = (finding(Severity.BLOCKER),)
+    made = record(findings=stop, blocked_workers=("w-1", "w-2"))
+    assert "2 workers: lockkeeper plan v1.35.4 prod --without w-1 --without w-2" in terminal.render_plan(made)
+    assert "`plan v1.35.4 prod without w-1 w-2`" in str(render_plan(made).blocks)
+    many = record(findings=stop, blocked_workers=tuple(f"w-{n}" for n in range(21)))
+    assert "21 workers: lockkeeper plan v1.35.4 prod --without blocked" in terminal.render_plan(many)
+    assert "`plan v1.35.4 prod without blocked`" in str(render_plan(many).blocks)
+
+
+def test_a_plan_names_whom_it_leaves_out_and_why():
+    """On the card, in the table and in text."""
+    whole = plan()
+    pool = replace(whole.pools[1], nodes=whole.pools[1].nodes[1:], left_out=whole.pools[1].nodes[:1])
+    made = record(plan=replace(whole, pools=(whole.pools[0], pool)), left_out_for=((WORKERS[0], "node not ready"),))
+    said = f"{WORKERS[0]} (node not ready)"
+    assert f"left out: {said}" in terminal.render_plan(made)
+    assert said in str(render_plan(made).blocks)
+    assert (WORKERS[0], "worker, pool general", "v1.34.7", "left out") in node_rows(made)
 
 
 def test_an_operation_says_each_machine():

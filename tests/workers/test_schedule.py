@@ -100,6 +100,16 @@ def test_nodes_that_are_away_count_and_go_first(away: tuple[str, ...], expected:
     assert names(everybody_at(Phase.WORKERS), seen) == expected
 
 
+def test_a_worker_that_is_left_out_counts_while_it_is_away() -> None:
+    """It gets no turn of its own; once it is back, its place is free."""
+    pool = PLAN.pools[1]
+    left = replace(PLAN, pools=(PLAN.pools[0], replace(pool, nodes=pool.nodes[1:], left_out=pool.nodes[:1])))
+    rows = tuple(r for r in everybody_at(Phase.WORKERS).rows if r.node != "w-1")
+    made = replace(everybody_at(Phase.WORKERS), rows=rows)
+    assert names(made, changed(REPORT, "w-1", ready=False), left) == ["w-2"]
+    assert names(made, REPORT, left) == ["w-2", "w-3"]
+
+
 def test_a_pool_that_is_full_says_who_fills_it() -> None:
     """The wait is told in words."""
     seen = changed(changed(changed(REPORT, "w-2", ready=False), "w-3", cordoned=True), "w-4", ready=False)

@@ -1,0 +1,89 @@
+"""Workers that a plan leaves out on purpose: who may be, who should be for the rest to go on, and what comes of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from cluster.errors import Refused
+from cluster.findings import Finding, Findings, Severity, blockers
+from cluster.plan import PlanPool, UpgradePlan
+from cluster.report import ClusterReport
+from cluster.survey import Survey
+from policies.skew import check_skew
+from policies.wording import some_of
+
+BLOCKED = "blocked"  # in place of names: exactly the workers that block the plan when it is made
+_UNKNOWN = "kubelet-unread"  # whether it stays within the skew cannot be told then
+_NEAR = 0.5  # how alike a name must be to be offered for one that there is not
+
+
+def named_workers(report: ClusterReport, names: Iterable[str]) -> frozenset[str]:
+    """The workers of these names, `blocked` aside; raises Refused for a control plane and for a name there is not."""
+    known = {n.name: n.control_plane for n in report.nodes}
+    chosen = frozenset(names) - {BLOCKED}
+    for name in sorted(chosen):
+        if name not in known:
+            near = difflib.get_close_matches(name, [n for n in known if not known[n]], n=1, cutoff=_NEAR)
+            hint = f"did you mean `{near[0]}`?" if near else "look at their names with `versions`."
+            raise Refused(f"There is no node `{name[:60]}` in `{report.cluster}` to leave out; {hint}")
+        if known[name]:
+            raise Refused(
+                f"{name} is a control plane, and a control plane is upgraded as a whole: leave out workers only, and "
+                f"mend {name} first."
+            )
+    return chosen
+
+
+def blocking_workers(plan: UpgradePlan, report: ClusterReport, survey: Survey, findings: Findings) -> tuple[str, ...]:
+    """The workers of the plan whose own blockers go away when they are left out; those of the skew do not."""
+    counts = frozenset(check_skew(report, survey))
+    subjects = {f.subject for f in blockers(findings) if f not in counts and f.code != _UNKNOWN}
+    masters = {n.name for n in report.control_plane}
+    return tuple(n.name for n in plan.nodes if n.name in subjects and n.name not in masters)
+
+
+def spare(found: Findings, left_out: frozenset[str], report: ClusterReport, survey: Survey) -> Findings:
+    """The findings without those of workers that nobody touches; what they run beside the others still counts."""
+    if not left_out:
+        return found
+    counts = frozenset(check_skew(report, survey))
+    return tuple(f for f in found if f.subject not in left_out or f in counts or f.code == _UNKNOWN)
+
+
+def reasons(found: Findings, left_out: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Each worker left out, in words what would block the plan with it; "" where nothing would."""
+    told: dict[str, list[str]] = {name: [] for name in sorted(left_out)}
+    for finding in blockers(found):
+        if finding.subject in told:
+            told[finding.subject].append(finding.code.replace("-", " "))
+    return tuple((name, ", ".join(dict.fromkeys(words))) for name, words in told.items())
+
+
+def check_left_out(pools: Iterable[PlanPool], report: ClusterReport) -> Iterator[Finding]:
+    """Pools that could not move at all, since those left out of them are away already."""
+    nodes = {n.name: n for n in report.nodes}
+    for pool in pools:
+        seen = (nodes[n.name] for n in pool.left_out if n.name in nodes)
+        away = [n.name for n in seen if not n.ready or n.cordoned]
+        if pool.nodes and len(away) >= pool.max_unavailable:
+            sentence = (
+                f"{some_of(away)} of the pool {pool.name} would be left out and away, and {pool.max_unavailable} may "
+                "be away at most: no other node of it could ever start."
+            )
+            remedy = f"Raise `max_unavailable` of the pool above {len(away)}, or bring them back or out of the cluster."
+            yield Finding("left-out-fill-pool", Severity.BLOCKER, pool.name, sentence, remedy)
+
+
+def tell_left_behind(found: Iterable[Finding], left_out: frozenset[str]) -> Iterator[Finding]:
+    """What the simulated plan breaks, saying so where it is for want of a worker that was left out."""
+    for finding in found:
+        if finding.subject in left_out and finding.severity is Severity.BLOCKER:
+            sentence = f"{finding.sentence} {finding.subject} is left out of this plan, so nothing brings it forward."
+            remedy = (
+                f"Take {finding.subject} into the plan, end at an earlier hop, or take the node out of the cluster."
+            )
+            yield replace(finding, sentence=sentence, remedy=remedy)
+        else:
+            yield finding
