@@ -12,10 +12,10 @@ from cluster.store.history import History
 from cluster.store.leases import Leases
 from cluster.store.operations import Moved, Operations
 from cluster.store.outbox import Outbox
-from cluster.store.plans import Decided, Decision, Plans
+from cluster.store.plans import Decided, Decision, Plans, already_decided
 from cluster.store.requests import Requests
 
-__all__ = ["Decided", "Decision", "Moved", "Store"]
+__all__ = ["Decided", "Decision", "Moved", "Store", "already_decided"]
 
 _OLDEST = (6, 2)  # BLMOVE, which a wake-up needs in order not to be lost
 

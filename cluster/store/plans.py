@@ -7,13 +7,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from cluster.approval import Approval
-from cluster.errors import UnknownThing
-from cluster.events import Event
+from cluster.errors import StaleMove, UnknownThing
+from cluster.events import Event, Happened
 from cluster.operation import Operation
 from cluster.plan import PlanRecord, PlanStatus, check_plan_move
 from cluster.store.ledger import Check, Effect, Ledger, key, new_token, record_events
 from cluster.store.operations import create_operation
 from cluster.store.records import APPROVAL, PLAN
+
+_TRIES = 20  # at a write beside decisions that are made at the same moment
+_CHANGED = "-"  # what no record reads like: the write is refused
 
 
 class Decision(StrEnum):
@@ -43,15 +46,48 @@ class Plans(Ledger):
     """Plans, newest first, and the only ways in which one may be decided."""
 
     def propose(self, record: PlanRecord, event: Event) -> None:
-        effects: list[Effect] = [
-            ("HSET", key("plan", record.id), "record", _dump(record)),
-            ("ZADD", key("plans"), str(record.requested_at.timestamp()), record.id),
-            ("SADD", key("plans", "open"), record.id),
-            *record_events(event),
-        ]
-        self.commit(
-            token=f"propose/{record.id}", checks=[Check("new", key("plan", record.id), "", "record")], effects=effects
+        """
+        Keep a new plan; of one cluster only the plans of one request wait for a decision.
+
+        Older ones become void in the same write, so that nobody approves what was seen before.
+        """
+        newest = key("plans", "newest", record.plan.cluster)
+        for _ in range(_TRIES):
+            last = self.text(newest) or ""
+            checks = [Check("new", key("plan", record.id), "", "record"), Check("newest", newest, last)]
+            effects: list[Effect] = [
+                ("SET", newest, record.id),
+                ("HSET", key("plan", record.id), "record", _dump(record)),
+                ("ZADD", key("plans"), str(record.requested_at.timestamp()), record.id),
+                ("SADD", key("plans", "open"), record.id),
+            ]
+            for older in self._overtaken_by(record):
+                check, replaced = self._overtake(older, record)
+                checks.append(check)
+                effects += replaced
+            effects += record_events(event)
+            done = self.commit(token=f"propose/{record.id}", checks=checks, effects=effects)
+            if not done.refused or done.failed == "new":
+                return
+        raise StaleMove(f"The plans of {record.plan.cluster} change too fast: ask for the plan again.")
+
+    def _overtaken_by(self, record: PlanRecord) -> tuple[PlanRecord, ...]:
+        return tuple(
+            older
+            for older in self.open_plans()
+            if older.plan.cluster == record.plan.cluster
+            and older.status is PlanStatus.PROPOSED
+            and older.id != record.id
+            and (older.request_id != record.request_id or not record.request_id)
         )
+
+    def _overtake(self, older: PlanRecord, record: PlanRecord) -> tuple[Check, list[Effect]]:
+        reason = f"the newer plan {record.id} took its place"
+        now = record.requested_at
+        closed = replace(older, status=PlanStatus.VOID, decided_at=now, reason=reason)
+        sentence = f"The plan {older.id} is void: {reason}."
+        told = Event(Happened.PLAN_VOIDED, now, older.plan.cluster, sentence, older.id, facts={"by": record.id})
+        return self._closing(older, closed, told)
 
     def plan(self, plan_id: str) -> PlanRecord:
         return PLAN.validate_json(self._plan_text(plan_id))
@@ -130,18 +166,22 @@ class Plans(Ledger):
         if record.status is not PlanStatus.PROPOSED:
             return _not_proposed(record)
         check_plan_move(record.status, closed.status)
+        check, effects = self._closing(record, closed, event)
+        if self.commit(token=new_token(), checks=[check], effects=effects).refused:
+            return _not_proposed(self.plan(record.id))
+        return Decided(decision, f"The plan {record.id} is {closed.status}.")
+
+    def _closing(self, record: PlanRecord, closed: PlanRecord, event: Event) -> tuple[Check, list[Effect]]:
+        """What must hold and what happens when a plan that waits is closed as `closed` says."""
         text = self._plan_text(record.id)
         if PLAN.validate_json(text) != record:
-            return _not_proposed(self.plan(record.id))
+            text = _CHANGED
         effects: list[Effect] = [
             ("HSET", key("plan", record.id), "record", _dump(closed)),
             ("SREM", key("plans", "open"), record.id),
             *record_events(event),
         ]
-        checks = [Check("plan", key("plan", record.id), text, "record")]
-        if self.commit(token=new_token(), checks=checks, effects=effects).refused:
-            return _not_proposed(self.plan(record.id))
-        return Decided(decision, f"The plan {record.id} is {closed.status}.")
+        return Check("plan", key("plan", record.id), text, "record"), effects
 
     def _plan_text(self, plan_id: str) -> str:
         text = self.field(key("plan", plan_id), "record")
@@ -172,10 +212,17 @@ def _refusal(stored: PlanRecord, shown: PlanRecord, approval: Approval, now: dat
 
 
 def _not_proposed(record: PlanRecord) -> Decided:
+    return Decided(Decision.NOT_PROPOSED, already_decided(record), by=record.decided_by)
+
+
+def already_decided(record: PlanRecord) -> str:
+    """The one sentence for whoever comes too late."""
     who = f" by {record.decided_by}" if record.decided_by else ""
     when = f" at {record.decided_at:%H:%M} UTC" if record.decided_at else ""
-    sentence = f"The plan {record.id} is already {record.status}{who}{when}: nothing was changed."
-    return Decided(Decision.NOT_PROPOSED, sentence, by=record.decided_by)
+    if record.status is PlanStatus.VOID:
+        reason = record.reason.rstrip(".")
+        return f"The plan {record.id} is void{when.replace(' at', ' since')}: {reason}. Decide on a newer plan."
+    return f"The plan {record.id} is already {record.status}{who}{when}: nothing was changed."
 
 
 def _other_digest(record: PlanRecord) -> Decided:

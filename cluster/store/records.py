@@ -11,6 +11,7 @@ from cluster.operation import NodeRow, Operation
 from cluster.outbox import OutboxItem
 from cluster.plan import PlanRecord
 from cluster.requests import Answer, PlanRequest
+from cluster.sighting import Sighting
 from cluster.survey import Survey
 
 EVENT = TypeAdapter(Event)
@@ -21,5 +22,6 @@ PLAN = TypeAdapter(PlanRecord)
 REQUEST = TypeAdapter(PlanRequest)
 ANSWER = TypeAdapter(Answer)
 OUTBOX_ITEM = TypeAdapter(OutboxItem)
+SIGHTING = TypeAdapter(Sighting)
 SURVEY = TypeAdapter(Survey)
 BULLETIN = TypeAdapter(Bulletin)

@@ -1,4 +1,4 @@
-"""Requests to workers and their answers, and the last survey of each cluster."""
+"""Requests to workers and their answers, and what was last seen of each cluster and its machines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from cluster.errors import UnknownThing
 from cluster.events import Event
 from cluster.findings import Findings
 from cluster.requests import Answer, PlanRequest
+from cluster.sighting import Sighting
 from cluster.store.ledger import Check, Effect, Ledger, key, record_events
-from cluster.store.records import ANSWER, REQUEST, SURVEY
+from cluster.store.records import ANSWER, REQUEST, SIGHTING, SURVEY
 from cluster.survey import Survey
 
 _DAY = 86_400  # seconds that an answered request is kept
@@ -80,3 +81,12 @@ class Requests(Ledger):
         """The last survey, whatever its age."""
         text = self.text(key("survey", cluster))
         return None if text is None else SURVEY.validate_json(text)
+
+    def save_sighting(self, sighting: Sighting) -> None:
+        text = SIGHTING.dump_json(sighting).decode()
+        self.ask(lambda r: r.set(key("sighting", sighting.cluster), text))
+
+    def sighting(self, cluster: str) -> Sighting | None:
+        """What was last seen of its nodes and versions, whatever its age."""
+        text = self.text(key("sighting", cluster))
+        return None if text is None else SIGHTING.validate_json(text)

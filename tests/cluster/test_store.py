@@ -17,6 +17,7 @@ from cluster.operation import Operation, OperationState, RowState, Wish, schedul
 from cluster.outbox import OutboxItem, OutboxKind
 from cluster.plan import PlanStatus
 from cluster.requests import PlanRequest
+from cluster.sighting import SeenNode, Sighting
 from cluster.store import Decision, Moved, Store
 from cluster.survey import Survey
 from lab.redis import RedisServer
@@ -385,3 +386,47 @@ def test_a_server_that_would_forget_is_found(own_redis: RedisServer) -> None:
         client.config_set("maxmemory-policy", "allkeys-lru")
     assert {f.code for f in store.check()} == {"redis-not-durable", "redis-evicts"}
     store.close()
+
+
+def test_a_newer_plan_of_a_cluster_makes_the_older_one_void(store: Store) -> None:
+    """Only what was seen last can be approved; both facts are in one write."""
+    older = propose(store, record(plan_id="p-1"))
+    newer = propose(store, record(plan(max_unavailable=1), plan_id="p-2", requested_at=NOW + timedelta(minutes=3)))
+    seen = store.plan("p-1")
+    assert (seen.status, seen.reason) == (PlanStatus.VOID, "the newer plan p-2 took its place")
+    assert store.open_plans() == (newer,)
+    assert kinds(store, "p-1") == [Happened.PLAN_PROPOSED, Happened.PLAN_VOIDED]
+    operation = schedule(older, operation_id="op-1", approved_by="grace", now=NOW)
+    told = event(Happened.PLAN_APPROVED, plan_id="p-1")
+    outcome = store.approve(older, approval(older), operation, told, NOW)
+    assert outcome.decision is Decision.NOT_PROPOSED
+    assert outcome.sentence == (
+        "The plan p-1 is void since 14:03 UTC: the newer plan p-2 took its place. Decide on a newer plan."
+    )
+
+
+def test_plans_of_one_request_and_of_other_clusters_stand_side_by_side(store: Store) -> None:
+    """An upgrade beside the revert that is its way out, and what another cluster waits for."""
+    elsewhere = plan()
+    elsewhere = replace(elsewhere, identity=replace(elsewhere.identity, name="other"))
+    propose(store, record(elsewhere, plan_id="p-0", request_id="r-0"))
+    propose(store, record(plan_id="p-1", request_id="r-1"))
+    propose(store, record(plan(max_unavailable=1), plan_id="p-2", request_id="r-1"))
+    assert [r.id for r in store.open_plans()] == ["p-0", "p-1", "p-2"]
+
+
+def test_of_plans_that_are_proposed_at_once_one_waits_for_a_decision(store: Store) -> None:
+    """Two workers may answer two requests at the same moment."""
+    made = [record(plan(max_unavailable=n + 1), plan_id=f"p-{n}", request_id=f"r-{n}") for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda one: propose(store, one), made))
+    assert len(store.open_plans()) == 1
+    assert [r.status for r in store.plans()].count(PlanStatus.VOID) == 3
+
+
+def test_what_was_seen_last_of_a_cluster_is_kept(store: Store) -> None:
+    """An approval is held against it without waiting for the cluster."""
+    seen = Sighting(CLUSTER, plan().identity, (SeenNode("w-1", "uid-w-1", control_plane=False),), record().basis)
+    assert store.sighting(CLUSTER) is None
+    store.save_sighting(seen)
+    assert store.sighting(CLUSTER) == seen
