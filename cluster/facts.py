@@ -73,6 +73,7 @@ class Room:
     place: str
     total_kib: int
     free_kib: int
+    mount: str = ""  # of the file system; "" where an older script does not tell
 
 
 class EtcdTool(StrEnum):
@@ -127,6 +128,7 @@ class MachineFacts:
     tools: tuple[str, ...] = ()  # of containerd, crictl, ctr
     etcdctl: EtcdTool = EtcdTool.NONE
     room: tuple[Room, ...] = ()
+    snapshots: Room | None = None  # where etcd's snapshots are kept
     etcd_size_kib: int | None = None
     etcd: EtcdFacts | None = None  # on a machine that runs a member of kubeadm's etcd
     certificates: tuple[Certificate, ...] | None = None

@@ -160,7 +160,8 @@ def make_apt_root(home: Path, base: str, key: Path) -> AptRoot:
         f'Dir "{root.root}";\nDir::State::status "{root.root}/var/lib/dpkg/status";\n'
         f'Dir::Log "{root.root}/var/log/apt";\n'
         f'Dir::Bin::methods "/usr/lib/apt/methods";\nDir::Bin::dpkg "{home}/tools/dpkg";\n'
-        'APT::Sandbox::User "root";\nAcquire::http::Proxy "DIRECT";\nDPkg::Use-Pty "false";\n'
+        'APT::Sandbox::User "root";\nAcquire::http::Proxy "DIRECT";\nAcquire::Retries::Delay "false";\n'
+        'DPkg::Use-Pty "false";\n'
         "#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n#clear DPkg::Pre-Install-Pkgs;\n"
         "#clear DPkg::Post-Invoke;\n#clear DPkg::Pre-Invoke;\n"
     )

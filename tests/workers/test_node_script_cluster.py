@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.workers.node_bench import Bench, make_bench
 
@@ -144,12 +145,15 @@ def test_a_snapshot_is_taken_in_the_container_where_it_has_etcdctl(bench: Bench)
     """The container sees the machine's /var/lib/etcd under the same name."""
     bench.tool(
         "crictl",
-        f"""case $1 in ps) echo abc ;; exec) shift 2
+        f"""shift 2; case $1 in ps) echo abc ;; exec) shift 2
 case "$*" in *"snapshot save"*) for last; do :; done; echo inside >"{bench.root}$last" ;; esac ;; esac""",
     )
     assert bench.finish("op-1", "snapshot-etcd").code == 0
     assert (bench.root / "var/lib/lockkeeper/snapshots/etcd-op-1.db").read_text() == "inside\n"
     assert not [line for line in bench.log if line.startswith("etcdctl")]
+    asked = [line for line in bench.log if line.startswith("crictl")]
+    assert all(line.startswith("crictl -r unix:///run/containerd/containerd.sock ") for line in asked)
+    assert "--label io.kubernetes.pod.namespace=kube-system" in asked[0]
 
 
 def test_a_snapshot_that_cannot_be_verified_is_a_failure(bench: Bench):
@@ -175,12 +179,49 @@ def test_the_machines_own_etcdutl_verifies_what_the_image_cannot(bench: Bench):
     """The container writes into a folder of the machine."""
     bench.tool(
         "crictl",
-        f"""case $1 in ps) echo abc ;; exec) shift 2
+        f"""shift 2; case $1 in ps) echo abc ;; exec) shift 2
 case "$*" in etcdutl*) exit 127 ;;
 *"snapshot save"*) for last; do :; done; echo inside >"{bench.root}$last" ;; esac ;; esac""",
     )
     assert bench.finish("op-1", "snapshot-etcd").code == 0
     assert [line for line in bench.log if line.startswith("etcdutl snapshot status")]
+
+
+@pytest.mark.parametrize("place", ["/var/lib/etcd", "/var/lib/lockkeeper/snapshots"])
+def test_a_snapshot_needs_its_room_before_it_begins(bench: Bench, place: str):
+    """A disk that etcd fills with its own backup is how etcd dies: nothing is begun, and the figures are said."""
+    bench.file("/var/lib/etcd/member/snap/db", "x" * 3_000_000)
+    (bench.root / "var/lib/lockkeeper/snapshots").mkdir(parents=True)
+    bench.tool(
+        "df",
+        f"""for last; do :; done; case $last in {bench.root}{place}) free=1024 ;; *) free=9000000 ;; esac
+printf 'h\\n/dev/a 9000000 1 %s 1%% /\\n' "$free" """,
+    )
+    end = bench.finish("op-1", "snapshot-etcd")
+    assert end.code == 70
+    assert f"at {place}, where 1 MiB are free".encode() in end.chunk
+    assert not [line for line in bench.log if "snapshot save" in line]
+
+
+def test_what_a_killed_snapshot_left_among_etcds_data_goes(bench: Bench):
+    """kubeadm would copy it each time."""
+    for left in ("var/lib/etcd/lockkeeper-op-0.db.part", "var/lib/lockkeeper/snapshots/etcd-op-0.db.part"):
+        bench.file(f"/{left}", "half")
+    assert bench.finish("op-1", "snapshot-etcd").code == 0
+    left = [p.name for p in bench.root.glob("var/lib/*/**/*.db*")]
+    assert left == ["etcd-op-1.db"]
+
+
+@pytest.mark.parametrize("verb", [("apply", "v1.35.4"), ("upgrade-node", "control-plane", "v1.35.4")])
+def test_kubeadms_copy_of_etcd_needs_its_room_before_it_begins(bench: Bench, verb: tuple[str, ...]):
+    """kubeadm itself looks at no disk."""
+    _install(bench, "1.35.4")
+    bench.tool("df", "printf 'h\\n/dev/a 9 9 1024 1%% /\\n'")
+    bench.file("/var/lib/etcd/member/snap/db", "x" * 3_000_000)
+    end = bench.finish("op-1", *verb)
+    assert end.code == 70
+    assert b"kubeadm's copy of etcd needs 3 MiB at /etc/kubernetes/tmp, where 1 MiB are free" in end.chunk
+    assert not [line for line in bench.log if line.startswith("kubeadm upgrade")]
 
 
 def test_without_etcdctl_the_exit_code_says_so(bench: Bench):
@@ -225,26 +266,83 @@ def test_pruning_keeps_the_newest_three_of_each_kind(bench: Bench):
     assert left == [f"kubeadm-backup-etcd-2026-11-0{d}-00-00-00" for d in (4, 5, 6)] + ["mine"]
 
 
-def test_images_come_from_the_targets_own_list(tmp_path: Path):
-    """The fetched package of the target is opened, since the installed kubeadm knows other images."""
-    bench = make_bench(tmp_path / "w")
-    bench.tool(
-        "dpkg-deb",
-        """mkdir -p "$3/usr/bin"; cat >"$3/usr/bin/kubeadm" <<'END'
-#!/bin/sh
-printf '%s\\n' r.example/kube-apiserver:v1.35.4 r.example/kube-proxy:v1.35.4 r.example/pause:3.10.1 "# $*"
-END
-chmod 0755 "$3/usr/bin/kubeadm" """,
-    )
-    bench.tool("crictl", "")
-    assert bench.finish("op-1", "pull-images", "v1.35.4").code == 66
+def _fetched_kubeadm(bench: Bench, body: str) -> None:
+    """In apt's archives, not installed yet."""
+    text = f'mkdir -p "$3/usr/bin"; cat >"$3/usr/bin/kubeadm" <<\'END\'\n#!/bin/sh\n{body}\nEND\n'
+    bench.tool("dpkg-deb", text + 'chmod 0755 "$3/usr/bin/kubeadm"')
     bench.file("/var/cache/apt/archives/kubeadm_1.35.4-1.1_amd64.deb")
+
+
+_LISTS = "printf '%s\\n' r.example/kube-apiserver:v1.35.4 r.example/kube-proxy:v1.35.4 r.example/pause:3.10.1"
+_DECLARED = """apiVersion: kubeadm.k8s.io/v1beta4
+etcd:
+  local:
+    imageTag: 3.6.11-0
+imageRepository: r.example
+kind: ClusterConfiguration
+kubernetesVersion: v1.34.7"""
+_SOCKET = "unix:///run/crio/crio.sock"
+
+
+def _two_runtimes(bench: Bench) -> None:
+    bench.file("/var/lib/kubelet/config.yaml", 'containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock"\n')
+    flags = f'KUBELET_KUBEADM_ARGS="--v=1 --container-runtime-endpoint={_SOCKET} --node-ip=::1"\n'
+    bench.file("/var/lib/kubelet/kubeadm-flags.env", flags)
+
+
+def test_a_worker_pulls_its_two_images_from_where_the_cluster_has_them(tmp_path: Path):
+    """By the fetched kubeadm of the target, into the runtime that the kubelet uses, and no other image."""
+    bench = make_bench(tmp_path / "w")
+    bench.tool("crictl", "")
+    bench.tool("kubectl", f"cat <<'END'\n{_DECLARED}\nEND")
+    assert bench.finish("op-1", "pull-images", "v1.35.4").code == 66
+    _fetched_kubeadm(bench, f'cat "$5" >"{bench.home}/config"; {_LISTS}')
+    _two_runtimes(bench)
     assert bench.finish("op-2", "pull-images", "v1.35.4").code == 0
     assert [line for line in bench.log if line.startswith("crictl")] == [
-        "crictl pull r.example/kube-proxy:v1.35.4",
-        "crictl pull r.example/pause:3.10.1",
+        f"crictl -r {_SOCKET} -i {_SOCKET} pull r.example/kube-proxy:v1.35.4",
+        f"crictl -r {_SOCKET} -i {_SOCKET} pull r.example/pause:3.10.1",
     ]
+    declared, init = yaml.safe_load_all((bench.home / "config").read_text())
+    assert declared == {**yaml.safe_load(_DECLARED), "kubernetesVersion": "v1.35.4"}
+    assert init["apiVersion"] == declared["apiVersion"]
+    assert init["nodeRegistration"] == {"criSocket": _SOCKET}
+    (read,) = [line for line in bench.log if line.startswith("kubectl")]
+    assert f"--kubeconfig {bench.root}/etc/kubernetes/kubelet.conf" in read
     assert list((bench.root / "var/lib/lockkeeper/tmp").iterdir()) == []
+
+
+def test_a_control_plane_lets_kubeadm_pull_what_apply_will_use(bench: Bench):
+    """An etcd or a DNS of the owner's choice counts: kubeadm reads the same declaration both times."""
+    bench.tool("kubectl", f"cat <<'END'\n{_DECLARED}\nEND")
+    _fetched_kubeadm(bench, f'echo "$*" >>"{bench.home}/log"; {_LISTS}')
+    assert bench.finish("op-1", "pull-images", "v1.35.4").code == 0
+    listed, pulled = [line.split() for line in bench.log if line.startswith("config images")]
+    assert (listed[2], pulled[2]) == ("list", "pull")
+    assert listed[3:] == pulled[3:]
+    assert pulled[3] == "--config"
+    assert len(pulled) == len(("config", "images", "pull", "--config", "FILE"))
+
+
+@pytest.mark.parametrize(
+    ("kubectl", "kubeadm"),
+    [("echo 'Unable to connect to the server' >&2; exit 1", _LISTS), ("exec sleep 60", _LISTS), (None, _LISTS),
+     (f"cat <<'END'\n{_DECLARED}\nEND", f'case "$*" in *--config*) echo strict >&2; exit 1 ;; esac; {_LISTS}')],
+)  # fmt: skip
+def test_images_are_pulled_by_what_the_machine_has_where_the_declaration_is_of_no_use(
+    bench: Bench, kubectl: str | None, kubeadm: str
+):
+    """It is said; the images that run here tell the repository, and the settings outweigh them."""
+    if kubectl is None:
+        (bench.home / "tools/kubectl").unlink()
+    else:
+        bench.tool("kubectl", kubectl)
+    bench.script.write_text(bench.script.read_text().replace("timeout -k 1 20 kubectl", "timeout 0.2 kubectl"))
+    _fetched_kubeadm(bench, f'echo "$*" >>"{bench.home}/log"; {kubeadm}')
+    end = bench.finish("op-1", "pull-images", "v1.35.4")
+    assert (end.code, b"cannot be used here" in end.chunk) == (0, True)
+    flags = "--kubernetes-version v1.35.4 --image-repository registry.k8s.io"
+    assert f"config images pull {flags} --cri-socket unix:///run/containerd/containerd.sock" in bench.log
 
 
 def test_a_snapshot_already_taken_by_this_attempt_is_kept(bench: Bench):

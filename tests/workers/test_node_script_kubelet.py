@@ -101,6 +101,7 @@ def test_a_configuration_that_is_not_there_is_unread(bench: Bench):
 def test_the_runtime_that_runs_outweighs_the_binary(bench: Bench, crictl: str, runtime: Runtime):
     """Asked at the kubelet's own endpoint; the binary's recorded answer where nobody answers there."""
     bench.tool("crictl", crictl)
+    bench.hurry()
     facts = _facts(bench)
     assert (facts.runtime, facts.runtime_endpoint) == (runtime, "unix:///run/containerd/containerd.sock")
     assert "crictl -r unix:///run/containerd/containerd.sock version" in bench.log

@@ -84,6 +84,21 @@ def test_what_cannot_be_read_is_said_with_its_reason(bench: Bench):
     assert (facts.held, facts.kubeadm, facts.kubelet_unit, facts.swap) == (None, None, None, None)
 
 
+def test_a_tool_that_hangs_is_something_unread_and_no_hanging_survey(bench: Bench):
+    """Whichever tool it is: the others are asked all the same, and nothing is taken for clean."""
+    for tool in ("dpkg-query", "apt-mark", "dpkg", "kubeadm", "kubelet", "kubectl", "systemctl", "apt-cache", "gpg"):
+        bench.tool(tool, "exec sleep 60")
+    for tool in ("crictl", "containerd", "etcdctl", "df", "du"):
+        bench.tool(tool, "exec sleep 60")
+    bench.hurry(0.1)
+    facts = _facts(bench)
+    reasons = {u.what: u.reason for u in facts.unread}
+    assert {"packages", "holds", "dpkg", "kubeadm", "kubelet", "kubectl", "kubelet-unit", "arch"} <= set(reasons)
+    assert {"runtime", "origins", "key", "disk", "etcd-size", "etcd-status", "certificates"} <= set(reasons)
+    assert "did not answer within 0.1 s" in reasons["packages"]
+    assert (facts.dpkg_problem, facts.held) == ("", None)
+
+
 def test_residue_and_traps_are_found(bench: Bench):
     """Stray and missing manifests, pins, interrupted package work, unattended upgrades."""
     bench.file("/etc/kubernetes/manifests/kube-apiserver.yaml.bak")
@@ -122,6 +137,9 @@ def test_the_room_of_etcd_is_that_of_its_own_folder(bench: Bench):
     facts = _facts(bench)
     assert facts.room_of("/data/etcd") is not None
     assert facts.room_of("/var/lib/etcd") is None
+    assert facts.snapshots is not None
+    assert facts.snapshots.place == "/var/lib/lockkeeper/snapshots"
+    assert 0 < facts.snapshots.free_kib <= facts.snapshots.total_kib
     assert facts.etcd_size_kib is not None
     assert facts.etcd_size_kib >= 390
 
@@ -201,4 +219,6 @@ def test_busybox_tells_the_same_facts(bench: Bench):
 def _told(argv: list[str]) -> list[str]:
     """Without what differs from one moment to the next."""
     done = subprocess.run(argv, capture_output=True, check=True, text=True, timeout=100)
-    return [line for line in done.stdout.splitlines() if line.split()[0] not in {"time", "disk", "etcd-size"}]
+    return [
+        line for line in done.stdout.splitlines() if line.split()[0] not in {"time", "disk", "snapshots", "etcd-size"}
+    ]

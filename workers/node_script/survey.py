@@ -75,7 +75,7 @@ def _facts(lines: Lines) -> MachineFacts:
         swap=None if swap is None else swap == "on",
         packages=tuple(Package(*words[:3]) for words in lines.words("package")),
         held=None if "holds" in missing else lines.all("hold"),
-        dpkg_problem="" if dpkg == "clean" else dpkg.partition(" ")[2] or "unknown",
+        dpkg_problem="" if dpkg == "clean" or "dpkg" in missing else dpkg.partition(" ")[2] or "unknown",
         sources=tuple(PackageSource(f, b, Minor.parse(m), k) for f, b, m, k in lines.words("source")),
         pins=lines.all("pin"),
         pin_rules=readings.of("pins", read_pins) or (),
@@ -103,7 +103,8 @@ def _facts(lines: Lines) -> MachineFacts:
         patches=lines.first("patches") or "none",
         tools=tuple(words[0] for words in lines.words("tool") if words[1] == "yes"),
         etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
-        room=tuple(Room(place, int(total), int(free)) for place, total, free in lines.words("disk")),
+        room=tuple(map(_room, lines.words("disk"))),
+        snapshots=next(map(_room, lines.words("snapshots")), None),
         etcd_size_kib=int(etcd_size) if etcd_size else None,
         etcd=readings.of("etcd", read_etcd),
         certificates=readings.of("certificates", read_certificates),
@@ -126,6 +127,11 @@ def _parted(lines: Lines, key: str, at: str) -> list[tuple[str, str, str]]:
 def _manifest(words: list[str]) -> Manifest:
     # A manifest without a readable image has two words: component and hash.
     return Manifest(words[0], words[1] if len(words) > 2 else "", words[-1])  # noqa: PLR2004 - said above
+
+
+def _room(words: list[str]) -> Room:
+    place, total, free, *mount = words
+    return Room(place, int(total), int(free), " ".join(mount))
 
 
 def _unit(rows: list[list[str]]) -> KubeletUnit:

@@ -42,4 +42,11 @@ refuse() { # CODE SENTENCE
 }
 say() { printf '%s\n' "$*"; }
 one_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | cut -c1-400; }
+LOOK=4   # seconds for any one tool that only looks: thousands of machines are asked, and some of them are ill
+within_look() { timeout -k 1 "$LOOK" "$@"; } # COMMAND…: it is ended where it hangs
+why() { # OUTPUT EXIT-CODE: the line that says best why a tool failed
+    case $2 in 124 | 137) say "it did not answer within $LOOK s"; return ;; esac
+    line=$(say "$1" | grep -Ei '^(error|failed|fatal)' | head -n 1)
+    say "${line:-$(say "$1" | tail -n 1)}"
+}
 whole_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | head -c 65536; }

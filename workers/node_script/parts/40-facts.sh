@@ -10,10 +10,14 @@ fact() { # KEY COMMAND…: the first line of its output, or why there is none
     shift
     if ! command -v "$1" >/dev/null 2>&1; then
         unreadable "$key" "$1 is not installed"
-    elif answer=$("$@" 2>&1) && [ -n "$answer" ]; then
+        return
+    fi
+    answer=$(within_look "$@" 2>&1)
+    code=$?
+    if [ "$code" -eq 0 ] && [ -n "$answer" ]; then
         say "$key $(say "$answer" | head -n 1 | one_line)"
     else
-        unreadable "$key" "'$*' failed: $answer"
+        unreadable "$key" "'$*' failed: $(why "$answer" "$code")"
     fi
 }
 file_fact() { # KEY FILE
@@ -36,14 +40,19 @@ etcd_flag() { # FLAG DEFAULT
     value=$(flag_of etcd "$1")
     say "${value:-$2}"
 }
-kubeadm_version() { kubeadm version -o short 2>/dev/null; }
+kubeadm_version() { within_look kubeadm version -o short 2>/dev/null; }
 installed_version() { # PACKAGE: empty unless it is wholly installed
     dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | sed -n 's/^\([^ ]*\) .i *$/\1/p'
 }
-dpkg_problem() { # nothing when apt can work
-    dpkg --audit 2>&1 || say "'dpkg --audit' failed"
+dpkg_problem() { # nothing when apt can work; fails, with the reason, where that cannot be told
+    found=$(within_look dpkg --audit 2>&1)
+    code=$?
+    [ "$code" -lt 124 ] || { say "'dpkg --audit' failed: $(why "$found" "$code")"; return 1; }
+    [ -z "$found" ] || say "$found"
+    [ "$code" -eq 0 ] || say "'dpkg --audit' failed"
     # dpkg's journal, left by one that was killed: the audit does not mention it, and apt refuses to work.
     [ -z "$(find "$ROOT/var/lib/dpkg/updates" -name '[0-9]*' 2>/dev/null)" ] || say "dpkg was interrupted: its journal is not merged yet."
+    return 0
 }
 
 observe() {
@@ -81,14 +90,16 @@ observe_host() {
     else say swap off; fi
 }
 observe_packages() {
+    # shellcheck disable=SC2016 # dpkg's own placeholders
     # A package that is not installed makes dpkg-query exit 1 and still print the others.
-    rows=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\n' kubeadm kubelet kubectl cri-tools kubernetes-cni containerd containerd.io 2>&1)
-    if [ "$?" -gt 1 ]; then unreadable packages "$rows"; else
+    rows=$(within_look dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\n' kubeadm kubelet kubectl cri-tools kubernetes-cni containerd containerd.io 2>&1)
+    code=$?
+    if [ "$code" -gt 1 ]; then unreadable packages "$(why "$rows" "$code")"; else
         say "$rows" | sed -n 's/^\([a-zA-Z]\{2,3\}\) *\([a-z0-9][a-z0-9.+-]*\) \([^ ][^ ]*\)$/package \2 \3 \1/p'
     fi
-    if holds=$(apt-mark showhold 2>&1); then [ -z "$holds" ] || say "$holds" | sed 's/^/hold /'; else unreadable holds "$holds"; fi
-    audit=$(dpkg_problem)
-    if [ -z "$audit" ]; then say dpkg clean; else say "dpkg interrupted $(say "$audit" | one_line)"; fi
+    if holds=$(within_look apt-mark showhold 2>&1); then [ -z "$holds" ] || say "$holds" | sed 's/^/hold /'; else unreadable holds "$(why "$holds" "$?")"; fi
+    if ! audit=$(dpkg_problem); then unreadable dpkg "$audit"
+    elif [ -z "$audit" ]; then say dpkg clean; else say "dpkg interrupted $(say "$audit" | one_line)"; fi
     kube_sources | sed 's/^/source /'
     if [ -d "$ROOT/etc/apt/preferences.d" ]; then
         grep -rlE '^Package:.*(kube|cri-tools)' "$ROOT/etc/apt/preferences.d" "$ROOT/etc/apt/preferences" 2>/dev/null | sed "s#^$ROOT#pin #"
@@ -102,12 +113,12 @@ observe_kubernetes() {
     fact kubeadm kubeadm version -o short
     fact kubelet kubelet --version
     if ! command -v kubectl >/dev/null 2>&1; then say kubectl none
-    elif answer=$(kubectl version --client -o json 2>&1); then
+    elif answer=$(within_look kubectl version --client -o json 2>&1); then
         say "kubectl $(say "$answer" | sed -n 's/.*"gitVersion": *"\([^"]*\)".*/\1/p' | head -n 1)"
-    else unreadable kubectl "$answer"; fi
-    if unit=$(systemctl show kubelet -p LoadState,ActiveState,SubState,NRestarts,ExecMainStartTimestamp 2>&1); then
+    else unreadable kubectl "$(why "$answer" "$?")"; fi
+    if unit=$(within_look systemctl show kubelet -p LoadState,ActiveState,SubState,NRestarts,ExecMainStartTimestamp 2>&1); then
         say "$unit" | sed -n 's/^\([A-Za-z]*\)=/kubelet-unit \1 /p'
-    else unreadable kubelet-unit "$unit"; fi
+    else unreadable kubelet-unit "$(why "$unit" "$?")"; fi
     for component in $COMPONENTS; do
         if [ -e "$MANIFESTS/$component.yaml" ]; then
             say "manifest $component $(image_of "$component") $(sha256sum <"$MANIFESTS/$component.yaml" | cut -d' ' -f1)"
@@ -132,7 +143,7 @@ observe_tools() {
         if command -v "$tool" >/dev/null 2>&1; then say "tool $tool yes"; else say "tool $tool no"; fi
     done
     if [ ! -e "$MANIFESTS/etcd.yaml" ]; then etcdctl=none
-    elif container=$(etcd_container) && crictl exec "$container" etcdctl version >/dev/null 2>&1; then etcdctl=container
+    elif container=$(etcd_container) && etcdctl_is_in "$container"; then etcdctl=container
     elif command -v etcdctl >/dev/null 2>&1; then etcdctl=host
     else etcdctl=none; fi
     say "etcdctl $etcdctl"
@@ -146,19 +157,35 @@ observe_room() {
     etcd_data=$(etcd_flag data-dir /var/lib/etcd)
     for place in "$etcd_data" /etc/kubernetes /var/lib/kubelet /var/lib/containerd /var/cache/apt/archives; do
         [ -d "$ROOT$place" ] || continue
-        room=$(df -Pk "$ROOT$place" 2>&1 | awk 'NR == 2 { print $2, $4 }')
-        if [ -n "$room" ]; then say "disk $place $room"; else unreadable disk "df failed for $place"; fi
+        tell_room disk "$place" "$ROOT$place"
     done
-    if [ -d "$ROOT$etcd_data" ]; then
-        say "etcd-size $(du -sk "$ROOT$etcd_data" 2>/dev/null | cut -f1)"
-    fi
+    [ -d "$ROOT$etcd_data" ] || return 0
+    size=$(kib_of "$ROOT$etcd_data")
+    if [ -n "$size" ]; then say "etcd-size $size"; else unreadable etcd-size "du failed for $etcd_data, or did not answer within $LOOK s"; fi
+    tell_room snapshots "$SNAPSHOT_DIR" "$(existing_part "$ROOT$SNAPSHOT_DIR")"
+}
+tell_room() { # KEY PLACE FOLDER: its KiB in all, those that are free, and which file system it is on
+    room=$(within_look df -Pk "$3" 2>/dev/null | awk 'NR == 2 { print $2, $4, $NF }')
+    if [ -n "$room" ]; then say "$1 $2 $room"; else unreadable disk "df failed for $2, or did not answer within $LOOK s"; fi
+}
+kib_of() { within_look du -sk "$1" 2>/dev/null | cut -f1; }
+existing_part() { # PATH, or what of it is there already
+    part=$1
+    while [ -n "$part" ] && [ ! -d "$part" ]; do part=${part%/*}; done
+    say "${part:-/}"
 }
 
 read_kubeadm() { # what a reading verb of kubeadm prints, whole
     command -v kubeadm >/dev/null 2>&1 || refuse 69 "kubeadm is not installed on this machine: install it first."
-    kubeadm "$@"
+    within kubeadm "$@"
+}
+within() { # COMMAND…: a reading verb of its own may take longer than one question of many
+    timeout -k 1 25 "$@"
+    code=$?
+    [ "$code" -ne 124 ] || refuse 70 "'$1' did not answer within 25 s: look at the machine."
+    return "$code"
 }
 show_log() { # UNIT
     command -v journalctl >/dev/null 2>&1 || refuse 69 "journalctl is not installed on this machine: read its log another way."
-    journalctl -u "$1" -n 200 -o short-iso --no-pager
+    within journalctl -u "$1" -n 200 -o short-iso --no-pager
 }

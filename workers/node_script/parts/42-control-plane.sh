@@ -1,16 +1,9 @@
 # ---- the control plane: its etcd, its certificates, its manifests against those that kubeadm would write
 
-LOOK=4   # seconds for any one tool: thousands of machines are asked, and some of them are ill
-
-why() { # OUTPUT EXIT-CODE: the line that says best why a tool failed
-    [ "$2" -ne 124 ] || { say "it did not answer within $LOOK s"; return; }
-    line=$(say "$1" | grep -Ei '^(error|failed|fatal)' | head -n 1)
-    say "${line:-$(say "$1" | tail -n 1)}"
-}
 json_fact() { # KEY SED-SCRIPT COMMAND…: its JSON on one line, picked out from among the warnings that tools mix in
     key=$1 picked=$2
     shift 2
-    answer=$(timeout "$LOOK" "$@" 2>&1)
+    answer=$(within_look "$@" 2>&1)
     code=$?
     json=$(say "$answer" | sed -n "$picked" | whole_line)
     if [ -n "$json" ]; then say "$key $json"; return; fi
@@ -22,7 +15,7 @@ observe_etcd() { # WHERE-ETCDCTL-IS
     [ -e "$MANIFESTS/etcd.yaml" ] || return 0
     say "etcd-quota $(etcd_flag quota-backend-bytes 0)"
     case $1 in
-        container) ask_etcd '' crictl exec "$container" ;;
+        container) ask_etcd '' crictl -r "$(cri_socket)" exec "$container" ;;
         host) ask_etcd "$ROOT" ;;
         *) read_etcd_metrics ;;
     esac
@@ -39,7 +32,7 @@ ask_etcd() { # PREFIX RUNNER…: paths are those that the runner sees
     json_fact etcd-status '/^\[{"Endpoint"/p' "$@" endpoint status -w json || return 0
     # Without a quorum neither of these is answered: once is enough to wait for that.
     json_fact etcd-members '/^{"header"/p' "$@" member list -w json || return 0
-    if alarms=$(timeout "$LOOK" "$@" alarm list 2>&1); then
+    if alarms=$(within_look "$@" alarm list 2>&1); then
         say "$alarms" | sed -n 's/^memberID:\([0-9]*\) alarm:\([A-Z]*\).*/etcd-alarm \1 \2/p'
     else unreadable etcd-alarms "$(why "$alarms" "$?")"; fi
 }
@@ -57,8 +50,8 @@ read_etcd_metrics() { # without etcdctl: what etcd tells at its metrics address,
         sed 's/^/etcd-metric /'
 }
 read_local() { # URL of this machine itself
-    if command -v curl >/dev/null 2>&1; then timeout "$LOOK" curl -s --max-time 2 -- "$1"
-    elif command -v wget >/dev/null 2>&1; then timeout "$LOOK" wget -q -O - -- "$1"; fi 2>/dev/null
+    if command -v curl >/dev/null 2>&1; then within_look curl -s --max-time 2 -- "$1"
+    elif command -v wget >/dev/null 2>&1; then within_look wget -q -O - -- "$1"; fi 2>/dev/null
 }
 
 observe_certificates() {
@@ -69,7 +62,7 @@ observe_certificates() {
     own=$ROOT/var/lib/kubelet/pki/kubelet-client-current.pem
     [ -e "$own" ] || return 0
     if ! command -v openssl >/dev/null 2>&1; then unreadable kubelet-certificate "openssl is not installed"
-    elif answer=$(timeout "$LOOK" openssl x509 -noout -dates -in "$own" 2>&1); then
+    elif answer=$(within_look openssl x509 -noout -dates -in "$own" 2>&1); then
         say "$answer" | sed -n -e 's/^notBefore=/kubelet-certificate since /p' -e 's/^notAfter=/kubelet-certificate until /p'
     else unreadable kubelet-certificate "$(why "$answer" "$?")"; fi
 }
@@ -87,7 +80,7 @@ observe_drift() {
     [ -n "$ours" ] || return 0
     set -- kubeadm upgrade diff
     [ -z "$ADMIN_CONF" ] || set -- "$@" --kubeconfig "$ROOT$ADMIN_CONF"
-    answer=$(timeout "$LOOK" "$@" 2>&1) || { unreadable drift "$(why "$answer" "$?")"; return; }
+    answer=$(within_look "$@" 2>&1) || { unreadable drift "$(why "$answer" "$?")"; return; }
     say "drift-by $version"
     # Values of the environment, and logins in addresses, may be secrets.
     say "$answer" | awk '

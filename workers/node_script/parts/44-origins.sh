@@ -2,7 +2,7 @@
 
 observe_origins() {
     # shellcheck disable=SC2086 # three words
-    if rows=$(timeout "$LOOK" apt-cache policy $PACKAGES 2>/dev/null); then
+    if rows=$(within_look apt-cache policy $PACKAGES 2>/dev/null); then
         # A version's line is followed by those of the sources that have it; *** marks the installed one.
         say "$rows" | awk '
             /^[^ ].*:$/ { name = $1; sub(/:$/, "", name); installed = 0; next }
@@ -55,7 +55,7 @@ observe_keys() { # KEYRING, or - when the source names none
     if [ ! -r "$ROOT$1" ]; then unreadable key "$1, the key file of the package source, cannot be read"
     elif ! command -v gpg >/dev/null 2>&1; then say "key-unchecked $1 gpg is not installed"
     # Told to need no keyring and no lock, gpg leaves no trace in the folder that it insists on.
-    elif rows=$(timeout "$LOOK" gpg --homedir / --batch --no-options --no-keyring --lock-never --no-auto-check-trustdb \
+    elif rows=$(within_look gpg --homedir / --batch --no-options --no-keyring --lock-never --no-auto-check-trustdb \
         --trust-model always --show-keys --with-colons "$ROOT$1" 2>/dev/null); then
         say "$rows" | awk -F: -v file="$1" '$1 == "pub" { print "key", file, $5, ($7 == "" ? "never" : $7) }'
     else unreadable key "gpg cannot read $1"; fi

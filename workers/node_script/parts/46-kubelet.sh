@@ -33,21 +33,30 @@ observe_kubelet_config() {
         /^[^ \t#]/ { inside = 0 }
         inside && /:/ { gsub(/[" \t]/, ""); sub(/:/, "="); print "feature-gate", $0 }' "$KUBELET_CONFIG"
 }
-runtime_endpoint() { # of the configuration, or of the flags of older kubelets
-    found=$(sed -n 's/^containerRuntimeEndpoint:[[:space:]]*["'\'']\{0,1\}\([^"'\''[:space:]]*\).*/\1/p' "$KUBELET_CONFIG" 2>/dev/null)
-    [ -n "$found" ] || found=$(sed -n 's/.*--container-runtime-endpoint=\([^"'\''[:space:]]*\).*/\1/p' "$ROOT/var/lib/kubelet/kubeadm-flags.env" 2>/dev/null)
+# Where the kubelet is told its runtime: flags win over the configuration, and the owner's come last.
+runtime_endpoint() {
+    found=$(sed -n 's/^[A-Z_]*=.*--container-runtime-endpoint[= ]\([^"'\''[:space:]]*\).*/\1/p' \
+        "$ROOT/var/lib/kubelet/kubeadm-flags.env" "$ROOT/etc/default/kubelet" 2>/dev/null | tail -n 1)
+    for file in "$KUBELET_CONFIG" "$ROOT/var/lib/kubelet/instance-config.yaml"; do
+        [ -n "$found" ] || found=$(sed -n 's/^containerRuntimeEndpoint:[[:space:]]*["'\'']\{0,1\}\([^"'\''[:space:]]*\).*/\1/p' "$file" 2>/dev/null)
+    done
     say "$found"
 }
-observe_runtime() {
+# The runtime that the kubelet uses, for those who would guess among several: the kubelet's own default where it is told none.
+cri_socket() {
     endpoint=$(runtime_endpoint)
-    say "runtime-endpoint $endpoint"
-    set -- crictl version
-    [ -z "$endpoint" ] || set -- crictl -r "$endpoint" version
-    if command -v crictl >/dev/null 2>&1 && answer=$(timeout "$LOOK" "$@" 2>/dev/null) && [ -n "$answer" ]; then
+    case ${endpoint:=unix:///run/containerd/containerd.sock} in
+        /*) say "unix://$endpoint" ;;
+        *) say "$endpoint" ;;
+    esac
+}
+observe_runtime() {
+    say "runtime-endpoint $(runtime_endpoint)"
+    if command -v crictl >/dev/null 2>&1 && answer=$(within_look crictl -r "$(cri_socket)" version 2>/dev/null) && [ -n "$answer" ]; then
         say "$answer" | awk '$1 == "RuntimeName:" { name = $2 } $1 == "RuntimeVersion:" { print "runtime", name, $2 }'
-    elif command -v containerd >/dev/null 2>&1 && answer=$(timeout "$LOOK" containerd --version 2>/dev/null); then
+    elif command -v containerd >/dev/null 2>&1 && answer=$(within_look containerd --version 2>/dev/null); then
         say "$answer" | awk 'NR == 1 { print "runtime containerd", $3 }'
-    elif command -v crio >/dev/null 2>&1 && answer=$(timeout "$LOOK" crio --version 2>/dev/null); then
+    elif command -v crio >/dev/null 2>&1 && answer=$(within_look crio --version 2>/dev/null); then
         say "$answer" | awk '/^crio version/ { print "runtime cri-o", $3 }'
     else unreadable runtime "neither crictl, containerd nor crio told its version"; fi
     sed -n 's/^[[:space:]]*sandbox\(_image\)\{0,1\}[[:space:]]*=[[:space:]]*["'\'']\([^"'\'']*\)["'\''].*/sandbox-image \2/p' \

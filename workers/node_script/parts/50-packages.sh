@@ -49,6 +49,16 @@ keyring() {
     say "${KEYRING:-$found}"
 }
 
+# A mirror that fails for a moment is asked again, with apt's own growing pauses: 1, 2 and 4 s.
+AGAIN='-o Acquire::Retries=3'
+tell_retries() { # LOG OF APT
+    awk '/^Ign:/ { missed[substr($1, 5)] = 1 }
+        /^(Get|Hit):/ && (substr($1, 5) in missed) {
+            print "[lockkeeper] " $2 " answered only when it was asked again: look at that mirror, or at the way to it"
+            exit
+        }' "$1"
+}
+
 # apt-get or apt-cache with a throw-away package list of one minor: no source of the machine is touched.
 private_apt() { # FOLDER TOOL ARGS…
     folder=$1 tool=$2
@@ -93,8 +103,10 @@ update_problem() { # EXIT-CODE LOG
 }
 update_private() { # FOLDER MINOR: prints the problem, if any
     private_list "$1" "$2" || { say "unreachable $1 cannot be written"; return; }
-    private_apt "$1" apt-get update -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 >"$1/log" 2>&1
-    update_problem "$?" "$1/log"
+    # shellcheck disable=SC2086 # two words
+    private_apt "$1" apt-get update $AGAIN -o Acquire::http::Timeout=12 -o Acquire::https::Timeout=12 >"$1/log" 2>&1
+    problem=$(update_problem "$?" "$1/log")
+    if [ -n "$problem" ]; then say "$problem"; else tell_retries "$1/log" >&2; fi
 }
 
 offers() { # MINOR…
@@ -105,8 +117,9 @@ offers() { # MINOR…
             say "${problem%% *} $minor ${problem#* }"
         else
             # shellcheck disable=SC2086 # three words
-            private_apt "$folder" apt-cache madison $PACKAGES |
-                awk -F'|' -v minor="$minor" '{ gsub(/ /, "", $1); gsub(/ /, "", $2); print "offer", minor, $1, $2 }' | sort -u
+            rows=$(private_apt "$folder" timeout -k 1 25 apt-cache madison $PACKAGES 2>/dev/null)
+            [ "$?" -lt 124 ] || say "unreachable $minor apt-cache did not answer within 25 s"
+            say "$rows" | awk -F'|' -v minor="$minor" 'NF > 1 { gsub(/ /, "", $1); gsub(/ /, "", $2); print "offer", minor, $1, $2 }' | sort -u
         fi
         rm -rf "$folder"
     done
@@ -130,7 +143,8 @@ patiently() { # COMMAND…
     done
 }
 install_packages() { # apt-get arguments …
-    patiently apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages \
+    # shellcheck disable=SC2086 # two words
+    patiently apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages $AGAIN \
         -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 is_installed() { [ "$(installed_version "$1")" = "$2" ]; } # PACKAGE VERSION
@@ -175,6 +189,7 @@ unhold() {
             refuse 71 "The hold of $package could not be restored: see the output above."
     done
     rm -f "$STATE/holds"
+    tidy
 }
 
 fetch() { # PACKAGE-VERSION
@@ -190,7 +205,8 @@ fetch() { # PACKAGE-VERSION
 download_packages() { # FOLDER PACKAGE-VERSION
     # shellcheck disable=SC2046,SC2086 # words made here
     private_apt "$1" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
-        -o DPkg::Lock::Timeout=300 $(wanted_with "$2" $PACKAGES)
+        $AGAIN -o DPkg::Lock::Timeout=300 $(wanted_with "$2" $PACKAGES) || return
+    tell_retries "$JOB/out"
 }
 add_machine_sources() { # FOLDER: links only, and the lists as they were fetched last
     mkdir -p "$1/parts" && chmod 0755 "$1/parts" || return
@@ -227,12 +243,13 @@ switch_file() { # FILE MINOR
     log=$STATE/sources/update.log
     patiently update_list "$list" "$log"
     problem=$(update_problem "$?" "$log")
-    [ -z "$problem" ] && return 0
+    [ -n "$problem" ] || { tell_retries "$log"; return 0; }
     cp -p "$kept" "$path"
     refuse 69 "The package source of $2 cannot be used (${problem%% *}), $1 is as it was: ${problem#* }"
 }
 update_list() { # LIST LOG
-    apt-get update -o "Dir::Etc::SourceList=$1" -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 \
+    # shellcheck disable=SC2086 # two words
+    apt-get update $AGAIN -o "Dir::Etc::SourceList=$1" -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 \
         -o DPkg::Lock::Timeout=300 >"$2" 2>&1
     updated=$?
     cat "$2"

@@ -28,6 +28,17 @@ check_result() { # VERSION: what kubeadm wrote must be what was asked for
     esac
 }
 
+need_room() { # KIB FOLDER WHAT
+    free=$(df -Pk "$(existing_part "$2")" 2>/dev/null | awk 'NR == 2 { print $4 }')
+    [ -z "$free" ] || [ "$free" -ge "$1" ] ||
+        refuse 70 "$3 needs $(($1 / 1024)) MiB at ${2#"$ROOT"}, where $((free / 1024)) MiB are free: make room there first; nothing was changed."
+}
+need_room_for_copy() { # kubeadm copies the whole data of its etcd each time, and a full disk in the middle is no place to be
+    [ -e "$MANIFESTS/etcd.yaml" ] || return 0
+    size=$(du -sk "$ROOT$(etcd_flag data-dir /var/lib/etcd)" 2>/dev/null | cut -f1)
+    [ -z "$size" ] || need_room $((size * 11 / 10)) "$KUBE_TMP" "kubeadm's copy of etcd"
+}
+
 plan() { # VERSION
     need_control_plane
     need_kubeadm "$1"
@@ -36,6 +47,7 @@ plan() { # VERSION
 apply() { # VERSION
     need_control_plane
     need_kubeadm "$1"
+    need_room_for_copy
     upgrade apply -y "$1" || exit
     check_result "$1"
 }
@@ -43,6 +55,7 @@ revert() { # VERSION: the control plane as its own declaration has it, by the ku
     need_control_plane
     [ "$(minor_of "$(kubeadm_version)")" = "$(minor_of "$1")" ] ||
         refuse 70 "The installed kubeadm is '$(kubeadm_version)', not of the minor of $1: it would upgrade and not put back."
+    need_room_for_copy
     upgrade apply -y "$1" || exit
     check_result "$1"
 }
@@ -53,6 +66,7 @@ upgrade_node() { # ROLE VERSION
         refuse 70 "This machine was called a worker but has a control-plane manifest: correct the plan."
     fi
     need_kubeadm "$2"
+    need_room_for_copy
     upgrade node || exit
     [ "$1" = worker ] && return 0
     if grep -q 'upgrade/control-plane\] Skipping phase' "$JOB/out"; then
@@ -78,48 +92,86 @@ pull_images() { # VERSION
     folder=$(throw_away_folder) || exit
     trap 'rm -rf "$folder"' EXIT
     program=$(target_kubeadm "$1" "$folder") || exit
-    repository=$IMAGE_REPOSITORY
-    if [ -z "$repository" ]; then
-        repository=$(image_of kube-apiserver)
-        repository=${repository%/kube-apiserver*}
+    socket=$(cri_socket)
+    if write_configuration "$1" "$folder" && images=$("$program" config images list --config "$folder/kubeadm.yaml" 2>"$folder/why"); then
+        set -- --config "$folder/kubeadm.yaml"   # kubeadm takes the socket from there as well, and no flag beside it
+    else
+        repository=$(usual_repository)
+        say "[lockkeeper] what the cluster declares of its images cannot be used here ($(tail -n 1 "$folder/why" | one_line)): those of ${repository:-the default repository} are pulled"
+        set -- --kubernetes-version "$1"
+        [ -z "$repository" ] || set -- "$@" --image-repository "$repository"
+        images=$("$program" config images list "$@") || exit
+        set -- "$@" --cri-socket "$socket"
     fi
-    set -- --kubernetes-version "$1"
-    [ -z "$repository" ] || set -- "$@" --image-repository "$repository"
     if is_control_plane; then
         "$program" config images pull "$@"
         return
     fi
-    images=$("$program" config images list "$@") || exit
     for image in $images; do
         case $image in */kube-proxy:* | */pause:*) pull_one "$image" || refuse 71 "The image $image could not be pulled: see the output above." ;; esac
     done
 }
+# kubeadm reads the cluster's own configuration when it upgrades: its repository, and an etcd or a DNS of the owner's choice.
+write_configuration() { # VERSION FOLDER
+    conf=${ADMIN_CONF:-/etc/kubernetes/admin.conf}
+    [ -r "$ROOT$conf" ] || conf=/etc/kubernetes/kubelet.conf   # a node may read this one object
+    command -v kubectl >/dev/null 2>&1 || { say "kubectl is not installed" >"$2/why"; return 1; }
+    timeout -k 1 20 kubectl --kubeconfig "$ROOT$conf" --cache-dir "$2/cache" --request-timeout 10s -n kube-system \
+        get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' >"$2/declared" 2>"$2/why" || return 1
+    grep -q '^kubernetesVersion:' "$2/declared" || { say "kubeadm-config declares no version" >"$2/why"; return 1; }
+    sed "s/^kubernetesVersion:.*/kubernetesVersion: $1/" "$2/declared" >"$2/kubeadm.yaml" &&
+        printf '\n---\n%s\nkind: InitConfiguration\nnodeRegistration:\n  criSocket: "%s"\n' \
+            "$(grep '^apiVersion:' "$2/declared" | head -n 1)" "$socket" >>"$2/kubeadm.yaml"
+}
+usual_repository() { # of the settings, else where this machine's own images are from
+    found=${IMAGE_REPOSITORY:-$(image_of kube-apiserver | sed -n 's#/kube-apiserver[:@].*##p')}
+    [ -n "$found" ] || found=$(within_look crictl -r "$socket" -i "$socket" images 2>/dev/null | sed -n 's#^\([^ ]*\)/kube-proxy .*#\1#p' | head -n 1)
+    say "$found"
+}
 pull_one() { # IMAGE
     say "[lockkeeper] pulling $1"
-    if command -v crictl >/dev/null 2>&1; then crictl pull "$1"
-    elif command -v ctr >/dev/null 2>&1; then ctr -n k8s.io images pull "$1"
-    else refuse 69 "Neither crictl nor ctr is installed: install cri-tools to pull images ahead."; fi
+    if command -v crictl >/dev/null 2>&1; then timeout -k 1 1800 crictl -r "$socket" -i "$socket" pull "$1"
+    else
+        case $socket in *containerd*) ;; *) refuse 69 "crictl is not installed, and only that pulls into the runtime at $socket: install cri-tools." ;; esac
+        command -v ctr >/dev/null 2>&1 || refuse 69 "Neither crictl nor ctr is installed: install cri-tools to pull images ahead."
+        timeout -k 1 1800 ctr -a "${socket#unix://}" -n k8s.io images pull "$1"
+    fi
 }
 
-etcd_container() {
+etcd_container() { # that of the static pod, and not an etcd of somebody's application
     command -v crictl >/dev/null 2>&1 || return 1
-    container=$(crictl ps --name '^etcd$' --state Running -q 2>/dev/null | head -n 1)
+    container=$(within_look crictl -r "$(cri_socket)" ps --name '^etcd$' --label io.kubernetes.pod.namespace=kube-system \
+        --state Running -q 2>/dev/null | head -n 1)
     [ -n "$container" ] && say "$container"
 }
+etcdctl_is_in() { within_look crictl -r "$(cri_socket)" exec "$1" etcdctl version >/dev/null 2>&1; } # CONTAINER
 snapshot_etcd() {
     [ -e "$MANIFESTS/etcd.yaml" ] || refuse 69 "This machine runs no etcd of kubeadm: take the snapshot where etcd runs."
-    [ ! -s "$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db" ] || { say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
+    kept=$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db
+    [ ! -s "$kept" ] || { say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
     mkdir -p "$ROOT$SNAPSHOT_DIR" && chmod 0700 "$ROOT$SNAPSHOT_DIR" || refuse 71 "$SNAPSHOT_DIR cannot be written: check the disk."
     data=$(etcd_flag data-dir /var/lib/etcd)
-    if container=$(etcd_container) && crictl exec "$container" etcdctl version >/dev/null 2>&1; then
-        snapshot_by "$data/lockkeeper-$ATTEMPT.db" '' crictl exec "$container"
+    drop_unfinished_snapshots
+    size=$(kib_of "$ROOT$data/member/snap/db")
+    size=${size:-0}
+    # etcdctl in the container sees no other folder of the machine, and etcd goes on writing beside it meanwhile.
+    need_room $((size * 3 / 2)) "$ROOT$data" "The snapshot, written beside etcd's data first,"
+    need_room "$size" "$ROOT$SNAPSHOT_DIR" "The snapshot"
+    if container=$(etcd_container) && etcdctl_is_in "$container"; then
+        snapshot_by "$data/lockkeeper-$ATTEMPT.db" '' timeout -k 1 1800 crictl -r "$(cri_socket)" exec "$container"
     elif command -v etcdctl >/dev/null 2>&1; then
-        snapshot_by "$ROOT$data/lockkeeper-$ATTEMPT.db" "$ROOT"
+        snapshot_by "$ROOT$data/lockkeeper-$ATTEMPT.db" "$ROOT" timeout -k 1 1800
     else
         refuse 69 "There is no etcdctl, neither in the etcd container nor on this machine: install etcd-client, or consent to go on without a snapshot."
     fi
-    mv -f "$ROOT$data/lockkeeper-$ATTEMPT.db" "$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db" || refuse 71 "The snapshot could not be moved to $SNAPSHOT_DIR: check the disk."
-    say "The snapshot is $SNAPSHOT_DIR/etcd-$ATTEMPT.db, $(wc -c <"$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db") bytes$unverified."
+    # Another disk makes a copy of this move: under its name there is a whole one only.
+    mv -f "$ROOT$data/lockkeeper-$ATTEMPT.db" "$kept.part" && sync "$kept.part" && mv -f "$kept.part" "$kept" ||
+        refuse 71 "The snapshot could not be moved to $SNAPSHOT_DIR: check the disk."
+    say "The snapshot is $SNAPSHOT_DIR/etcd-$ATTEMPT.db, $(wc -c <"$kept") bytes$unverified."
+}
+drop_unfinished_snapshots() { # of attempts that were killed: they lie in etcd's own data, and kubeadm would copy them
+    find "$ROOT$data" -mindepth 1 -maxdepth 1 -type f -name 'lockkeeper-*.db*' 2>/dev/null | remove_each
+    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -type f -name 'etcd-*.db.part' 2>/dev/null | remove_each
 }
 snapshot_by() { # FILE PREFIX RUNNER…: paths are those that the runner sees
     file=$1 prefix=$2
@@ -175,11 +227,16 @@ restore_manifest() { # COMPONENT
         refuse 71 "$MANIFESTS/$1.yaml cannot be written: check the disk."
 }
 prune() { # the newest three of each kind stay
+    data=$(etcd_flag data-dir /var/lib/etcd)
+    drop_unfinished_snapshots
     for kind in kubeadm-backup-manifests kubeadm-backup-etcd kubeadm-kubelet-config kubeadm-upgraded-manifests; do
         find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name "$kind*" 2>/dev/null | sort -r | tail -n +4 | remove_each
     done
     find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name 'kubeadm-upgrade-*dryrun*' 2>/dev/null | remove_each
     find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -name 'etcd-*.db' -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +4 | cut -d' ' -f2- | remove_each
+    tidy
+}
+tidy() { # what the attempts themselves left
     find "$STATE/tmp" -mindepth 1 -maxdepth 1 -mtime +1 2>/dev/null | remove_each
     # An attempt's record is what makes it run only once: it stays for a month.
     find "$JOBS" -mindepth 2 -maxdepth 2 -name rc -mtime +30 2>/dev/null | sed 's#/rc$##' | remove_each
