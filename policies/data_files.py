@@ -31,7 +31,10 @@ class Row(Facts):
 
 
 class DataFile(Facts):
-    """A whole file; its rows are whatever its lists hold, at any depth."""
+    """A whole file; its rows are whatever its lists hold, at any depth. Its head speaks for rows that say nothing."""
+
+    sources: tuple[str, ...] = ()
+    verified_on: date | None = None
 
     @classmethod
     def read(cls, name: str) -> Self:

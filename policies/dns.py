@@ -9,7 +9,7 @@ from cluster.dns import DNS_LABEL, DnsDeployment
 from cluster.findings import Finding, Severity
 from cluster.pods import tag_of
 from cluster.versions import Minor
-from policies.releases import release_of
+from policies.kubeadm_defaults import images_of
 from policies.wording import some_of
 
 _TAG = re.compile(r"v?(\d+)\.(\d+)\.\d+", re.ASCII)
@@ -37,8 +37,8 @@ def check_dns(deployments: tuple[DnsDeployment, ...] | None, minors: tuple[Minor
 
 def _version(deployment: DnsDeployment, first: Minor) -> Iterator[Finding]:
     """kubeadm migrates from the releases that it knows; it knows them by the tag alone."""
-    tag, release = tag_of(deployment.image), release_of(first)
-    match, usual = _TAG.fullmatch(tag), _TAG.fullmatch(release.coredns) if release else None
+    tag, images = tag_of(deployment.image), images_of(first)
+    match, usual = _TAG.fullmatch(tag), _TAG.fullmatch(images.coredns) if images else None
     remedy = (
         "Give the Deployment an image with the tag of a CoreDNS release that is not newer, or expect the error "
         "CoreDNSMigration of `kubeadm upgrade plan`."
@@ -46,8 +46,8 @@ def _version(deployment: DnsDeployment, first: Minor) -> Iterator[Finding]:
     if match is None:
         sentence = f"CoreDNS runs {deployment.image}, whose tag is none of its releases: kubeadm would not migrate it."
         yield Finding("dns-version-unknown", Severity.WARNING, _SUBJECT, sentence, remedy)
-    elif usual is not None and release is not None and _line(match) > _line(usual):
-        sentence = f"CoreDNS is {tag}, newer than {release.coredns}, which kubeadm of {first} brings and migrates to."
+    elif usual is not None and images is not None and _line(match) > _line(usual):
+        sentence = f"CoreDNS is {tag}, newer than {images.coredns}, which kubeadm of {first} brings and migrates to."
         yield Finding("dns-version-unknown", Severity.WARNING, _SUBJECT, sentence, remedy)
 
 

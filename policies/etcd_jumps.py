@@ -12,10 +12,8 @@ from cluster.findings import Finding, Severity
 from cluster.report import ClusterReport
 from cluster.versions import Minor
 from policies.data_files import DataFile, Row
-from policies.releases import release_of
+from policies.kubeadm_defaults import external_etcd_minimum, images_of
 from policies.wording import some_of
-
-EXTERNAL_MINIMUM = "3.5.24"  # that kubeadm of v1.36 demands of a new cluster; an upgrade does not look
 
 
 def _numbers(text: object) -> object:
@@ -62,22 +60,22 @@ def _external(report: ClusterReport, declared: Declarations) -> Finding:
         f"etcd of {report.cluster} is not kubeadm's own ({some_of(declared.external_etcd)}): the plan neither upgrades "
         "it nor takes a snapshot of it."
     )
-    remedy = f"Take a snapshot yourself before the first step, and see that it is {EXTERNAL_MINIMUM} or later."
+    remedy = f"Take a snapshot yourself before the first step, and see that it is {external_etcd_minimum()} or later."
     return Finding("etcd-external", Severity.WARNING, report.cluster, sentence, remedy)
 
 
 def _pinned(declared: Declarations, minors: tuple[Minor, ...]) -> Finding:
-    release = release_of(max(minors)) if minors else None
-    usual = f", and not to {release.etcd}, which {release.minor} brings" if release else ""
+    images = images_of(max(minors)) if minors else None
+    usual = f", and not to {images.etcd}, which {images.minor} brings" if images else ""
     sentence = f"kubeadm-config pins etcd's image to {declared.etcd_tag}: an upgrade brings etcd to that{usual}."
     remedy = "Take etcd.local.imageTag out of kubeadm-config, unless it is there for this very upgrade."
     return Finding("etcd-image-pinned", Severity.WARNING, "kubeadm-config", sentence, remedy)
 
 
 def _after(minor: Minor, tags: dict[str, str]) -> dict[str, str]:
-    """What the members run after a hop to `minor`; the release facts do not know that of every minor."""
-    release = release_of(minor)
-    return dict.fromkeys(tags, release.etcd) if release else tags
+    """What the members run after a hop to `minor`; of some minors that is not known."""
+    images = images_of(minor)
+    return dict.fromkeys(tags, images.etcd) if images else tags
 
 
 def _before(jump: Jump, tags: dict[str, str]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from cluster.plan import DrainMode, PlanKind, PlanRecord
 from cluster.procedure import Verb, itinerary
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.data_files import DataFile, Row
-from policies.releases import release_of
+from policies.kubeadm_defaults import images_of
 
 _EXTERNAL, _PINNED = "etcd-external", "etcd-image-pinned"  # findings: kubeadm does not move that etcd to another line
 
@@ -23,7 +23,9 @@ class Effect(Row):
     sentence: str
 
 
-class _File(DataFile):
+class Permanence(DataFile):
+    """The whole file."""
+
     effects: tuple[Effect, ...]
 
 
@@ -37,7 +39,7 @@ class Permanent:
 
 
 def read_effects() -> tuple[Effect, ...]:
-    return _File.read("permanent.yaml").effects
+    return Permanence.read("permanent.yaml").effects
 
 
 def find_permanent(record: PlanRecord) -> tuple[Permanent, ...]:
@@ -75,11 +77,11 @@ def _way_back(record: PlanRecord) -> str:
 
 
 def _of_etcd(record: PlanRecord, way: tuple[Minor, ...]) -> Iterator[_Told]:
-    """Each change of etcd's line; where the release facts do not know a minor nothing is said."""
+    """Each change of etcd's line; where the etcd of a minor is not known nothing is said."""
     if {_EXTERNAL, _PINNED} & _codes(record):
         return
     for before, after in pairwise(way):
-        old, new = release_of(before), release_of(after)
+        old, new = images_of(before), images_of(after)
         if old and new and _line(old.etcd) != _line(new.etcd):
             yield "etcd", {"before": _line(old.etcd), "after": _line(new.etcd)}
 

@@ -27,9 +27,6 @@ class Release(Row):
     eol_planned: date
     eol_actual: date | None
     latest_patch_seen: KubeVersion
-    etcd: str
-    coredns: str
-    pause: str
     changelog: str
     urgent_notes: str | None = None
     cleans: tuple[str, ...] = ()
