@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from cluster.errors import MachineUnreachable
 from tests.workers.node_bench import make_bench
 from tests.workers.openssh import SshServer, make_key, start_server
+from workers.login import log_in
 from workers.machine import NodeMachine
 from workers.node_script.attempts import AttemptState, StartKind
 from workers.ssh import HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefused, SshShell
@@ -33,6 +35,12 @@ def test_a_command_is_quoted_once_and_answers_with_its_code(server: SshServer):
         answer = shell.run(("printf", "%s|", *words), timeout=20)
         assert answer.output.decode() == "".join(f"{w}|" for w in words)
         assert shell.run(("sh", "-c", "echo out; echo err >&2; exit 3"), timeout=20).code == 3
+
+
+def test_a_short_command_is_not_held_back(server: SshServer):
+    """Small messages leave at once: gathered, each of thousands of commands would take 40 ms more."""
+    with log_in(server.target, 20) as transport:
+        assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_output_beyond_the_window_comes_whole_on_both_streams(server: SshServer):
