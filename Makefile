@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest screenshot bench-report bench-upgrade clean
+.PHONY: help demo install test check format lock newest newest-whole screenshot bench-report bench-upgrade clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,8 +24,11 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Two at a time: most of the suite waits for servers and deadlines, not for the processor.
-PYTEST := -m pytest -q -n 2 --dist loadgroup
+# More at a time than a small machine has processors: most of the suite waits for servers and deadlines.
+TESTS_AT_ONCE ?= 4
+PYTEST = -m pytest -q -n $(TESTS_AT_ONCE) --dist loadgroup
+# What an interpreter can change, and at a cost that is worth it: the node script is a shell's, a browser its own.
+CHANGEABLE := -m "not story and not long" --ignore-glob="*/test_node_script_*.py"
 
 test: install    ## the whole suite
 	@$(BIN)/python $(PYTEST)
@@ -60,11 +63,13 @@ clean:           ## remove what make made
 NEWEST = $(shell for v in 15 14 13 12; do for p in python3.$$v $$HOME/.pyenv/versions/3.$$v.*/bin/python; do \
 	"$$p" -c '' 2>/dev/null && { echo "$$p"; exit; }; done; done)
 
-newest:          ## the tests that are not stories, on the newest interpreter found
+newest:          ## what an interpreter can change, on the newest one found: neither stories, nor browser, nor shell
+newest-whole:    ## the whole suite on the newest interpreter found
+newest newest-whole:
 	@if [ -z "$(NEWEST)" ]; then echo "no python newer than $(PYTHON) was found: nothing to do"; else \
 	  echo "testing on $$($(NEWEST) --version)"; \
 	  $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install && \
-	  .venv-newest/bin/python $(PYTEST) -m "not story"; fi
+	  .venv-newest/bin/python $(PYTEST) $(if $(filter newest,$@),$(CHANGEABLE)); fi
 
 screenshot: install  ## take the README's picture anew, from the browser's story
 	@$(BIN)/python -m pytest -q tests/stories/test_browser.py && cp build/screenshots/demo.png docs/images/demo.png

@@ -103,6 +103,7 @@ def _spent(work: Callable[[], object]) -> float:
     return min(spent)
 
 
+@pytest.mark.long
 def test_the_cost_of_a_pod_does_not_grow_with_their_number() -> None:
     """Neither to fold it, with its budgets, nor to judge it, with its room and its company."""
     few, many = read(FEW), read(MANY)
@@ -110,6 +111,7 @@ def test_the_cost_of_a_pod_does_not_grow_with_their_number() -> None:
     assert _spent(lambda: judge(MANY, many)) / _spent(lambda: judge(FEW, few)) < MANY / FEW * _SLACKNESS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_hundred_and_fifty_thousand_pods_are_folded_and_judged_in_bounded_memory_and_time() -> None:
     """One finding for each matter, short enough to be read."""

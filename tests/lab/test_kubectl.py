@@ -30,9 +30,12 @@ def installed_minor() -> int:
     return int(digits.group()) if digits else 0
 
 
-pytestmark = pytest.mark.skipif(
-    installed_minor() < LEAST_MINOR, reason=f"install kubectl 1.{LEAST_MINOR} or newer and put it on PATH"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        installed_minor() < LEAST_MINOR, reason=f"install kubectl 1.{LEAST_MINOR} or newer and put it on PATH"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from tests.workers.lab_walk import Walk, walking
 from tests.workers.runbook_fixture import hop
 from workers.runbook import StepBlocked, perform
 
+pytestmark = pytest.mark.story
+
 
 def test_a_small_cluster_goes_up_one_minor_step_by_step() -> None:
     """Every step of every node in order; afterwards nothing of ours is left, and nothing was started twice."""
