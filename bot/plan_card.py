@@ -31,6 +31,7 @@ from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
 from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.procedure import kubelet_moves
+from policies.permanence import find_permanent
 
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
 CONTROL_PLANE = "control-plane"
@@ -64,6 +65,7 @@ def render_plan(record: PlanRecord) -> Message:
             )
         ),
         rich_text(line(text_element("What will happen", bold=True)), bullets(list(_what_will_happen(record)))),
+        *permanent_blocks(record),
         _machines(record),
     ]
     foot = _foot(record)
@@ -111,6 +113,13 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
     if record.estimate[1]:
         low, high = (duration(seconds) for seconds in record.estimate)
         yield [text_element(f"About {low}." if low == high else f"Between {low} and {high}.")]
+
+
+def permanent_blocks(record: PlanRecord) -> list[Block]:
+    """Said before approval; nothing where the plan does nothing of the kind."""
+    lasting = find_permanent(record)
+    head = line(text_element("What cannot be undone", bold=True))
+    return [rich_text(head, bullets([spans(p.sentence) for p in lasting]))] if lasting else []
 
 
 def _straggler_line(plan: UpgradePlan) -> Iterator[list[Element]]:

@@ -26,6 +26,7 @@ from cluster.survey import Survey
 from policies.add_ons import recognise
 from policies.fleet import FleetLine
 from policies.overview import Overview
+from policies.permanence import find_permanent
 from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
@@ -64,7 +65,7 @@ def fleet_json(lines: Iterable[FleetLine]) -> str:
 
 
 def plan_json(record: PlanRecord) -> str:
-    return as_json("plan", plan=_plain(record))
+    return as_json("plan", plan=_plain(record), permanent=[_plain(p) for p in find_permanent(record)])
 
 
 def operation_json(operation: Operation) -> str:
@@ -153,6 +154,8 @@ def render_plan(record: PlanRecord) -> str:
     if record.estimate[1]:
         lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}")
     lines += ["", monospace_columns([("MACHINE", "ROLE", "KUBELET NOW", "AFTER"), *node_rows(record, most=100_000)])]
+    if lasting := find_permanent(record):
+        lines += ["", "What cannot be undone:", *(f"  {clean(p.sentence, 700)}" for p in lasting)]
     if record.findings:
         lines += ["", render_findings(record.findings)]
     if record.decided_by or record.reason:

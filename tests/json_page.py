@@ -26,6 +26,7 @@ from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.add_ons import Recognised
 from policies.fleet import FleetLine
+from policies.permanence import Permanent
 from policies.support import Support
 
 PAGE = Path(__file__).parents[1] / "docs" / "json.md"
@@ -44,7 +45,13 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
         },
     ),
     "fleet": ("lockkeeper versions", {"fleet": (tuple[FleetLine, ...], "one line a cluster, worst first")}),
-    "plan": ("lockkeeper plan, reject", {"plan": (PlanRecord, "the plan and what stands beside it")}),
+    "plan": (
+        "lockkeeper plan, reject",
+        {
+            "plan": (PlanRecord, "the plan and what stands beside it"),
+            "permanent": (tuple[Permanent, ...], "what this plan does that cannot be undone"),
+        },
+    ),
     "operation": (
         "lockkeeper approve, status, pause, resume, cancel, retry",
         {"operation": (Operation, "one run of one approved plan")},
