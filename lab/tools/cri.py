@@ -36,6 +36,11 @@ async def crictl(call: Invocation) -> int:
     if verb == "ps":
         return _ps(call, rest)
     if verb == "images":
+        if "json" not in rest:
+            call.out(f"{'IMAGE':<50}{'TAG':<20}{'IMAGE ID':<16}SIZE\n")
+            for name, _, tag in (i.rpartition(":") for i in sorted(call.machine.images)):
+                call.out(f"{name:<50}{tag:<20}{hashlib.sha256(name.encode()).hexdigest()[:13]:<16}1MB\n")
+            return 0
         rows = [{"id": hashlib.sha256(i.encode()).hexdigest(), "repoTags": [i]} for i in sorted(call.machine.images)]
         call.out(json.dumps({"images": rows}, indent=2) + "\n")
         return 0
@@ -89,7 +94,9 @@ async def _exec(call: Invocation, rest: list[str]) -> int:
 
 
 async def ctr(call: Invocation) -> int:
-    words = [w for w in call.args if w not in {"-n", "k8s.io"}]
+    words = list(call.args)
+    while words and words[0] in {"-n", "-a"}:
+        words = words[2:]
     if words[:2] == ["images", "pull"]:
         await fetch(call, words[-1])
         return 0

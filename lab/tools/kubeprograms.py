@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import yaml
+
 from lab.kubeadm.apply import Options, apply, node
 from lab.kubeadm.plan import plan, show_diff
 from lab.kubeadm.session import Session, failure
@@ -17,6 +19,7 @@ from lab.toolbox import Invocation, ToolError
 _VALUED = {
     "--kubeconfig", "--patches", "--ignore-preflight-errors", "--kubernetes-version", "--image-repository",
     "--cri-socket", "--config", "--feature-gates", "--v", "-v", "-o", "--output", "--cert-dir", "--skip-phases",
+    "--cache-dir", "--request-timeout", "-n", "--namespace",
 }  # fmt: skip
 _SWITCHES = {
     "-y", "--yes", "--dry-run", "--etcd-upgrade", "--certificate-renewal", "--allow-experimental-upgrades",
@@ -120,7 +123,10 @@ async def _upgrade(call: Invocation, version: str, verb: str, rest: list[str], o
 
 
 async def _images(call: Invocation, version: str, verb: str, options: Mapping[str, str]) -> int:
-    wanted = images(options.get("--kubernetes-version", version), options.get("--image-repository", REGISTRY))
+    if "--config" in options:
+        wanted = _declared_images(call.machine.path(options["--config"]).read_text(encoding="utf-8"))
+    else:
+        wanted = images(options.get("--kubernetes-version", version), options.get("--image-repository", REGISTRY))
     if verb == "list":
         body = {"kind": "Images", "apiVersion": "output.kubeadm.k8s.io/v1alpha3", "images": wanted}
         call.out(
@@ -132,6 +138,19 @@ async def _images(call: Invocation, version: str, verb: str, options: Mapping[st
             raise failure(f'failed to pull image "{image}": failed to pull image {image}: {problem}')
         call.out(f"[config/images] Pulled {image}\n")
     return 0
+
+
+def _declared_images(text: str) -> list[str]:
+    """Those of a configuration file: its repository, and what it says of etcd and DNS by themselves."""
+    declared = next(d for d in yaml.safe_load_all(text) if d["kind"] == "ClusterConfiguration")
+    own = {"etcd": (declared.get("etcd") or {}).get("local") or {}, "coredns": declared.get("dns") or {}}
+    found = []
+    for usual in images(declared["kubernetesVersion"], declared.get("imageRepository", REGISTRY)):
+        place, _, tag = usual.rpartition(":")
+        repository, _, name = place.rpartition("/")
+        wish = own.get(name, {})
+        found.append(f"{wish.get('imageRepository', repository)}/{name}:{wish.get('imageTag', tag)}")
+    return found
 
 
 def _certs(call: Invocation, version: str, options: Mapping[str, str]) -> int:
@@ -198,12 +217,26 @@ async def kubelet(call: Invocation) -> int:
 async def kubectl(call: Invocation) -> int:
     version = _need_program(call, "kubectl")
     words, options = _parse(tuple(a for a in call.args if a not in {"--client", "--client=true"}))
+    if words == ["get", "configmap", "kubeadm-config"]:
+        return _declaration(call, version, options)
     if words != ["version"]:
-        raise ToolError(
-            f'error: unknown command "{" ".join(words)}": the lab\'s kubectl on machines only knows its version\n'
-        )
+        raise ToolError(f'error: unknown command "{" ".join(words)}": kubectl on the lab\'s machines knows two\n')
     if options.get("-o") == "json":
         call.out(json.dumps({"clientVersion": _build(version), "kustomizeVersion": "v5.8.1"}, indent=2) + "\n")
     else:
         call.out(f"Client Version: {version}\nKustomize Version: v5.8.1\n")
+    return 0
+
+
+def _declaration(call: Invocation, version: str, options: Mapping[str, str]) -> int:
+    """The one object that a machine reads with its own kubeconfig."""
+    file, view = options.get("--kubeconfig", ""), call.machine.view
+    if not call.machine.path(file).exists():
+        raise ToolError(f"error: stat {file}: no such file or directory\n")
+    if view is None or not view.reachable():
+        raise ToolError("Unable to connect to the server: dial tcp: connect: connection refused\n")
+    if options.get("-o") != "jsonpath={.data.ClusterConfiguration}":
+        raise ToolError(f"error: the lab's kubectl does not know the output {options.get('-o')}\n")
+    declared = Session(call, view, version).configuration("")
+    call.out(yaml.safe_dump(declared))
     return 0

@@ -3,7 +3,9 @@
 import time
 
 import pytest
+import yaml
 
+from lab.objects import ObjectStore
 from lab.world import World
 from tests.machine_fixture import SPEED, Bench
 
@@ -111,17 +113,25 @@ def test_a_reboot_in_the_middle_is_seen_as_lost():
         bench.close()
 
 
-def test_a_pulled_image_shows_at_the_node(bench):
+def test_a_pulled_image_is_of_the_declared_repository_and_shows_at_the_node(bench):
     """As a kubelet lists them: who looks at the API finds what the machine has."""
     assert "registry.k8s.io/kube-proxy:v1.34.7" in images_of(bench, "w1")
+    bench.world.call(lambda: _declare(bench.world.cluster.store, imageRepository="mirror.lab/k8s"))
     script = Script(bench, "w1")
     script.carry_out("fetch 1.35.4-1.1")
     script.carry_out("pull-images v1.35.4")
     end = time.monotonic() + 60
-    while "registry.k8s.io/kube-proxy:v1.35.4" not in images_of(bench, "w1"):
+    while "mirror.lab/k8s/kube-proxy:v1.35.4" not in images_of(bench, "w1"):
         assert time.monotonic() < end, images_of(bench, "w1")
         time.sleep(0.02)
-    assert "registry.k8s.io/kube-proxy:v1.35.4" not in images_of(bench, "w2")
+    assert "mirror.lab/k8s/kube-proxy:v1.35.4" not in images_of(bench, "w2")
+
+
+def _declare(store: ObjectStore, **settings: str) -> None:
+    found = store.get("ConfigMap", "kubeadm-config", "kube-system")
+    declared = yaml.safe_load(found["data"]["ClusterConfiguration"]) | settings
+    data = {"data": {"ClusterConfiguration": yaml.safe_dump(declared)}}
+    store.merge("ConfigMap", "kubeadm-config", "kube-system", data)
 
 
 def images_of(bench: Bench, node: str) -> set[str]:
