@@ -1,0 +1,139 @@
+"""What a person would type for each step of a plan, by data/handwork.yaml: the commands of the documentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cluster.errors import InvalidVersion, Refused
+from cluster.plan import DrainMode, Hop, PlanNode, PlanRecord
+from cluster.procedure import Verb, kubelet_moves
+from cluster.versions import Minor, ReportedVersion
+from policies.data_files import DataFile, Row
+from policies.kubeadm_defaults import images_of
+from policies.legs import Leg
+
+# A name is pasted into a shell together with its command: only what Kubernetes takes for one may be.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_OLDEST_PAUSE = "3.10"  # where the images of a minor are not known
+_EXTERNAL = "etcd-external"
+_AWAY = frozenset({Verb.CORDON, Verb.DRAIN, Verb.UNCORDON})
+
+
+class Place(StrEnum):
+    """Where a command is typed."""
+
+    MACHINE = "machine"
+    KUBECTL = "kubectl"
+
+
+class Check(Row):
+    """A command that tells whether the step worked, and what it shows then."""
+
+    command: str
+    shows: str
+
+
+class Handwork(Row):
+    """One step by hand; its texts have gaps for names and versions."""
+
+    verb: Verb
+    place: Place
+    commands: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    note: str = ""
+
+
+class _File(DataFile):
+    steps: tuple[Handwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """One step of one node, or of several where its texts do not differ, with every gap filled."""
+
+    verb: Verb
+    place: Place
+    commands: tuple[str, ...]
+    checks: tuple[tuple[str, str], ...]  # command, what it shows
+    note: str
+
+
+def read_handwork() -> dict[Verb, Handwork]:
+    return {step.verb: step for step in _File.read("handwork.yaml").steps}
+
+
+def type_leg(record: PlanRecord, leg: Leg, name: str) -> Iterator[Typed]:
+    """Every step of a leg on the node of this name; raises Refused for a name that no shell should see."""
+    node = record.plan.node(name)
+    if node is None or not _NAME.fullmatch(name):
+        raise Refused(
+            f"`{name[:60]}` is no name that Kubernetes gives a node: look at the node before anything is typed."
+        )
+    known = read_handwork()
+    for verb in leg.verbs:
+        yield _type_step(record, leg, node, known[verb])
+
+
+def _type_step(record: PlanRecord, leg: Leg, node: PlanNode, work: Handwork) -> Typed:
+    if told := _spared(record, leg, node, work.verb):
+        return Typed(work.verb, work.place, (), (), told)
+    gaps = _gaps(record, record.plan.hops[leg.hop], node)
+    return Typed(
+        work.verb,
+        work.place,
+        tuple(c.format(**gaps) for c in work.commands),
+        tuple((c.command.format(**gaps), c.shows.format(**gaps)) for c in work.checks),
+        work.note.format(**gaps),
+    )
+
+
+def _spared(record: PlanRecord, leg: Leg, node: PlanNode, verb: Verb) -> str:
+    """Why nothing is typed for a step in this very plan; "" where something is."""
+    if verb is Verb.SNAPSHOT_ETCD and _EXTERNAL in record.plan.accepted:
+        return "etcd is not kubeadm's own: take its snapshot where it runs, before the first step."
+    if verb in _AWAY and _stays_at_work(record, leg.hop, node):
+        return "Nothing to type: for a mere patch this plan restarts the kubelet in place."
+    return ""
+
+
+def _stays_at_work(record: PlanRecord, hop: int, node: PlanNode) -> bool:
+    plan = record.plan
+    if plan.options.drain is not DrainMode.MINOR_ONLY:
+        return False
+    moved = [plan.hops[i].target.minor for i in range(hop) if kubelet_moves(plan, node, i)]
+    before = moved[-1] if moved else _minor(record.basis.kubelet_of.get(node.name, ""))
+    return before == plan.hops[hop].target.minor
+
+
+def _minor(text: str) -> Minor | None:
+    try:
+        return ReportedVersion.parse(text).version.minor
+    except InvalidVersion:
+        return None
+
+
+def _gaps(record: PlanRecord, hop: Hop, node: PlanNode) -> dict[str, str]:
+    images = images_of(hop.target.minor)
+    return {
+        "node": node.name,
+        "target": str(hop.target),
+        "minor": str(hop.target.minor),
+        "kubeadm": str(hop.kubeadm),
+        "kubelet": str(hop.kubelet),
+        "kubectl": str(hop.kubectl),
+        "pause": images.pause if images else _OLDEST_PAUSE,
+        "drain": " ".join(_drain_arguments(record)),
+    }
+
+
+def _drain_arguments(record: PlanRecord) -> Iterator[str]:
+    options = record.plan.options
+    yield "--ignore-daemonsets"
+    if options.delete_emptydir:
+        yield "--delete-emptydir-data"
+    if options.delete_unmanaged:
+        yield "--force"
+    yield f"--timeout={options.drain_timeout}s"
