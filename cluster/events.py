@@ -23,6 +23,7 @@ class Happened(StrEnum):
     CANCEL_ASKED = "cancel-asked"
     RESUME_ASKED = "resume-asked"
     RETRY_ASKED = "retry-asked"
+    SKIP_ASKED = "skip-asked"
     OPERATION_PARKED = "operation-parked"
     OPERATION_BLOCKED = "operation-blocked"
     OPERATION_CANCELLING = "operation-cancelling"

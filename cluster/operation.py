@@ -81,6 +81,7 @@ class NodeRow:
     finding: Finding | None = None
     started_at: datetime | None = None  # of the step in hand
     cordoned_by_us: bool = False
+    skipped_by: str = ""  # a person: what is left of its way only gives back what was changed
 
 
 @dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times

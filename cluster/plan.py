@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from cluster.difference import Difference
 from cluster.errors import StaleMove
 from cluster.findings import Findings
 from cluster.report import ClusterIdentity
@@ -156,6 +157,10 @@ class UpgradePlan:
     def node(self, name: str) -> PlanNode | None:
         return self._by_name.get(name)
 
+    def leaving_out(self, names: frozenset[str]) -> UpgradePlan:
+        """The plan without these nodes, as members of their pools all the same."""
+        return replace(self, pools=tuple(_leaving_out(pool, names) for pool in self.pools))
+
     @cached_property
     def _by_name(self) -> dict[str, PlanNode]:
         return {n.name: n for n in reversed(self.nodes)}
@@ -208,11 +213,17 @@ class PlanRecord:
     request_id: str = ""
     left_out_for: tuple[tuple[str, str], ...] = ()  # each worker left out, and what would block the plan with it
     blocked_workers: tuple[str, ...] = ()  # without these nothing would block this plan
+    difference: Difference | None = None  # from the plan before, where that was not approved
 
     @property
     def token(self) -> str:
         """What a button carries: `plan-id:digest8`."""
         return f"{self.id}:{self.digest[:8]}"
+
+
+def _leaving_out(pool: PlanPool, names: frozenset[str]) -> PlanPool:
+    stay = tuple(n for n in pool.nodes if n.name in names)
+    return replace(pool, nodes=tuple(n for n in pool.nodes if n.name not in names), left_out=(*pool.left_out, *stay))
 
 
 def check_plan_move(old: PlanStatus, new: PlanStatus) -> None:

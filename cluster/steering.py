@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from cluster.errors import Refused, UnknownThing
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
+from cluster.plan import Role, UpgradePlan
+from cluster.procedure import Phase, Verb, disturbs, itinerary
 
+OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
 _S = OperationState
 
 
@@ -49,7 +52,45 @@ def retried(operation: Operation, node: str | None) -> Operation:
     if not chosen and (node is not None or operation.state is not _S.BLOCKED):
         what = f"The step of {node} is not" if node else f"Nothing in {operation.id} is"
         raise Refused(f"{what} blocked: there is nothing to try again.")
-    rows = tuple(again(r) if r.node in chosen else r for r in operation.rows)
+    return _going_on(operation, tuple(again(r) if r.node in chosen else r for r in operation.rows))
+
+
+def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> Operation:
+    """The operation without one worker: it is given back what was changed on it, and the others go on."""
+    _check_running(operation)
+    node, row = plan.node(name), next((r for r in operation.rows if r.node == name), None)
+    if node is None or row is None:
+        raise UnknownThing(f"There is no node `{name[:60]}` in {operation.id}: look with `status`.")
+    if node.role is not Role.WORKER:
+        raise Refused(f"{name} is a control plane, and those are upgraded as a whole: `retry` it, or `cancel` the run.")
+    if row.state in OVER:
+        raise Refused(f"{name} is {row.state} already: there is nothing to skip.")
+    verb = itinerary(plan, node)[row.position].verb
+    in_hand = row.state is RowState.WAITING and disturbs(verb) and verb is not Verb.CORDON
+    if row.state is RowState.STARTED or in_hand:
+        raise Refused(f"{name} is in hand: it is finished first, and can be skipped where it is blocked or waits.")
+    aside = _set_aside(plan, row, person)
+    return _going_on(operation, tuple(aside if r.node == name else r for r in operation.rows))
+
+
+def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
+    """To what restores it: its cordon where its kubelet is untouched, then its package holds; or to its end at once."""
+    node = plan.node(row.node)
+    steps = itinerary(plan, node) if node else ()
+    step, last = steps[row.position], len(steps) - 1
+    row = replace(row, note=f"skipped by {person}", finding=None, started_at=None, skipped_by=person)
+    untouched = row.position == 0 and row.state is RowState.WAITING and row.attempt == 1
+    if untouched or step.phase is Phase.AFTER:
+        return replace(row, state=RowState.SKIPPED)
+    row = replace(row, state=RowState.WAITING)
+    if step.verb is Verb.DRAIN and row.cordoned_by_us:
+        uncordon = next(n for n, s in enumerate(steps) if s.verb is Verb.UNCORDON and s.stage == step.stage)
+        return replace(row, position=uncordon)
+    return replace(row, position=last, attempt=1)
+
+
+def _going_on(operation: Operation, rows: tuple[NodeRow, ...]) -> Operation:
+    """With these rows; one that stood blocked is moved on by a driver."""
     if operation.state is not _S.BLOCKED:
         return replace(operation, rows=rows)
     if operation.wish is Wish.CANCEL:
@@ -59,7 +100,7 @@ def retried(operation: Operation, node: str | None) -> Operation:
 
 def again(row: NodeRow) -> NodeRow:
     """The row before a new attempt of its step."""
-    note = CUT_SHORT if row.note == CUT_SHORT else ""
+    note = row.note if row.note == CUT_SHORT or row.skipped_by else ""
     return replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, started_at=None)
 
 

@@ -24,7 +24,7 @@ def find_foreign_changes(record: PlanRecord, operation: Operation, report: Clust
     rows = {r.node: r for r in operation.rows}
     for node in record.plan.nodes:
         row = rows.get(node.name)
-        if row is not None and row.state is not RowState.SKIPPED:
+        if row is not None and row.state is not RowState.SKIPPED and not row.skipped_by:
             found.extend(_of_node(record, node, row, report))
     found.extend(_of_declared(record, rows, report))
     return tuple(found)

@@ -21,6 +21,7 @@ _CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
 _FORGED = frozenset({"approval-missing", "approval-not-genuine", "approval-of-another-plan", "approval-of-another-run"})
 # Steps in which a control plane's members may be away for a moment: another one that is away already costs the quorum.
 _RISKS_A_MEMBER = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.CORDON, Verb.RESTART_KUBELET})
+_UNTOUCHED = frozenset({RowState.WAITING, RowState.SKIPPED})  # at their first step; a person may skip one before it
 _KUBELET = frozenset({Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET})
 
 
@@ -62,7 +63,7 @@ def check_gate(
 
 def has_started(operation: Operation) -> bool:
     """Whether any node has taken its first step: an approval's expiry bounds that moment only."""
-    return any(r.position > 0 or r.attempt > 1 or r.state is not RowState.WAITING for r in operation.rows)
+    return any(r.position > 0 or r.attempt > 1 or r.state not in _UNTOUCHED for r in operation.rows)
 
 
 def check_approval(

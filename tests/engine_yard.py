@@ -16,7 +16,7 @@ from typing import Any
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.findings import Findings
 from cluster.operation import Operation
-from cluster.plan import PlanNode, PlanRecord
+from cluster.plan import PlanNode, PlanRecord, UpgradePlan
 from cluster.procedure import Step, Verb
 from cluster.report import ClusterReport
 from cluster.settings import Settings
@@ -207,7 +207,7 @@ class Yard:
             check_gate=check_gate,
             check_approval=check_approval,
             perform=self.perform,
-            preflight=lambda _plan: self.preflight_findings,
+            preflight=lambda plan: tuple(f for f in self.preflight_findings if f.subject not in _aside(plan)),
             machine=machine,
             kube=lambda: LeaseApi(self),
             now=lambda: datetime.now(UTC),
@@ -247,3 +247,7 @@ def wait_until(what: Callable[[], object], why: str = "it never came") -> None:
     while not what():
         assert time.monotonic() < deadline, why
         time.sleep(0.02)
+
+
+def _aside(plan: UpgradePlan) -> set[str]:
+    return {n.name for n in plan.left_out}

@@ -8,10 +8,10 @@ from cluster.events import Happened
 from cluster.operation import Operation, RowState
 from cluster.plan import PlanRecord
 from cluster.report import ClusterReport, Unread
+from cluster.steering import OVER
 from workers import progress
 from workers.progress import Move, Teller
 from workers.run import Run
-from workers.schedule import OVER
 
 
 def note_arrivals(run: Run, operation: Operation, report: ClusterReport, *, busy: frozenset[str]) -> Operation:

@@ -8,13 +8,12 @@ from dataclasses import replace
 from cluster.errors import ClusterUnreadable
 from cluster.findings import Findings
 from cluster.operation import Operation, OperationState, RowState, Wish
-from cluster.steering import needs_driver
+from cluster.steering import OVER, needs_driver
 from workers import arrivals, progress
 from workers.claim import claim_of
 from workers.patience import passing
 from workers.progress import Move
 from workers.run import Run
-from workers.schedule import OVER
 
 PARKING = frozenset({"foreign-change", "freeze", "window-closed"})  # the gate's codes that park; others block
 _S = OperationState

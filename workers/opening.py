@@ -85,7 +85,7 @@ class Opening:
                 operation = run.crew.store.operation(run.id)
                 self.obstacle = claim_of(run, operation).acquire(run.now(), partial(self._may_begin, operation))
                 if self.obstacle is None and not has_started(operation):
-                    self.obstacle = self._preflight()
+                    self.obstacle = self._preflight(operation)
             except StoreUnavailable:
                 run.sleep(1.0)
             except ClusterUnreadable as error:
@@ -103,11 +103,12 @@ class Opening:
             self._claimed.set()
         run.woken.set()
 
-    def _preflight(self) -> Finding | None:
+    def _preflight(self, operation: Operation) -> Finding | None:
         """Preflight on the live cluster and every machine; a blocker must hold several times, links do break."""
         found: Findings = ()
+        plan = self._run.plan.leaving_out(frozenset(r.node for r in operation.rows if r.skipped_by))
         for _ in range(PREFLIGHTS):
-            found = self._run.crew.preflight(self._run.plan)
+            found = self._run.crew.preflight(plan)
             if not found:
                 return None
             self._run.sleep(self._run.waits.poll)

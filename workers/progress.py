@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,8 +11,9 @@ from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanNode, UpgradePlan
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
-from cluster.steering import again
-from workers.schedule import OVER, is_in_hand
+from cluster.steering import OVER, again
+from policies.wording import some_of
+from workers.schedule import is_in_hand
 from workers.site import StepDone
 
 _MOST_REASONS = 5  # a window of a hundred may block as a whole; each row keeps its own finding
@@ -68,6 +70,9 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
     row = replace(row, started_at=None, cordoned_by_us=cordoned)
     if row.position + 1 == len(steps):
         return _end_of_way(operation, row, told, now)
+    if row.skipped_by:  # given back to its work; what is left are its package holds
+        given = replace(row, position=len(steps) - 1, attempt=1, state=RowState.WAITING, finding=None)
+        return Move(with_row(operation, given), (told,))
     follower = steps[row.position + 1]
     # attempts are counted on within a stage: a failed drain goes back, and no attempt id may come twice
     attempt = row.attempt if follower.stage == step.stage else 1
@@ -78,9 +83,9 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
 
 def _end_of_way(operation: Operation, row: NodeRow, told: Event, now: datetime) -> Move:
     tell = Teller(operation, now)
-    if row.note == CUT_SHORT:
+    if row.note == CUT_SHORT or row.skipped_by:
         ended = replace(row, state=RowState.SKIPPED)
-        last = replace(tell.event(Happened.NODE_SKIPPED, f"{row.node} was left as it is: {CUT_SHORT}."), node=row.node)
+        last = replace(tell.event(Happened.NODE_SKIPPED, f"{row.node} was left as it is: {row.note}."), node=row.node)
     else:
         ended = replace(row, state=RowState.FINISHED, note="", finding=None)
         last = replace(tell.event(Happened.NODE_FINISHED, f"{row.node} is done."), node=row.node)
@@ -96,6 +101,9 @@ def block(
     tell = Teller(operation, now)
     told = tell.of_step(Happened.STEP_FAILED, f"{finding.sentence} {finding.remedy}".strip(), row, step)
     told = replace(told, facts={"code": finding.code})
+    if row.skipped_by and step.phase is Phase.AFTER:  # nobody waits for a machine that was given up
+        ended = skip(operation, row, f"{row.note}, and its package holds could not be restored", now)
+        return Move(ended.after, (told, *ended.events))
     blocked = replace(row, state=RowState.BLOCKED, note=_kept_note(row) or finding.sentence, finding=finding)
     if not uncordoned:
         return Move(with_row(operation, blocked), (told,))
@@ -151,8 +159,8 @@ def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
 
 
 def _kept_note(row: NodeRow) -> str:
-    """Notes tell of one step; that a node was cut short tells how it ends."""
-    return row.note if row.note == CUT_SHORT else ""
+    """Notes tell of one step; that a node was cut short or skipped tells how it ends."""
+    return row.note if row.note == CUT_SHORT or row.skipped_by else ""
 
 
 def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | None:
@@ -162,16 +170,26 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
         if operation.state is _S.CANCELLING:
             after = replace(operation, state=_S.CANCELLED, ended_at=now, reason=f"cancelled by {operation.wished_by}")
             sentence = f"Cancelled, as {operation.wished_by} asked: nodes in hand were finished, holds are restored."
-            if kept := ", ".join(r.node for r in operation.rows if r.cordoned_by_us and r.note == CUT_SHORT):
-                sentence += f" Still cordoned by us, since it stopped in the middle: {kept}; uncordon it when well."
+            sentence += "".join(_left_behind(plan, operation))
             return Move(after, (tell.event(Happened.OPERATION_CANCELLED, sentence),))
         after = replace(operation, state=_S.COMPLETED, ended_at=now, reason="")
-        sentence = f"{operation.cluster} is at {plan.target}."
+        sentence = f"{operation.cluster} is at {plan.target}." + "".join(_left_behind(plan, operation))
         return Move(after, (tell.event(Happened.OPERATION_COMPLETED, sentence),))
     if blocked := [r for r in operation.rows if r.state is RowState.BLOCKED]:
         more = [f"and {len(blocked) - _MOST_REASONS} more nodes"] if len(blocked) > _MOST_REASONS else []
         return stop(operation, _S.BLOCKED, "; ".join([*map(_why, blocked[:_MOST_REASONS]), *more]), now)
     return None
+
+
+def _left_behind(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
+    """Sentences about the machines that are not where the others are, and about what is left on them."""
+    if skipped := [f"{r.node} ({r.note})" for r in operation.rows if r.skipped_by]:
+        yield f" Not upgraded: {some_of(skipped, _MOST_REASONS)}."
+    if plan.left_out:
+        yield f" Left out of the plan: {some_of((n.name for n in plan.left_out), _MOST_REASONS)}."
+    if kept := [r.node for r in operation.rows if r.cordoned_by_us and (r.note == CUT_SHORT or r.skipped_by)]:
+        listed = ", ".join(kept)
+        yield f" Still cordoned by us, since it stopped in the middle: {listed}; uncordon it when well."
 
 
 def stop(operation: Operation, state: OperationState, reason: str, now: datetime) -> Move:

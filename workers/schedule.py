@@ -8,10 +8,11 @@ from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb, disturbs, itinerary
 from cluster.report import ClusterReport
+from cluster.steering import OVER
 
 MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and registries are the limit
 MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
-OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
+_MOST_UNPREPARED = 3  # blocked while nobody is disturbed: more of them ail from one thing, and so would the others
 _UNREADABLE = "the cluster to be readable again"
 _ONE_BY_ONE = frozenset({Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS})
 
@@ -46,8 +47,9 @@ def find_runnable(
     The nodes that may take their next step; those in hand first, then new ones in order.
 
     Stages are barriers. Whoever is in hand goes on, to its cordon only where its pool still has a place; nobody new
-    starts beside a blocked node, or after somebody asked to pause. A node of the report that is not Ready or is
-    cordoned counts as away, whoever is the cause. `held` are nodes that a thread is already about to begin.
+    starts beside a blocked node (some are prepared beside a few), or after somebody asked to pause. A node of the
+    report that is not Ready or is cordoned counts as away, whoever is the cause. `held` are nodes that a thread is
+    already about to begin.
     """
     places = tuple(_places(plan, operation, held))
     if not places:
@@ -132,7 +134,8 @@ def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> li
 def _nobody_new(operation: Operation, places: tuple[_Place, ...], phase: Phase) -> bool:
     if operation.state is OperationState.CANCELLING:
         return phase is not Phase.AFTER
-    return operation.wish is not Wish.NONE or any(p.row.state is RowState.BLOCKED for p in places)
+    blocked = sum(p.row.state is RowState.BLOCKED for p in places)
+    return operation.wish is not Wish.NONE or blocked > (_MOST_UNPREPARED if phase is Phase.PREPARE else 0)
 
 
 def _admit(

@@ -12,7 +12,8 @@ from enum import StrEnum
 from cluster.errors import Fenced, Refused, StaleMove, UnknownThing
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
-from cluster.steering import resumed, retried, wished
+from cluster.plan import UpgradePlan
+from cluster.steering import resumed, retried, skipped, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
 from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, record_events
 from cluster.store.records import OPERATION, ROW
@@ -124,6 +125,10 @@ class Operations(Ledger):
     def retry(self, operation_id: str, node: str | None, person: str, event: Event) -> Operation:
         """A new attempt of the blocked step of one node, or of every blocked one."""
         return self._steer(operation_id, replace(event, person=person), lambda o: retried(o, node))
+
+    def skip(self, operation_id: str, plan: UpgradePlan, node: str, person: str, event: Event) -> Operation:
+        """Go on without one worker; `plan` is the operation's own."""
+        return self._steer(operation_id, replace(event, person=person), lambda o: skipped(o, plan, node, person))
 
     def release(self, cluster: str, operation_id: str, person: str, event: Event) -> None:
         """End an operation by hand and free its cluster; its driver, if there is one, is fenced off."""

@@ -145,6 +145,15 @@ def test_nobody_new_starts_beside_a_blocked_node() -> None:
     assert names(everybody_at(Phase.WORKERS, w_1=stuck, w_2=busy)) == ["w-2"]
 
 
+def test_others_are_prepared_beside_a_few_that_could_not_be() -> None:
+    """Nobody is disturbed by that; where many fail, the cause is not one machine's. The next stage waits for all."""
+    stuck = {name: at(name, Phase.PREPARE, Verb.FETCH, RowState.BLOCKED) for name in ("w-1", "w-2", "w-3", "cp-3")}
+    few = {name.replace("-", "_"): row for name, row in stuck.items() if name != "cp-3"}
+    assert names(operation(**few)) == ["cp-1", "cp-2", "cp-3", "w-4"]
+    assert names(operation(**few, cp_3=stuck["cp-3"])) == []
+    assert names(everybody_at(Phase.CONTROL_PLANE, w_1=stuck["w-1"])) == []
+
+
 def test_skipped_nodes_hold_nobody_up() -> None:
     """A node that left the cluster while preparing."""
     gone = replace(at("w-4", Phase.PREPARE), state=RowState.SKIPPED)

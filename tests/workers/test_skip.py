@@ -1,0 +1,168 @@
+"""A person skips one worker: it is given back what was changed on it, the others go on, and the end names it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import LockkeeperError
+from cluster.events import Happened
+from cluster.findings import Finding, Severity
+from cluster.operation import NodeRow, Operation, OperationState, RowState, schedule
+from cluster.plan import PlanNode
+from cluster.procedure import Phase, Verb, itinerary
+from cluster.steering import skipped
+from cluster.store import Store
+from policies.foreign import find_foreign_changes
+from policies.gate import has_started
+from tests.engine_fixture import NOW, approve, event, plan, record, report
+from tests.engine_yard import Driving, Yard
+from tests.redis_fixture import redis_server, redis_url, store
+from workers.site import Site
+
+__all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
+
+OP = "op-1"
+PLAN = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1, targets=("1.35.4", "1.36.2"))
+STEPS = itinerary(PLAN, PlanNode("w-1", "", PLAN.nodes[1].role))
+BLOCK = Finding("broken", Severity.BLOCKER, "w-1", "w-1 is broken.", "Mend it.")
+
+
+def at(verb: Verb, phase: Phase = Phase.WORKERS, **changes: object) -> NodeRow:
+    """w-1, blocked at a step of the first hop."""
+    position = next(n for n, s in enumerate(STEPS) if s.verb is verb and s.phase is phase)
+    return replace(NodeRow("w-1", position, state=RowState.BLOCKED, finding=BLOCK), **changes)  # type: ignore[arg-type]
+
+
+def running(row: NodeRow, state: OperationState = OperationState.BLOCKED) -> Operation:
+    made = schedule(record(PLAN), operation_id=OP, approved_by="grace", now=NOW)
+    return replace(made, state=state, rows=tuple(row if r.node == row.node else r for r in made.rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "verb"),
+    [
+        (at(Verb.HOLD, Phase.PREPARE), Verb.UNHOLD),
+        (at(Verb.FETCH, Phase.PREPARE), Verb.UNHOLD),
+        (at(Verb.UPGRADE_NODE), Verb.UNHOLD),
+        (at(Verb.CORDON, state=RowState.WAITING), Verb.UNHOLD),
+        (at(Verb.DRAIN, cordoned_by_us=True), Verb.UNCORDON),
+        (at(Verb.DRAIN, cordoned_by_us=False), Verb.UNHOLD),
+        (at(Verb.INSTALL_KUBELET, cordoned_by_us=True), Verb.UNHOLD),
+        (at(Verb.SMOKE_TEST, cordoned_by_us=True), Verb.UNHOLD),
+    ],
+)
+def test_a_skipped_worker_goes_on_with_what_restores_it(row: NodeRow, verb: Verb) -> None:
+    """Its cordon only where its kubelet is untouched; then its package holds. The run goes on at once."""
+    after = skipped(running(row), PLAN, "w-1", "ada")
+    now_at = after.row("w-1")
+    assert after.state is OperationState.RUNNING
+    assert STEPS[now_at.position].verb is verb
+    assert (now_at.state, now_at.skipped_by, now_at.finding) == (RowState.WAITING, "ada", None)
+
+
+def test_a_worker_that_nothing_was_done_on_is_skipped_at_once() -> None:
+    """That starts nothing: an approval that has expired meanwhile still does not let the run begin."""
+    after = skipped(running(NodeRow("w-1"), OperationState.SCHEDULED), PLAN, "w-1", "ada")
+    assert after.row("w-1").state is RowState.SKIPPED
+    assert after.state is OperationState.SCHEDULED
+    assert not has_started(after)
+
+
+def test_holds_that_cannot_be_restored_end_with_a_second_skip() -> None:
+    """There is nothing left that could be waited for."""
+    row = at(Verb.UNHOLD, Phase.AFTER)
+    assert skipped(running(row), PLAN, "w-1", "ada").row("w-1").state is RowState.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "words"),
+    [
+        (NodeRow("w-1"), "cp-1", "cp-1 is a control plane"),
+        (NodeRow("w-1"), "w-9", "no node `w-9`"),
+        (at(Verb.UNHOLD, Phase.AFTER, state=RowState.FINISHED), "w-1", "w-1 is finished already"),
+        (at(Verb.DRAIN, state=RowState.STARTED), "w-1", "w-1 is in hand"),
+        (at(Verb.RESTART_KUBELET, state=RowState.WAITING), "w-1", "w-1 is in hand"),
+    ],
+)
+def test_what_cannot_be_skipped_is_said_in_one_sentence(row: NodeRow, name: str, words: str) -> None:
+    """Control planes, strangers, and whoever is in the middle of its step."""
+    with pytest.raises(LockkeeperError, match=words):
+        skipped(running(row), PLAN, name, "ada")
+
+
+def test_a_skipped_worker_is_no_foreign_change() -> None:
+    """Its kubelet is not where its place on the way would have it."""
+    after = skipped(running(at(Verb.FETCH, Phase.PREPARE)), PLAN, "w-1", "ada")
+    assert find_foreign_changes(record(PLAN), after, report(PLAN)) == ()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Yard:
+    """One and two machines, of which one worker may be away."""
+    return Yard(record(plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)), tmp_path / "log")
+
+
+def blocked(site: Site) -> None:
+    raise site.blocked("broken", f"{site.node.name} is broken.", "Mend it, then `retry`.")
+
+
+def skip(small: Yard, store: Store) -> Operation:
+    """Drive until it is blocked, skip w-1, and drive on to the end."""
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.BLOCKED
+    store.skip(OP, small.record.plan, "w-1", "ada", event(Happened.SKIP_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    return store.operation(OP)
+
+
+def test_a_fetch_that_failed_on_one_worker_stops_nobody_once_it_is_skipped(small: Yard, store: Store) -> None:
+    """The others are upgraded, its holds are restored, and the end says who was not."""
+    small.script("w-1", Verb.FETCH, blocked)
+    approve(store, small.record, OP)
+    operation = skip(small, store)
+    assert operation.state is OperationState.COMPLETED
+    assert (operation.row("w-1").state, operation.row("w-2").state) == (RowState.SKIPPED, RowState.FINISHED)
+    assert small.verbs("w-1") == [Verb.HOLD, Verb.UNHOLD]
+    told = [e for _, e in store.events(OP)]
+    assert (told[-1].kind, "Not upgraded: w-1 (skipped by ada)." in told[-1].sentence) == (
+        Happened.OPERATION_COMPLETED,
+        True,
+    )
+    assert [e.person for e in told if e.kind is Happened.SKIP_ASKED] == ["ada"]
+    assert [e.node for e in told if e.kind is Happened.NODE_SKIPPED] == ["w-1"]
+
+
+def test_a_machine_that_stays_away_is_given_up_and_said(small: Yard, store: Store) -> None:
+    """Nobody has to skip it twice."""
+    small.script("w-1", Verb.HOLD, blocked)
+    small.script("w-1", Verb.UNHOLD, blocked)
+    approve(store, small.record, OP)
+    operation = skip(small, store)
+    assert operation.state is OperationState.COMPLETED
+    assert operation.row("w-1").note == "skipped by ada, and its package holds could not be restored"
+
+
+def test_a_worker_that_was_cordoned_and_not_changed_is_given_back_to_its_work(small: Yard, store: Store) -> None:
+    """Its place in the pool is free for the next one."""
+
+    def bug(site: Site) -> None:
+        raise KeyError(site.node.name)
+
+    small.script("w-1", Verb.DRAIN, bug)
+    approve(store, small.record, OP)
+    operation = skip(small, store)
+    assert operation.state is OperationState.COMPLETED
+    assert small.verbs("w-1")[-2:] == [Verb.UNCORDON, Verb.UNHOLD]
+    assert not any(n.cordoned for n in small.report.nodes)
+
+
+def test_a_worker_that_preflight_stops_the_run_for_can_be_skipped(small: Yard, store: Store) -> None:
+    """Before any step; nothing at all is done on it."""
+    small.preflight_findings = (BLOCK,)
+    approve(store, small.record, OP)
+    operation = skip(small, store)
+    assert operation.state is OperationState.COMPLETED
+    assert small.verbs("w-1") == []
