@@ -52,6 +52,24 @@ def from_action(body: Payload) -> Asked:
     )
 
 
+def clicked(body: Payload) -> tuple[str, str]:
+    """Which button, and what it carries; the name decides, the value only says what it is about."""
+    actions = body.get("actions")
+    first = actions[0] if isinstance(actions, list) and actions else None
+    button = first if isinstance(first, Mapping) else {}
+    return _text(button, "action_id"), _text(button, "value")
+
+
+def entered(body: Payload, block: str, field: str) -> str:
+    """What somebody wrote into a field of a submitted modal."""
+    values = _part(_part(_part(body, "view"), "state"), "values")
+    return _text(_part(_part(values, block), field), "value")
+
+
+def metadata(body: Payload) -> str:
+    return _text(_part(body, "view"), "private_metadata")
+
+
 def from_view(body: Payload, channel: str) -> Asked:
     """A submitted modal; the channel is the one where its button was clicked."""
     return Asked(
@@ -60,6 +78,12 @@ def from_view(body: Payload, channel: str) -> Asked:
         workspaces=_workspaces(body),
         homes=_ids(_part(body, "user").get("team_id"), _part(body, "user").get("enterprise_id")),
     )
+
+
+def heard(body: Payload) -> tuple[str, str]:
+    """The event's id and its text; "" for a message that a bot wrote."""
+    event = _part(body, "event")
+    return _text(body, "event_id"), "" if event.get("bot_id") else _text(event, "text")
 
 
 def from_mention(body: Payload) -> Asked:

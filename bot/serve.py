@@ -58,6 +58,7 @@ class Bot:
     app: App
     notifier: Notifier
     work: ThreadPoolExecutor
+    clicks: ThreadPoolExecutor
 
 
 def build_bot(
@@ -88,11 +89,12 @@ def build_bot(
         signing_key=load_signing_key(key.read()) if key else None,
     )
     secret = slack.signing_secret.read() if slack.mode == "http" and slack.signing_secret else None
-    work = ThreadPoolExecutor(_WORKERS, "slack-work")
+    work, clicks = ThreadPoolExecutor(_WORKERS, "slack-work"), ThreadPoolExecutor(_WORKERS, "slack-clicks")
     owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
     sender = Sender(settings, store, delivery, lambda name: look(station.observe, name))
     notifier = Notifier(store, sender, owner, settings.channel, clock, _bulletins(settings, store, station))
-    return Bot(settings, slack, build_app(station, client=client, signing_secret=secret, work=work), notifier, work)
+    app = build_app(station, client=client, signing_secret=secret, work=work, clicks=clicks)
+    return Bot(settings, slack, app, notifier, work, clicks)
 
 
 def _bulletins(settings: Settings, store: Store, station: Station) -> Bulletins | None:
@@ -114,7 +116,6 @@ def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | 
 
 def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    logging.getLogger("slack_bolt").setLevel(logging.WARNING)  # at INFO it writes whole payloads, secrets included
     url = settings.redis.url.read()
     bot = build_bot(settings, Store.connect(url), Wakeups.connect(url), clock=lambda: datetime.now(UTC))
     stop = threading.Event()
@@ -134,7 +135,8 @@ def run(bot: Bot, stop: threading.Event) -> None:
             _run_http(bot, stop)
     finally:
         bot.notifier.stopping.set()
-        bot.work.shutdown(wait=True, cancel_futures=True)
+        for hands in (bot.clicks, bot.work):
+            hands.shutdown(wait=True, cancel_futures=True)
         sender.join(10)
 
 

@@ -7,15 +7,20 @@ from cluster.events import Event
 from cluster.findings import Findings
 from cluster.requests import Answer, PlanRequest
 from cluster.sighting import Sighting
-from cluster.store.ledger import Check, Effect, Ledger, key, record_events
+from cluster.store.ledger import Check, Effect, Ledger, key, new_token, record_events
 from cluster.store.records import ANSWER, REQUEST, SIGHTING, SURVEY
 from cluster.survey import Survey
 
+_HOUR = 3_600_000  # milliseconds; Slack tries for a few minutes
 _DAY = 86_400  # seconds that an answered request is kept
 
 
 class Requests(Ledger):
     """What was asked for; a request stays open until it is answered."""
+
+    def hear(self, event_id: str) -> bool:
+        """Whether nobody heard this event of Slack's before."""
+        return self.hold(key("heard", event_id), new_token(), _HOUR)
 
     def put_request(self, request: PlanRequest, event: Event) -> None:
         place = key("request", request.id)

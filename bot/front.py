@@ -1,0 +1,193 @@
+"""What stands behind bolt's listeners: every payload is acknowledged at once, worked on elsewhere, and answered."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from bot import approvals, controls, plans, reports
+from bot.asked import Asked, clicked, entered, from_action, from_command, from_mention, from_view, heard, metadata
+from bot.blocks import Message
+from bot.commands import (
+    Cancel,
+    Command,
+    Help,
+    NotUnderstood,
+    Pause,
+    Plan,
+    Resume,
+    Retry,
+    Status,
+    UnknownCommand,
+    Versions,
+    parse_command,
+    parse_mention,
+)
+from bot.controls import Control
+from bot.delivery import SlackAway, SlackRefused
+from bot.plan_card import APPROVE, DETAILS, REJECT
+from bot.plan_views import REASON_BLOCK, REASON_FIELD
+from bot.report_card import LISTING, SHARE
+from bot.run_card import CANCEL, PAUSE, RESUME, RETRY
+from bot.station import Station, said
+from bot.text import clean
+from bot.typed import said_to_us, unmarked
+from cluster.errors import LockkeeperError
+
+Body = dict[str, Any]
+Ack = Callable[..., Any]
+_RUN_ACTIONS = {
+    PAUSE: Control.PAUSE,
+    RESUME: Control.RESUME,
+    CANCEL: Control.CANCEL,
+    RETRY: Control.RETRY,
+}
+_READING = frozenset({SHARE, LISTING})  # clicks that read a cluster, which takes its time
+_WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
+_STEERED = {Pause: Control.PAUSE, Resume: Control.RESUME, Cancel: Control.CANCEL}
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Front:
+    """What stands between bolt's listeners and the work: acknowledge, hand over, answer."""
+
+    station: Station
+    work: Executor
+    clicks: Executor  # of its own: a window must open within three seconds, however many reports are being read
+
+    def command(self, ack: Ack, body: Body) -> None:
+        ack()
+        asked = from_command(body)
+        text = unmarked(str(body.get("text") or ""))
+        self._hand_over(self.work, asked, lambda: self._run(asked, text, mention=False))
+
+    def other_command(self, ack: Ack, body: Body) -> None:
+        """The app in Slack and the configuration disagree about the command's name."""
+        ack()
+        name = clean(body.get("command"), 40)
+        ours = self.station.command
+        sentence = f"lockkeeper listens to `{ours}` here, not to `{name}`: set `slack.command`, or type `{ours} help`."
+        self._hand_over(self.clicks, from_command(body), lambda: said(sentence))
+
+    def mention(self, body: Body) -> None:
+        asked, (event_id, text) = from_mention(body), heard(body)
+        if text and asked.user:  # bots are not answered: two of them would talk for ever
+            self._hand_over(self.work, asked, lambda: self._hear(asked, event_id, text))
+
+    def _hear(self, asked: Asked, event_id: str, text: str) -> Message | None:
+        """Slack sends an event again that it thinks lost, to whichever bot; two plans would come of it."""
+        if event_id and not self.station.store.hear(event_id):
+            return None
+        return self._run(asked, said_to_us(text), mention=True)
+
+    def _run(self, asked: Asked, text: str, *, mention: bool) -> Message:
+        try:
+            command = (parse_mention if mention else parse_command)(text, self.station.command)
+        except UnknownCommand as error:
+            return reports.show_help(self.station, str(error))
+        except NotUnderstood as error:
+            return said(str(error))
+        # only an answer with a response_url can be shared: sharing posts through it
+        return self._carry_out(asked, command, share=not mention)
+
+    def _carry_out(self, asked: Asked, command: Command, *, share: bool) -> Message:
+        station = self.station
+        match command:
+            case Help():
+                return reports.show_help(station)
+            case Versions(cluster):
+                return reports.report_versions(station, asked, cluster, share=share)
+            case Status(cluster):
+                return reports.report_status(station, asked, cluster)
+            case Plan():
+                return plans.ask_for_plan(station, asked, command)
+            case Retry(words):
+                return controls.retry_words(station, asked, words)
+            case Pause(cluster) | Resume(cluster) | Cancel(cluster):
+                return controls.steer_cluster(station, asked, _STEERED[type(command)], cluster)
+
+    def action(self, ack: Ack, body: Body) -> None:
+        """Every button, also one that an older release left in a channel."""
+        ack()
+        asked, (name, value) = from_action(body), clicked(body)
+        hands = self.work if name in _READING else self.clicks
+        self._hand_over(hands, asked, lambda: self._act(asked, name, value))
+
+    def _act(self, asked: Asked, name: str, value: str) -> Message | None:
+        station = self.station
+        if name in _RUN_ACTIONS:
+            return controls.steer_operation(station, asked, _RUN_ACTIONS[name], value)
+        if name == APPROVE:
+            return approvals.approve(station, asked, value)
+        if name == SHARE:
+            return self._share(asked, value)
+        if name == LISTING:
+            return self._list(asked, value)
+        if name not in _WINDOWS:
+            return said("This button is not one that lockkeeper knows any more: look at the newest card, or `status`.")
+        _WINDOWS[name](station, asked, value)
+        return None
+
+    def _share(self, asked: Asked, cluster: str) -> Message | None:
+        message = reports.report_versions(self.station, asked, cluster, share=False)
+        if self.station.delivery.respond(asked.response_url, message, in_channel=True):
+            return None
+        return said("The report could not be shared: ask for it again and share that one.")
+
+    def _list(self, asked: Asked, cluster: str) -> Message:
+        """All parts to the person who clicked; the last one is answered as any answer is."""
+        *first, last = reports.list_everything(self.station, asked, cluster)
+        for part in first:
+            self._say(asked, part)
+        return last
+
+    def reason(self, ack: Ack, body: Body) -> None:
+        """The modal that asks why a plan is rejected."""
+        ack()
+        token, channel = approvals.split_metadata(metadata(body))
+        asked, why = from_view(body, channel), entered(body, REASON_BLOCK, REASON_FIELD) or "no reason given"
+        self._hand_over(self.clicks, asked, lambda: approvals.reject(self.station, asked, token, why))
+
+    def _hand_over(self, hands: Executor, asked: Asked, work: Callable[[], Message | None]) -> None:
+        """Nothing may escape a listener: an exception right after ack() takes the ack back."""
+        try:
+            hands.submit(self._answer, asked, work)
+        except RuntimeError:
+            _LOG.warning("A payload came while the bot was stopping; the person has to ask again.")
+
+    def _answer(self, asked: Asked, work: Callable[[], Message | None]) -> None:
+        try:
+            message = self._outcome(work)
+            if message is not None:
+                self._say(asked, message)
+        except Exception:  # noqa: BLE001 - the edge of this thread: there is nobody left to tell
+            _LOG.exception("An answer was lost.")
+
+    @staticmethod
+    def _outcome(work: Callable[[], Message | None]) -> Message | None:
+        try:
+            return work()
+        except (SlackAway, SlackRefused) as error:
+            _LOG.warning("%s", error)
+            return said(str(error))
+        except LockkeeperError as error:
+            return said(str(error))
+        except Exception:  # noqa: BLE001 - the edge: the person gets a name for it, the log the rest
+            ref = secrets.token_hex(4)
+            _LOG.exception("Ref %s", ref)
+            return said(f"Something went wrong inside lockkeeper: look at `status` before you try again. Ref {ref}.")
+
+    def _say(self, asked: Asked, message: Message) -> None:
+        """To the person who asked, by the way that is open."""
+        delivery = self.station.delivery
+        if asked.response_url and delivery.respond(asked.response_url, message):
+            return
+        try:
+            delivery.whisper(asked.channel, asked.user, message, asked.thread)
+        except (SlackAway, SlackRefused) as error:
+            _LOG.warning("An answer could not be delivered: %s", error)
