@@ -25,22 +25,25 @@ from cluster.requests import Answer, PlanRequest
 from cluster.settings import Cluster, Settings
 from cluster.survey import Survey
 from cluster.versions import Minor, parse_target
+from policies.differences import find_difference
 from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
 from policies.drift import base_version
 from policies.preflight import check_preflight
 from policies.traces import check_traces, operations_named
 from workers.survey import Reach, reach, run_survey
+from workers.waiting import Waiting, judge_waiting
 
 _NEXT_MINORS = 2  # a survey that nobody planned for asks for the current minor and the next ones
 _LONG = timedelta(minutes=1)  # a survey that took longer leaves an old report behind
 _OPTIONS = TypeAdapter(Options)
 
 
-class Records(Protocol):
+class Records(Waiting, Protocol):
     """What proposals need of cluster.store.Store."""
 
     def operation(self, operation_id: str) -> Operation: ...
     def save_survey(self, survey: Survey) -> None: ...
+    def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None: ...
     def propose(self, record: PlanRecord, event: Event) -> None: ...
     def answer_request(
         self,
@@ -88,6 +91,7 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
         now += passed
         report = eyes.observe(name, cluster, now=now)
     seen = Observation(report, survey, eyes.examine(name, cluster, report, now=now))
+    judge_waiting(store, seen, cluster, now)
     if request.kind == "survey":
         findings = worst_first(check_preflight(seen, cluster, target=None, options=_options(cluster, request)))
         event = _event(Happened.SURVEY_FINISHED, request, now, f"{len(survey.machines)} machines were surveyed.")
@@ -97,7 +101,9 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     records = []
     for draft in _drafts(request, seen, cluster, now=now):
         whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
-        records.append(_record(request, whole, now, expires))
+        record = _record(request, whole, now, expires)
+        before = store.plan_before(name, record.plan.kind, request.id)
+        records.append(replace(record, difference=find_difference(before, record)))
         store.propose(records[-1], _proposed(request, records[-1], now))
     return store.answer_request(request.id, plan_ids=tuple(r.id for r in records), findings=records[0].findings)
 

@@ -10,7 +10,7 @@ from cluster.approval import Approval
 from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.operation import Operation
-from cluster.plan import PlanRecord, PlanStatus, check_plan_move
+from cluster.plan import PlanKind, PlanRecord, PlanStatus, check_plan_move
 from cluster.store.ledger import Check, Effect, Ledger, key, new_token, record_events
 from cluster.store.operations import create_operation
 from cluster.store.records import APPROVAL, PLAN
@@ -97,6 +97,14 @@ class Plans(Ledger):
         ids = self.latest_first(key("plans"))
         records = (self.plan(i) for i in ids)
         return tuple(r for r in records if cluster is None or r.plan.cluster == cluster)
+
+    def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None:
+        """The newest plan of this kind that an earlier request made, whatever became of it."""
+        records = (self.plan(i) for i in self.latest_first(key("plans")))
+        return next(
+            (r for r in records if (r.plan.cluster, r.plan.kind) == (cluster, kind) and r.request_id != request_id),
+            None,
+        )
 
     def open_plans(self) -> tuple[PlanRecord, ...]:
         """Those that wait for a decision."""

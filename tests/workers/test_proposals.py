@@ -1,21 +1,24 @@
 """A request becomes a plan, its revert, or one sentence: on the lab's cluster and machines, kept in a real Redis."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cluster.difference import Part
 from cluster.errors import StoreUnavailable
 from cluster.events import Event, Happened
 from cluster.facts import OfferState
 from cluster.findings import Severity, blockers
+from cluster.observe import observe
 from cluster.plan import PlanKind, PlanStatus
 from cluster.report import Unread
 from cluster.requests import PlanRequest
 from cluster.settings import Settings
-from cluster.versions import Minor
+from cluster.versions import Minor, ReportedVersion
 from lab.world import World
 from tests.redis_fixture import redis_server, redis_url, store
-from workers.proposals import propose
+from workers.proposals import Eyes, propose
 from workers.survey import run_survey
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
@@ -40,13 +43,13 @@ def settings_of(world):
     return Settings.model_validate({**world.config(), **people})
 
 
-def ask(world, store, target, *, request_id="r-00000001", settings=None, now=NOW, **changes):
+def ask(world, store, target, *, request_id="r-00000001", settings=None, now=NOW, eyes=None, **changes):
     """Put a request and have it answered, as the worker's job does."""
     usual = {"kind": "plan", "cluster": "lab", "person": "ada", "channel": "C0OPS"}
     request = PlanRequest(id=request_id, target=target, at=NOW, **{**usual, **changes})
     event = Event(Happened.PLAN_REQUESTED, NOW, request.cluster, "ada asked.", person="ada")
     store.put_request(request, event)
-    return propose(request, settings=settings or settings_of(world), store=store, now=now)
+    return propose(request, settings=settings or settings_of(world), store=store, now=now, eyes=eyes)
 
 
 def test_a_plan_is_kept_with_its_digest_and_told(world, store):
@@ -64,6 +67,41 @@ def test_a_plan_is_kept_with_its_digest_and_told(world, store):
     assert [e.kind for _, e in store.events(plan_id)] == [Happened.PLAN_PROPOSED]
     survey = store.survey("lab")
     assert {m.name for m in survey.machines} == {"cp1", "w1", "w2"}
+
+
+def test_a_second_plan_shows_what_is_another_way_and_takes_the_place_of_the_first(world, store):
+    """Whoever read the older one reads what changed; only the newer one can be approved."""
+    (first,) = ask(world, store, "v1.35.4").plan_ids
+    (second,) = ask(world, store, "v1.35.4", request_id="r-00000002", overrides={"drain_timeout": 60}).plan_ids
+    assert store.plan(first).difference is None
+    assert store.plan(first).status is PlanStatus.VOID
+    difference = store.plan(second).difference
+    assert difference.plan_id == first
+    assert [(c.part, c.subject, c.before, c.after) for c in difference.changes] == [
+        (Part.OPTION, "drain timeout", "900", "60")
+    ]
+
+
+def test_a_new_look_at_the_cluster_voids_a_plan_that_it_moved_away_from(world, store):
+    """Also where what was asked for is refused; a look that shows nothing new leaves the plan alone."""
+    (made,) = ask(world, store, "v1.35.4").plan_ids
+    ask(world, store, "", request_id="r-00000002", kind="survey", now=NOW + timedelta(minutes=1))
+    assert store.plan(made).status is PlanStatus.PROPOSED
+
+    def observe_moved(*args, **changes):
+        report = observe(*args, **changes)
+        (server,) = report.api_servers
+        moved = replace(server, version=ReportedVersion.parse("v1.35.0"))
+        return replace(report, api_servers=(moved,))
+
+    eyes = Eyes(observe=observe_moved)
+    moment = NOW + timedelta(minutes=2)
+    ask(world, store, "v1.35.99", request_id="r-00000003", now=moment, eyes=eyes)
+    voided = store.plan(made)
+    assert (voided.status, voided.decided_at) == (PlanStatus.VOID, moment)
+    assert voided.reason == "The API server on cp1 is v1.35.0, and was v1.34.7 when the plan was made."
+    assert store.events(made)[-1][1].kind is Happened.PLAN_VOIDED
+    assert store.sighting("lab").basis.api_server_of == {"cp1": "v1.35.0"}
 
 
 def test_an_answer_given_twice_makes_one_plan(world, store):
