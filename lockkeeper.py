@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXIT_REFUSED = 1  # said no, with a reason; nothing was changed
 EXIT_WAITING = 3  # stopped, waiting for a person
+EXIT_STALE = 4  # facts that come with the package want a new look
 
 app = typer.Typer(
     name="lockkeeper",
@@ -28,6 +29,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+data_app = typer.Typer(help="The facts that come with lockkeeper: releases, removals, defaults.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 
 class Output(StrEnum):
@@ -326,6 +329,23 @@ def node_script(
 @app.command()
 def demo(  # noqa: PLR0917 - options of a command line, all by name
     scenario: Annotated[
+@data_app.command("check")
+def data_check(
+    older_than: Annotated[
+        int, typer.Option(help="Days for which a row is good after somebody verified it.", min=1)
+    ] = 120,
+    output: Form = Output.TEXT,
+) -> None:
+    """Say how old the facts are that come with lockkeeper, and what has outrun them. Exits 4 when anything is stale."""
+    from bot.freshness import freshness_json, render_freshness
+    from policies.staleness import judge_freshness
+
+    seen = judge_freshness(datetime.now(UTC).date(), stale_after=timedelta(days=older_than))
+    _say(freshness_json(seen) if output is Output.JSON else render_freshness(seen))
+    if seen.is_stale:
+        raise typer.Exit(EXIT_STALE)
+
+
         str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver, crowded, obstructed.")
     ] = "healthy",
     target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",

@@ -46,7 +46,9 @@ class Handwork(Row):
     note: str = ""
 
 
-class _File(DataFile):
+class Handworks(DataFile):
+    """The whole file."""
+
     steps: tuple[Handwork, ...]
 
 
@@ -62,7 +64,7 @@ class Typed:
 
 
 def read_handwork() -> dict[Verb, Handwork]:
-    return {step.verb: step for step in _File.read("handwork.yaml").steps}
+    return {step.verb: step for step in Handworks.read("handwork.yaml").steps}
 
 
 def type_leg(record: PlanRecord, leg: Leg, name: str) -> Iterator[Typed]:

@@ -27,6 +27,8 @@ from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.add_ons import Recognised
 from policies.fleet import FleetLine
 from policies.permanence import Permanent
+from policies.release_notes import ReleaseNotes
+from policies.staleness import FactFile
 from policies.support import Support
 
 PAGE = Path(__file__).parents[1] / "docs" / "json.md"
@@ -59,6 +61,15 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
     "events": ("lockkeeper events", {"events": (tuple[Event, ...], "what happened, oldest first")}),
     "findings": ("lockkeeper doctor", {"findings": (tuple[Finding, ...], "worst first")}),
 }
+    "data": (
+        "lockkeeper data check",
+        {
+            "day": (date, "the day for which this is said, in UTC"),
+            "stale_after_days": (int, "for how many days a row is good after somebody verified it"),
+            "files": (tuple[FactFile, ...], "the files of facts, by name"),
+            "findings": (tuple[Finding, ...], "what is stale, worst first"),
+        },
+    ),
 _TEXTS: Mapping[object, str] = {
     str: "text",
     bool: "true or false",

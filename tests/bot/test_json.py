@@ -8,9 +8,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from bot import terminal
+from bot.freshness import freshness_json
 from cluster.events import Event, Happened
 from cluster.report import ClusterReport
 from policies.fleet import FleetLine, line_of
+from policies.staleness import judge_freshness
 from policies.support import Support
 from tests.bot_fixture import NOW, finding, operation, overview, record, report
 from tests.json_page import KINDS, PAGE, make_page
@@ -22,6 +24,7 @@ WRITTEN = {
     "operation": terminal.operation_json(operation()),
     "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),
     "findings": terminal.findings_json([finding()]),
+    "data": freshness_json(judge_freshness(NOW.date())),
 }
 
 
