@@ -26,6 +26,8 @@ from bot.blocks import (
     text_size,
 )
 from bot.left_out import left_out_words, words_without
+from bot.plan_changes import changes_blocks
+from bot.plan_notes import notes_blocks
 from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
@@ -65,6 +67,8 @@ def render_plan(record: PlanRecord) -> Message:
             )
         ),
         rich_text(line(text_element("What will happen", bold=True)), bullets(list(_what_will_happen(record)))),
+        *changes_blocks(record),
+        *notes_blocks(record),
         *permanent_blocks(record),
         _machines(record),
     ]
@@ -105,7 +109,10 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         hops = [str(h.target) for h in plan.hops if h.whole]
         path = " \u2192 ".join([clean(before, 80), *hops])
         yield [text_element(path, bold=True), text_element(f": {count(len(hops), 'hop')}, one minor at a time.")]
-        yield spans(f"First: packages held, packages and images fetched everywhere, etcd snapshot on `{clean(first)}`.")
+        yield spans(
+            "First: packages held, packages and images fetched everywhere. Right before the control plane changes: "
+            f"etcd snapshot on `{clean(first)}`."
+        )
         yield from _straggler_line(plan)
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
     if left_out := left_out_words(record, _MOST_LEFT_OUT):

@@ -25,10 +25,10 @@ class Verb(StrEnum):
     HOLD = "hold"
     FETCH = "fetch"
     PULL_IMAGES = "pull-images"
-    SNAPSHOT_ETCD = "snapshot-etcd"
     SET_SOURCE = "set-source"
     INSTALL_KUBEADM = "install-kubeadm"
     PLAN = "plan"
+    SNAPSHOT_ETCD = "snapshot-etcd"
     APPLY = "apply"
     UPGRADE_NODE = "upgrade-node"
     VERIFY_CONTROL_PLANE = "verify-control-plane"
@@ -39,6 +39,7 @@ class Verb(StrEnum):
     VERIFY_NODE = "verify-node"
     SMOKE_TEST = "smoke-test"
     UNCORDON = "uncordon"
+    PRUNE = "prune"
     UNHOLD = "unhold"
     REVERT = "revert"
 
@@ -47,10 +48,10 @@ DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
     Verb.HOLD: "holding packages",
     Verb.FETCH: "fetching packages",
     Verb.PULL_IMAGES: "pulling images",
-    Verb.SNAPSHOT_ETCD: "taking an etcd snapshot",
     Verb.SET_SOURCE: "switching the package source",
     Verb.INSTALL_KUBEADM: "installing kubeadm",
     Verb.PLAN: "checking with kubeadm upgrade plan",
+    Verb.SNAPSHOT_ETCD: "taking an etcd snapshot",
     Verb.APPLY: "running kubeadm upgrade apply",
     Verb.UPGRADE_NODE: "running kubeadm upgrade node",
     Verb.VERIFY_CONTROL_PLANE: "checking its control plane",
@@ -61,6 +62,7 @@ DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
     Verb.VERIFY_NODE: "checking the node",
     Verb.SMOKE_TEST: "running a smoke pod",
     Verb.UNCORDON: "uncordoning",
+    Verb.PRUNE: "removing old backups of kubeadm",
     Verb.UNHOLD: "restoring package holds",
     Verb.REVERT: "putting the control plane back to its declared version",
 }
@@ -79,12 +81,15 @@ _NEW_KUBEADM = (Verb.SET_SOURCE, Verb.INSTALL_KUBEADM)
 
 # (phase, role) → what a node of that role does in that phase of a hop
 STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
-    (Phase.PREPARE, Role.FIRST_CONTROL_PLANE): (*_PREPARE, Verb.SNAPSHOT_ETCD),
+    (Phase.PREPARE, Role.FIRST_CONTROL_PLANE): _PREPARE,
     (Phase.PREPARE, Role.CONTROL_PLANE): _PREPARE,
     (Phase.PREPARE, Role.WORKER): _PREPARE,
     (Phase.CONTROL_PLANE, Role.FIRST_CONTROL_PLANE): (
         *_NEW_KUBEADM,
         Verb.PLAN,
+        # As late as can be: what was written since the snapshot is lost by whoever goes back to it. Nothing before
+        # changes the cluster, and much before may fail and wait for a person.
+        Verb.SNAPSHOT_ETCD,
         Verb.APPLY,
         Verb.VERIFY_CONTROL_PLANE,
     ),
@@ -101,6 +106,11 @@ CATCHING_UP: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.CONTROL_PLANE_KUBELETS, Role.FIRST_CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
     (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
     (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
+}
+_AFTER: dict[Role, tuple[Verb, ...]] = {  # kubeadm leaves copies of etcd behind, and none of them ever goes
+    Role.FIRST_CONTROL_PLANE: (Verb.PRUNE, Verb.UNHOLD),
+    Role.CONTROL_PLANE: (Verb.PRUNE, Verb.UNHOLD),
+    Role.WORKER: (Verb.UNHOLD,),
 }
 _ORDER = {phase: index for index, phase in enumerate(Phase)}
 _HOP_PHASES = (Phase.PREPARE, Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS, Phase.WORKERS)
@@ -132,14 +142,18 @@ def _itinerary(
         if role is Role.WORKER:
             return ()
         verbs = (Verb.HOLD, Verb.REVERT, Verb.VERIFY_CONTROL_PLANE)
-        return (*(Step(0, Phase.CONTROL_PLANE, v) for v in verbs), Step(0, Phase.AFTER, Verb.UNHOLD))
+        return (*(Step(0, Phase.CONTROL_PLANE, v) for v in verbs), *_after(0, role))
     steps = [
         Step(hop, phase, verb)
         for hop, is_whole in enumerate(whole_hops)
         for phase in _HOP_PHASES
         for verb in _verbs(phase, role, hop, is_whole=is_whole, moves=moves)
     ]
-    return (*steps, Step(len(whole_hops) - 1, Phase.AFTER, Verb.UNHOLD))
+    return (*steps, *_after(len(whole_hops) - 1, role))
+
+
+def _after(hop: int, role: Role) -> tuple[Step, ...]:
+    return tuple(Step(hop, Phase.AFTER, verb) for verb in _AFTER[role])
 
 
 def _verbs(phase: Phase, role: Role, hop: int, *, is_whole: bool, moves: tuple[int, ...] | None) -> tuple[Verb, ...]:

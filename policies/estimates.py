@@ -7,8 +7,8 @@ from cluster.procedure import kubelet_moves
 
 Range = tuple[int, int]  # seconds, shortest and longest
 
-PREPARE: Range = (30, 300)  # packages, images, snapshot; everywhere at once
-APPLY: Range = (210, 600)  # 217 s measured with images at hand; each component may wait for five minutes
+PREPARE: Range = (30, 300)  # packages and images; everywhere at once
+APPLY: Range = (210, 600)  # with the snapshot; 217 s measured with images at hand; each component may wait 5 minutes
 UPGRADE_NODE: Range = (90, 480)  # a further control plane: the same static pods, fewer add-ons
 CONTROL_PLANE_KUBELET: Range = (40, 240)
 WORKER: Range = (45, 600)  # mostly its drain: the longest is what budgets make of it

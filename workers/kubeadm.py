@@ -220,6 +220,11 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: f"The kubelet of {s.node.name} was restarted.",
         code="kubelet-not-restarted",
     ),
+    Verb.PRUNE: MachineStep(
+        lambda _: ("prune",),
+        lambda s: f"{s.node.name} keeps the newest three of each kind of backup.",
+        code="backups-not-removed",
+    ),
     Verb.UNHOLD: MachineStep(
         lambda _: ("unhold",),
         lambda s: f"The package holds of {s.node.name} are as before.",
