@@ -202,6 +202,8 @@ def _steer(
             desk.wish(found, Wish.CANCEL)
         case "resume":
             desk.resume(found)
+        case "skip":
+            desk.skip(found, more.get("node") or "")
         case _:
             desk.retry(found, more.get("node"))
     now = desk.store.operation(found.id)
@@ -242,6 +244,18 @@ def retry(
 ) -> None:
     """Start a new attempt of a blocked step."""
     _steer("retry", operation, cluster, config, output, node=node)
+
+
+@app.command()
+def skip(
+    node: Annotated[str, typer.Argument(help="The worker to go on without.")],
+    operation: Which = None,
+    cluster: OfCluster = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Go on without one worker: it is given back as it is, and the end says so."""
+    _steer("skip", operation, cluster, config, output, node=node)
 
 
 @app.command()
@@ -315,20 +329,6 @@ def config_check(config: ConfigPath = None) -> None:
     _say(f"The configuration is sound: {count(len(settings.clusters), 'cluster')}, {count(machines, 'machine')}.")
 
 
-@app.command("node-script")
-def node_script(
-    root: Annotated[str, typer.Option(help="The root directory that the script works under.")] = "/",
-    tools: Annotated[str | None, typer.Option(help="A folder of tools to use before the system's; for labs.")] = None,
-) -> None:
-    """Print the script that goes onto every machine as /usr/local/sbin/lockkeeper-node (root-owned, mode 0755)."""
-    from workers.node_script import render
-
-    sys.stdout.write(render(root=root, tools=tools))
-
-
-@app.command()
-def demo(  # noqa: PLR0917 - options of a command line, all by name
-    scenario: Annotated[
 @data_app.command("check")
 def data_check(
     older_than: Annotated[
@@ -346,6 +346,20 @@ def data_check(
         raise typer.Exit(EXIT_STALE)
 
 
+@app.command("node-script")
+def node_script(
+    root: Annotated[str, typer.Option(help="The root directory that the script works under.")] = "/",
+    tools: Annotated[str | None, typer.Option(help="A folder of tools to use before the system's; for labs.")] = None,
+) -> None:
+    """Print the script that goes onto every machine as /usr/local/sbin/lockkeeper-node (root-owned, mode 0755)."""
+    from workers.node_script import render
+
+    sys.stdout.write(render(root=root, tools=tools))
+
+
+@app.command()
+def demo(  # noqa: PLR0917 - options of a command line, all by name
+    scenario: Annotated[
         str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver, crowded, obstructed.")
     ] = "healthy",
     target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",

@@ -27,7 +27,6 @@ from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.add_ons import Recognised
 from policies.fleet import FleetLine
 from policies.permanence import Permanent
-from policies.release_notes import ReleaseNotes
 from policies.staleness import FactFile
 from policies.support import Support
 
@@ -55,12 +54,11 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
         },
     ),
     "operation": (
-        "lockkeeper approve, status, pause, resume, cancel, retry",
+        "lockkeeper approve, status, pause, resume, cancel, retry, skip",
         {"operation": (Operation, "one run of one approved plan")},
     ),
     "events": ("lockkeeper events", {"events": (tuple[Event, ...], "what happened, oldest first")}),
     "findings": ("lockkeeper doctor", {"findings": (tuple[Finding, ...], "worst first")}),
-}
     "data": (
         "lockkeeper data check",
         {
@@ -70,6 +68,7 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
             "findings": (tuple[Finding, ...], "what is stale, worst first"),
         },
     ),
+}
 _TEXTS: Mapping[object, str] = {
     str: "text",
     bool: "true or false",
