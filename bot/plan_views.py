@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from bot.blocks import SECTION, Block, Element, monospace, preformatted
 from bot.plan_card import node_rows, permanent_blocks
+from bot.plan_changes import changes_blocks
+from bot.plan_notes import notes_blocks
 from bot.report_card import render_findings
 from bot.text import clamp, clean
 from cluster.plan import Hop, PlanRecord
@@ -35,7 +37,13 @@ def details_view(record: PlanRecord) -> Block:
         "type": "modal",
         "title": _plain(clamp(f"Plan {record.id}", 24)),
         "close": _plain("Close"),
-        "blocks": [*blocks[:_MOST_CHUNKS], *permanent_blocks(record), *render_findings(record.findings, most=30)],
+        "blocks": [
+            *blocks[:_MOST_CHUNKS],
+            *changes_blocks(record),
+            *notes_blocks(record),
+            *permanent_blocks(record),
+            *render_findings(record.findings, most=30),
+        ],
     }
 
 

@@ -13,6 +13,8 @@ from bot.fleet_card import fleet_row
 from bot.left_out import left_out_words, options_without
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
+from bot.plan_changes import changes_lines
+from bot.plan_notes import notes_lines
 from bot.report_rows import count_images, image_lines, overview_rows
 from bot.run_card import machine_words, machines_done
 from bot.run_card import title as run_title
@@ -27,6 +29,7 @@ from policies.add_ons import recognise
 from policies.fleet import FleetLine
 from policies.overview import Overview
 from policies.permanence import find_permanent
+from policies.release_notes import notes_of
 from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
@@ -65,7 +68,10 @@ def fleet_json(lines: Iterable[FleetLine]) -> str:
 
 
 def plan_json(record: PlanRecord) -> str:
-    return as_json("plan", plan=_plain(record), permanent=[_plain(p) for p in find_permanent(record)])
+    notes, lasting = notes_of(record.plan), find_permanent(record)
+    return as_json(
+        "plan", plan=_plain(record), notes=[_plain(n) for n in notes], permanent=[_plain(p) for p in lasting]
+    )
 
 
 def operation_json(operation: Operation) -> str:
@@ -154,6 +160,7 @@ def render_plan(record: PlanRecord) -> str:
     if record.estimate[1]:
         lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}")
     lines += ["", monospace_columns([("MACHINE", "ROLE", "KUBELET NOW", "AFTER"), *node_rows(record, most=100_000)])]
+    lines += [*changes_lines(record), *notes_lines(record)]
     if lasting := find_permanent(record):
         lines += ["", "What cannot be undone:", *(f"  {clean(p.sentence, 700)}" for p in lasting)]
     if record.findings:

@@ -27,6 +27,7 @@ from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.add_ons import Recognised
 from policies.fleet import FleetLine
 from policies.permanence import Permanent
+from policies.release_notes import ReleaseNotes
 from policies.staleness import FactFile
 from policies.support import Support
 
@@ -50,6 +51,7 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
         "lockkeeper plan, reject",
         {
             "plan": (PlanRecord, "the plan and what stands beside it"),
+            "notes": (tuple[ReleaseNotes, ...], "what is to be read before, minor by minor"),
             "permanent": (tuple[Permanent, ...], "what this plan does that cannot be undone"),
         },
     ),
