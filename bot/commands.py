@@ -79,7 +79,14 @@ class Retry:
     words: tuple[str, ...] = ()  # `[node] [cluster]`: which is which is seen against the settings
 
 
-Command = Help | Versions | Plan | Status | Pause | Resume | Cancel | Retry
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Go on without one worker."""
+
+    words: tuple[str, ...]  # `node [cluster]`
+
+
+Command = Help | Versions | Plan | Status | Pause | Resume | Cancel | Retry | Skip
 
 _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
     "versions": Versions,
@@ -92,7 +99,7 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "retry", *_ONE_CLUSTER)
+WORDS = ("help", "plan", "retry", "skip", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -106,6 +113,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("resume [cluster]", "go on"),
     ("cancel [cluster]", "finish the nodes in hand, then end"),
     ("retry [node] [cluster]", "try a blocked node again"),
+    ("skip <node> [cluster]", "go on without a worker: it is given back as it is, and the end says so"),
     ("help", "this list"),
 )
 
@@ -123,6 +131,11 @@ def parse_command(text: str, command: str = "/k8s") -> Command:
     if word == "retry":
         _at_most(rest, 2, f"{command} retry [node] [cluster]")
         return Retry(rest)
+    if word == "skip":
+        _at_most(rest, 2, f"{command} skip <node> [cluster]")
+        if not rest:
+            raise NotUnderstood(f"Name the worker to go on without, as in `{command} skip worker-3`.")
+        return Skip(rest)
     if word in _ONE_CLUSTER:
         _at_most(rest, 1, f"{command} {word} [cluster]")
         return _ONE_CLUSTER[word](rest[0] if rest else None)

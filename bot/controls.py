@@ -1,4 +1,4 @@
-"""Pause, resume, cancel, retry: what a person asks of a running operation, typed or clicked."""
+"""Pause, resume, cancel, retry, skip: what a person asks of a running operation, typed or clicked."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Control(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     RETRY = "retry"
+    SKIP = "skip"
 
 
 _ASKED: Mapping[Control, Happened] = {
@@ -28,12 +29,14 @@ _ASKED: Mapping[Control, Happened] = {
     Control.RESUME: Happened.RESUME_ASKED,
     Control.CANCEL: Happened.CANCEL_ASKED,
     Control.RETRY: Happened.RETRY_ASKED,
+    Control.SKIP: Happened.SKIP_ASKED,
 }
 _SAID: Mapping[Control, str] = {
     Control.PAUSE: "{person} asked to pause; the machines in hand are finished first.",
     Control.RESUME: "{person} asked to go on.",
     Control.CANCEL: "{person} asked to cancel; the machines in hand are finished first.",
     Control.RETRY: "{person} asked for a new attempt on {which}.",
+    Control.SKIP: "{person} asked to go on without {which}; it is given back as it is.",
 }
 
 
@@ -42,22 +45,25 @@ def steer_cluster(station: Station, asked: Asked, control: Control, cluster: str
     return _steer(station, asked, control, running_operation(station, cluster), None)
 
 
-def retry_words(station: Station, asked: Asked, words: tuple[str, ...]) -> Message:
-    """`retry [node] [cluster]`: the last word is a cluster if one has that name."""
+def steer_node(station: Station, asked: Asked, control: Control, words: tuple[str, ...]) -> Message:
+    """`retry [node] [cluster]`, `skip <node> [cluster]`: the last word is a cluster if one has that name."""
     cluster = words[-1] if words and words[-1] in station.settings.clusters else None
     nodes = words[:-1] if cluster else words
     if len(nodes) > 1:
         station.settings.cluster(nodes[-1])  # raises: there is no such cluster
+    if control is Control.SKIP and not nodes:
+        raise UnknownThing("Name the worker to go on without, as in `skip worker-3`.")
     operation = running_operation(station, cluster)
-    return _steer(station, asked, Control.RETRY, operation, nodes[0] if nodes else None)
+    return _steer(station, asked, control, operation, nodes[0] if nodes else None)
 
 
-def steer_operation(station: Station, asked: Asked, control: Control, operation_id: str) -> Message:
+def steer_operation(station: Station, asked: Asked, control: Control, value: str) -> Message:
     """A clicked button: it means the operation of its card, in the channel of its cluster only."""
+    operation_id, _, node = value.partition(" ")
     operation = station.store.operation(operation_id)
     if asked.channel != station.settings.channel(operation.cluster):
         raise Refused(f"The run {operation.id} is steered in the channel of its cluster only: click there.")
-    return _steer(station, asked, control, operation, None)
+    return _steer(station, asked, control, operation, node or None)
 
 
 def running_operation(station: Station, cluster: str | None) -> Operation:
@@ -89,5 +95,8 @@ def _steer(station: Station, asked: Asked, control: Control, operation: Operatio
             station.store.resume(operation.id, person, event)
         case Control.RETRY:
             station.store.retry(operation.id, node, person, event)
+        case Control.SKIP:
+            plan = station.store.plan(operation.plan_id).plan
+            station.store.skip(operation.id, plan, node or "", person, event)
     station.wakeups.wake(operation.id)
     return said(f"{sentence} The card of the run shows it.")

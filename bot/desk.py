@@ -207,6 +207,12 @@ class Desk:
         self.store.retry(operation.id, node, self.person, event)
         self.wakeups.wake(operation.id)
 
+    def skip(self, operation: Operation, node: str) -> None:
+        sentence = f"{self.person} asked to go on without {node}; it is given back as it is."
+        event = self._event(Happened.SKIP_ASKED, operation, sentence)
+        self.store.skip(operation.id, self.store.plan(operation.plan_id).plan, node, self.person, event)
+        self.wakeups.wake(operation.id)
+
     def check_locked(self, cluster: str) -> tuple[str, str]:
         """The cluster's name and the operation that holds its lock; refused before anybody is asked to type it."""
         name, _ = self.settings.cluster(cluster)

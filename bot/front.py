@@ -21,6 +21,7 @@ from bot.commands import (
     Plan,
     Resume,
     Retry,
+    Skip,
     Status,
     UnknownCommand,
     Versions,
@@ -32,7 +33,7 @@ from bot.delivery import SlackAway, SlackRefused
 from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
 from bot.report_card import LISTING, SHARE
-from bot.run_card import CANCEL, PAUSE, RESUME, RETRY
+from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP
 from bot.station import Station, said
 from bot.text import clean
 from bot.typed import said_to_us, unmarked
@@ -45,6 +46,7 @@ _RUN_ACTIONS = {
     RESUME: Control.RESUME,
     CANCEL: Control.CANCEL,
     RETRY: Control.RETRY,
+    SKIP: Control.SKIP,
 }
 _READING = frozenset({SHARE, LISTING})  # clicks that read a cluster, which takes its time
 _WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
@@ -107,7 +109,9 @@ class Front:
             case Plan():
                 return plans.ask_for_plan(station, asked, command)
             case Retry(words):
-                return controls.retry_words(station, asked, words)
+                return controls.steer_node(station, asked, Control.RETRY, words)
+            case Skip(words):
+                return controls.steer_node(station, asked, Control.SKIP, words)
             case Pause(cluster) | Resume(cluster) | Cancel(cluster):
                 return controls.steer_cluster(station, asked, _STEERED[type(command)], cluster)
 

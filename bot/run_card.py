@@ -28,11 +28,11 @@ from bot.blocks import (
 from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_clock
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
-from cluster.plan import PlanKind, PlanRecord
+from cluster.plan import PlanKind, PlanRecord, Role
 from cluster.procedure import DOING, Step, Verb, itinerary
 from cluster.versions import KubeVersion
 
-PAUSE, RESUME, CANCEL, RETRY = "run_pause", "run_resume", "run_cancel", "run_retry"
+PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "run_retry", "run_skip"
 _MOST_LINES = 14  # lines of machines; more of them are folded
 _BAR = 20
 _LAST_OF_A_NODE = {PlanKind.UPGRADE: Verb.UNCORDON, PlanKind.REVERT: Verb.VERIFY_CONTROL_PLANE}
@@ -60,7 +60,7 @@ def render_run(record: PlanRecord, operation: Operation, now: datetime) -> Messa
     ]
     stops = tuple(r.finding for r in operation.rows if r.finding and r.state is RowState.BLOCKED)
     blocks += findings_within(stops, ROOM - text_size(blocks))
-    if buttons := list(_buttons(operation)):
+    if buttons := list(_buttons(record, operation)):
         blocks.append(actions(*buttons))
     by = f"Approved by {escape(operation.approved_by, 60)}"
     seen = f"ended {local_clock(operation.ended_at)}" if operation.ended_at else f"last update {local_clock(now)}"
@@ -94,8 +94,8 @@ def steps_of(record: PlanRecord, row: NodeRow) -> tuple[Step, ...]:
 def _done(record: PlanRecord, operation: Operation, row: NodeRow) -> bool:
     if row.state is RowState.FINISHED:
         return True
-    if row.state is RowState.SKIPPED or (row.note and operation.wish is Wish.CANCEL):
-        return False  # cancelled: what is left of its way only restores package holds
+    if row.state is RowState.SKIPPED or row.skipped_by or (row.note and operation.wish is Wish.CANCEL):
+        return False  # what is left of its way only restores package holds
     steps, last = steps_of(record, row), _LAST_OF_A_NODE[record.plan.kind]
     return row.position > max((n for n, s in enumerate(steps) if s.verb is last), default=len(steps))
 
@@ -105,7 +105,8 @@ def version_reached(record: PlanRecord, row: NodeRow) -> KubeVersion | None:
     steps, last = steps_of(record, row), _LAST_OF_A_NODE[record.plan.kind]
     behind = steps if row.state is RowState.FINISHED else steps[: row.position]
     hops = [s.hop for s in behind if s.verb is last]
-    return record.plan.hops[hops[-1]].target if hops and row.state is not RowState.SKIPPED else None
+    skipped = row.state is RowState.SKIPPED or row.skipped_by
+    return record.plan.hops[hops[-1]].target if hops and not skipped else None
 
 
 def _machines_done(record: PlanRecord, operation: Operation) -> str:
@@ -173,7 +174,11 @@ def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, b
     step = steps[row.position] if row.position < len(steps) else None
     again = f", attempt {row.attempt}" if row.attempt > 1 else ""
     if row.state is RowState.SKIPPED:
-        return "heavy_minus_sign", False, f"skipped: {row.note}" if row.note else "skipped"
+        return (
+            "heavy_minus_sign",
+            False,
+            row.note if row.skipped_by else f"skipped: {row.note}" if row.note else "skipped",
+        )
     if row.state is RowState.BLOCKED and step:
         return "x", True, f"stopped at {DOING[step.verb]}{again}"
     if _done(record, operation, row):
@@ -182,12 +187,14 @@ def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, b
         hop = f" for {record.plan.hops[step.hop].target}" if len(record.plan.hops) > 1 else ""
         note = f": {row.note}" if row.note else ""
         return "arrow_forward", True, f"{DOING[step.verb]}{hop}{again}{note}"
+    if row.skipped_by:
+        return "heavy_minus_sign", False, row.note
     if step and row.position > 0:
         return "white_circle", False, f"next: {DOING[step.verb]}"
     return "white_circle", False, "waiting"
 
 
-def _buttons(operation: Operation) -> Iterator[Element]:
+def _buttons(record: PlanRecord, operation: Operation) -> Iterator[Element]:
     state, value = operation.state, operation.id
     stopping = operation.wish is not Wish.NONE and not operation.ended
     if state in {OperationState.SCHEDULED, OperationState.RUNNING} and not stopping:
@@ -196,7 +203,19 @@ def _buttons(operation: Operation) -> Iterator[Element]:
         yield button("Retry", RETRY, value, style="primary")
     elif state in {OperationState.PARKED, OperationState.BLOCKED} or (stopping and operation.wish is Wish.PAUSE):
         yield button("Resume", RESUME, value, style="primary")
+    yield from _skip_button(record, operation)
     if not operation.ended and state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
         question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
         confirm = confirmation("Cancel this upgrade?", question, "Cancel it", "Let it run")
         yield button("Cancel", CANCEL, value, style="danger", confirm=confirm)
+
+
+def _skip_button(record: PlanRecord, operation: Operation) -> Iterator[Element]:
+    """For one worker alone that stopped; of several each is named, by typing."""
+    stopped = [r.node for r in operation.rows if r.state is RowState.BLOCKED]
+    node = record.plan.node(stopped[0]) if len(stopped) == 1 and not operation.ended else None
+    if node is not None and node.role is Role.WORKER:
+        name = clean(node.name, 60)
+        question = f"The others go on, and {name} is given back at the version that it runs. A later plan brings it on."
+        confirm = confirmation(f"Go on without {name}?"[:100], question, "Skip it", "Wait")
+        yield button("Skip it", SKIP, f"{operation.id} {node.name}", confirm=confirm)

@@ -34,6 +34,7 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.CANCEL_ASKED: "no_entry_sign",
     Happened.RESUME_ASKED: "arrow_forward",
     Happened.RETRY_ASKED: "repeat",
+    Happened.SKIP_ASKED: "heavy_minus_sign",
     Happened.OPERATION_PARKED: "double_vertical_bar",
     Happened.OPERATION_BLOCKED: "x",
     Happened.OPERATION_CANCELLING: "no_entry_sign",
@@ -133,7 +134,9 @@ def _headline(record: PlanRecord, operation: Operation, event: Event) -> str:
     done = f"{len(machines_done(record, operation))} of {count(len(operation.rows), 'machine')}"
     if event.kind is Happened.OPERATION_COMPLETED:
         verb = "is back at" if record.plan.kind is PlanKind.REVERT else "runs"
-        return f"Completed: {clean(record.plan.cluster, 60)} {verb} {record.plan.target}"
+        behind = len(record.plan.left_out) + sum(bool(r.skipped_by) for r in operation.rows)
+        but = f", but for {count(behind, 'machine')}" if behind else ""
+        return f"Completed: {clean(record.plan.cluster, 60)} {verb} {record.plan.target}{but}"
     return f"{_STOPPED[event.kind]}: {title(record)}, {done}"
 
 
@@ -150,6 +153,7 @@ def old_to_new(
 ) -> list[tuple[str, str, str]]:
     """API servers and kubelets, when the plan was drafted and now; as recorded where the cluster was not read."""
     kubelets = [_kubelet(record, row, after) for row in operation.rows]
+    kubelets += [_kubelet(record, NodeRow(n.name, note="left out"), after) for n in record.plan.left_out]
     rows = [(f"kubelet {name}", old, new) for name, old, new in kubelets]
     return [*_servers(record, after), *(rows if len(rows) <= _MOST_ROWS else _together(kubelets))]
 

@@ -12,7 +12,7 @@ from bot.blocks import BUDGET, Message, step_down
 from bot.plan_card import APPROVE, render_plan
 from bot.plan_views import details_view, reject_view
 from bot.report_card import render_listing, render_report
-from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, render_run
+from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP, render_run
 from bot.run_thread import SIGNS, is_told, old_to_new, render_line, render_result
 from bot.terminal import render_plan as render_on_terminal
 from cluster.events import Event, Happened
@@ -202,6 +202,8 @@ def test_a_run_card_with_any_text_in_it_is_taken(text, state):
 
 
 BLOCKED_ROW = at_verb(Verb.DRAIN, "w-1", RowState.BLOCKED, finding=finding())
+ANOTHER_ROW = at_verb(Verb.DRAIN, "w-2", RowState.BLOCKED, finding=finding())
+BLOCKED_MASTER = at_verb(Verb.DRAIN, "cp-1", RowState.BLOCKED, finding=finding())
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,9 @@ BLOCKED_ROW = at_verb(Verb.DRAIN, "w-1", RowState.BLOCKED, finding=finding())
         (operation(OperationState.RUNNING, wish=Wish.CANCEL, wished_by="ada"), []),
         (operation(OperationState.PARKED), [RESUME, CANCEL]),
         (operation(OperationState.BLOCKED), [RESUME, CANCEL]),
-        (with_rows(operation(OperationState.BLOCKED), BLOCKED_ROW), [RETRY, CANCEL]),
+        (with_rows(operation(OperationState.BLOCKED), BLOCKED_ROW), [RETRY, SKIP, CANCEL]),
+        (with_rows(operation(OperationState.BLOCKED), BLOCKED_ROW, ANOTHER_ROW), [RETRY, CANCEL]),
+        (with_rows(operation(OperationState.BLOCKED), BLOCKED_MASTER), [RETRY, CANCEL]),
         (operation(OperationState.CANCELLING, wish=Wish.CANCEL), []),
         (operation(OperationState.CANCELLED), []),
         (operation(OperationState.COMPLETED), []),

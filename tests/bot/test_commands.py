@@ -13,6 +13,7 @@ from bot.commands import (
     Plan,
     Resume,
     Retry,
+    Skip,
     Status,
     Versions,
     parse_command,
@@ -42,6 +43,8 @@ TRANSCRIPT = [
     ("cancel", Cancel()),
     ("retry", Retry()),
     ("retry w-1 prod", Retry(("w-1", "prod"))),
+    ("skip w-1", Skip(("w-1",))),
+    ("skip w-1 prod", Skip(("w-1", "prod"))),
 ]
 
 
@@ -65,6 +68,7 @@ def test_a_typed_line_becomes_one_command(typed, command):
         ("plan v1.35 without", "Name the workers to leave out"),
         ("plan v1.35 without accept no-etcdctl", "Name the workers to leave out"),
         ("versions prod now", "type `/k8s versions [cluster]`"),
+        ("skip", "Name the worker to go on without, as in `/k8s skip worker-3`"),
         ("retry a b c", "type `/k8s retry [node] [cluster]`"),
     ],
 )

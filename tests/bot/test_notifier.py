@@ -252,8 +252,8 @@ def test_a_running_upgrade_is_steered_by_buttons_and_words(desk):
     assert desk.store.operation(run.operation.id).wish is Wish.NONE
 
 
-def test_a_blocked_machine_is_tried_again_by_name(desk):
-    """Only a machine of the run can be named."""
+def test_a_blocked_machine_is_tried_again_or_skipped_by_name(desk):
+    """Only a machine of the run can be named, and to skip it must be a worker."""
     run = Run(desk)
     run.move(Happened.OPERATION_STARTED, "The upgrade starts.", state=OperationState.RUNNING)
     rows = tuple(
@@ -269,6 +269,11 @@ def test_a_blocked_machine_is_tried_again_by_name(desk):
     desk.told(GRACE, "new attempt on w-1")
     now = desk.store.operation(run.operation.id)
     assert (now.state, now.row("w-1").attempt) == (OperationState.RUNNING, 2)
+    desk.slack.say(GRACE, CHANNEL, "/k8s skip cp-1 prod")
+    desk.told(GRACE, "cp-1 is a control plane")
+    desk.slack.say(GRACE, CHANNEL, "/k8s skip w-1")
+    desk.told(GRACE, "go on without w-1")
+    assert desk.store.operation(run.operation.id).row("w-1").skipped_by == "grace"
 
 
 def test_status_links_to_the_cards(desk):
