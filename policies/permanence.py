@@ -111,10 +111,10 @@ def _minors(record: PlanRecord, running: tuple[KubeVersion, ...]) -> tuple[Minor
 
 
 def _api_servers(record: PlanRecord) -> tuple[KubeVersion, ...]:
-    """Those of the plan's nodes; where none was read, what kubeadm-config declares."""
+    """Those of the plan's nodes, and what kubeadm-config declares: one of them may have been edited by hand."""
     names = {n.name for n in record.plan.nodes}
-    read = [text for node, text in record.basis.api_servers if node in names] or [record.basis.declared]
-    return tuple(v for v in map(_version, read) if v is not None)
+    read = [text for node, text in record.basis.api_servers if node in names]
+    return tuple(v for v in map(_version, (*read, record.basis.declared)) if v is not None)
 
 
 def _version(text: str) -> KubeVersion | None:
