@@ -111,12 +111,22 @@ def test_the_key_is_read_again_at_each_connect(server: SshServer, tmp_path: Path
         assert shell.run(("true",), timeout=20).code == 0
 
 
-def test_a_link_that_dies_leaves_the_result_unknown_and_is_renewed(server: SshServer):
+def test_a_link_that_dies_leaves_the_result_unknown_and_is_renewed(server: SshServer, tmp_path: Path):
     """Unknown is neither success nor failure; the next command gets a new connection."""
+    begun = tmp_path / "begun"
+
+    def cut() -> None:
+        while not begun.exists():
+            time.sleep(0.02)
+        time.sleep(0.5)  # what was printed before is on its way
+        server.cut()
+
     with SshShell(server.target) as shell:
         shell.run(("true",), timeout=20)
-        threading.Timer(0.7, server.cut).start()
-        answer = shell.run(("sh", "-c", "echo begun; sleep 20"), timeout=60)
+        cutting = threading.Thread(target=cut, daemon=True)
+        cutting.start()
+        answer = shell.run(("sh", "-c", f"echo begun; touch {begun}; sleep 60"), timeout=50)
+        cutting.join(10)
         assert (answer.code, answer.output) == (None, b"begun\n")
         assert shell.run(("echo", "again"), timeout=20).output == b"again\n"
 
@@ -184,7 +194,9 @@ def test_an_attempt_outlives_every_cut_of_the_link(server: SshServer, tmp_path: 
     """Cut three times in mid command: it ran once, its code is kept and its output is whole."""
     bench = make_bench(tmp_path / "m")
     bench.program(
-        "work", 'echo ran >>"$B/ran"; i=0; while [ $i -lt 30 ]; do echo "line $i"; i=$((i+1)); sleep 0.1; done; exit 3'
+        "work",
+        'echo ran >>"$B/ran"; for n in 1 2 3; do echo "before cut $n"; '
+        'until [ -e "$B/cut-$n" ]; do sleep 0.02; done; done; exit 3',
     )
     bench.script.chmod(0o755)
     with SshShell(server.target) as shell:
@@ -196,10 +208,11 @@ def test_an_attempt_outlives_every_cut_of_the_link(server: SshServer, tmp_path: 
             output += answer.chunk
             if answer.state is not AttemptState.RUNNING and len(output) >= answer.size:
                 break
-            if cuts < 3 and len(output) > 70 * cuts:
+            if output.count(b"\n") > cuts:
                 server.cut()
                 cuts += 1
+                (bench.home / f"cut-{cuts}").touch()
         assert node.start("op-1", 1, "restart-kubelet").code == 3
     assert (answer.code, cuts) == (3, 3)
-    assert output == b"".join(b"line %d\n" % i for i in range(30))
+    assert output == b"before cut 1\nbefore cut 2\nbefore cut 3\n"
     assert (bench.home / "ran").read_text() == "ran\n"
