@@ -136,6 +136,20 @@ class Defaults(_Model):
     workers: WorkerMoves = WorkerMoves.EVERY_HOP
 
 
+class Smoke(_Model):
+    """The pod that has to run on an upgraded node before it gets its work back."""
+
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "lockkeeper-smoke"
+    image: str | None = None  # default: a pause image that the node has
+    command: tuple[str, ...] = ()  # has to end with 0; without one the image's own program has to stay up
+
+    @model_validator(mode="after")
+    def _something_to_run_it(self) -> Self:
+        if self.command and self.image is None:
+            raise ValueError("`command` needs an `image` that has it: the pause image has no commands")
+        return self
+
+
 class Cluster(_Model):
     """One cluster: how to reach its API and its machines."""
 
@@ -144,7 +158,7 @@ class Cluster(_Model):
     context: str | None = None
     relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
     channel: str | None = None  # Slack channel id where plans and runs of this cluster go
-    smoke_image: str | None = None  # default: the pause image that the cluster's kubeadm pulls
+    smoke: Smoke = Smoke()
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
     defaults: Defaults = Defaults()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
+from cluster.settings import Smoke
 from lab.defaults import complete_pod
 from lab.objects import ObjectStore
+from lab.podsecurity import ENFORCE, RESTRICTED
 from lab.scenarios import App, Scenario
 from lab.staticpods import REGISTRY, image, template
 
 CLUSTER_NAME = "lab"
 APP_IMAGE = "registry.lab/app:1"
+SMOKE_NAMESPACE = Smoke().namespace
 _CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule", "operator": "Exists"}
 _COREFILE = """.:53 {
     errors
@@ -110,10 +113,10 @@ def addons(scenario: Scenario) -> Iterator[dict[str, Any]]:
 
 
 def applications(scenario: Scenario) -> Iterator[dict[str, Any]]:
-    """Deployments with their budgets, and an agent on every node."""
+    """Deployments with their budgets, an agent on every node, and the namespace that the chart makes."""
+    yield _namespace(SMOKE_NAMESPACE, {ENFORCE: RESTRICTED})
     for namespace in sorted({app.namespace for app in scenario.apps}):
-        labels = {"kubernetes.io/metadata.name": namespace}
-        yield {"kind": "Namespace", "metadata": {"name": namespace, "labels": labels}, "status": {"phase": "Active"}}
+        yield _namespace(namespace, {})
     for app in scenario.apps:
         yield _deployment(app)
         if app.min_available is not None:
@@ -126,6 +129,11 @@ def applications(scenario: Scenario) -> Iterator[dict[str, Any]]:
         yield pod
     agent = {"containers": [{"name": "agent", "image": APP_IMAGE}], "tolerations": [_CONTROL_PLANE]}
     yield _workload("DaemonSet", "agent", "demo", {"app": "agent"}, agent)
+
+
+def _namespace(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    metadata = {"name": name, "labels": {"kubernetes.io/metadata.name": name, **labels}}
+    return {"kind": "Namespace", "metadata": metadata, "status": {"phase": "Active"}}
 
 
 def _budget(app: App, name: str) -> dict[str, Any]:

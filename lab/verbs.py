@@ -13,6 +13,7 @@ from lab.defaults import complete
 from lab.eviction import evict
 from lab.objects import ObjectStore
 from lab.patches import BadPatchError, copy_object, json_patch, merge_patch, strategic_patch
+from lab.podsecurity import admit_pod
 from lab.protobuf import MAGIC, read_protobuf
 from lab.resources import BY_KIND, Resource
 from lab.statuses import (
@@ -72,7 +73,7 @@ def create(store: ObjectStore, call: Call) -> tuple[int, dict[str, Any]]:
             raise bad_request("name or generateName is required")
         meta["name"] = meta["generateName"] + random_suffix()
     if call.resource.namespaced:
-        _admit(store, call, meta)
+        _admit(store, call, obj)
     obj["kind"] = call.resource.kind
     if store.peek(call.resource.kind, meta["name"], call.namespace) is not None:
         raise already_exists(call.resource, meta["name"])
@@ -163,7 +164,8 @@ def _document(call: Call) -> dict[str, Any]:
     return call.body
 
 
-def _admit(store: ObjectStore, call: Call, meta: dict[str, Any]) -> None:
+def _admit(store: ObjectStore, call: Call, obj: dict[str, Any]) -> None:
+    meta = obj["metadata"]
     if meta.setdefault("namespace", call.namespace) != call.namespace:
         raise bad_request(
             f"the namespace of the provided object does not match the namespace sent on the request: {call.namespace}"
@@ -173,6 +175,8 @@ def _admit(store: ObjectStore, call: Call, meta: dict[str, Any]) -> None:
         raise not_found(BY_KIND["Namespace"], call.namespace)
     if namespace.get("status", {}).get("phase") == "Terminating":
         raise terminating(call.resource, meta["name"], call.namespace)
+    if call.resource.kind == "Pod":
+        admit_pod(namespace, obj)
 
 
 def _replace(store: ObjectStore, call: Call, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from cluster.settings import parse_settings
+from cluster.settings import Smoke, parse_settings
 
 ROOT = Path(__file__).parent.parent
 HELM = Path(sys.executable).with_name("helm")
@@ -76,6 +76,19 @@ def test_the_bot_may_only_read(objects):
     ]
     assert rules
     assert {verb for rule in rules for verb in rule["verbs"]} <= {"get", "list"}
+
+
+def test_pods_are_made_in_a_namespace_of_their_own_alone(objects):
+    """Whoever may create pods may read the Secrets beside them: beside smoke pods there are none, and no privileges."""
+    space = named(objects, "Namespace", Smoke().namespace)
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    makers = {
+        (o["kind"], o["metadata"].get("namespace"))
+        for o in objects
+        for rule in o.get("rules", ())
+        if {"pods", "deployments", "daemonsets"} & set(rule.get("resources", ())) and {"create"} & set(rule["verbs"])
+    }
+    assert makers == {("Role", Smoke().namespace)}
 
 
 def test_nobody_gets_a_star(objects):

@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from cluster.errors import LockkeeperError
+from cluster.errors import KubeDenied, LockkeeperError
 from cluster.findings import Finding, Findings, Severity
+from cluster.kube import Kube
 from cluster.observe import observe
-from cluster.settings import Machine, Settings
+from cluster.settings import Cluster, Machine, Settings
+from workers.patience import NOT_FOUND
+from workers.site import Api
+from workers.smoke import missing_namespace, pods_of
+from workers.smoke_pod import build_pod
 from workers.survey import Reach, reach
 
 PARALLEL = 8  # sshd drops more unauthenticated connections than its MaxStartups allows
@@ -25,16 +30,36 @@ def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Fin
 
 
 def _examine_cluster(settings: Settings, name: str, now: datetime) -> Iterator[Finding]:
+    cluster = settings.clusters[name]
     try:
-        report = observe(name, settings.clusters[name], now=now)
+        with Kube.connect(name, cluster) as kube:
+            report = observe(name, cluster, now=now, kube=kube)
+            smoke = tuple(try_smoke_pod(kube, name, cluster)) if cluster.machines else ()
     except LockkeeperError as error:
         yield Finding("cluster-unreadable", Severity.BLOCKER, name, str(error), "Check its kubeconfig and the network.")
         return
     for unread in report.unread:
         sentence = f"{unread.what} of {name} could not be read: {unread.reason}"
         yield Finding("partly-unreadable", Severity.WARNING, name, sentence, "Check the rights of the account.")
+    yield from smoke
     counted = f"{name}: API servers read {len(report.api_servers)}, nodes {len(report.nodes)}."
     yield Finding("cluster-readable", Severity.NOTE, name, counted, "")
+
+
+def try_smoke_pod(api: Api, name: str, cluster: Cluster) -> Iterator[Finding]:
+    """What a smoke pod would meet before any node is asked: tried by the API server, which keeps nothing of it."""
+    nowhere: dict[str, dict[str, str]] = {"metadata": {"name": name}}
+    image = cluster.smoke.image or "pause"
+    pod = build_pod("lockkeeper-doctor", cluster.smoke, node=nowhere, image=image, owner="doctor", seconds=1)
+    try:
+        api.post(pods_of(cluster.smoke), pod, {"dryRun": "All"})
+    except KubeDenied as error:
+        if error.status == NOT_FOUND:
+            yield Finding("smoke-namespace-missing", Severity.WARNING, name, *missing_namespace(cluster.smoke, name))
+            return
+        sentence = f"A smoke pod in {cluster.smoke.namespace} of {name} would be refused: {error}"
+        remedy = "Run this with the worker's account, and apply the chart's rights there again if it is refused then."
+        yield Finding("smoke-pod-refused", Severity.WARNING, name, sentence, remedy)
 
 
 def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:

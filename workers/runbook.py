@@ -15,7 +15,7 @@ from workers.kubeadm import MACHINE_STEPS
 from workers.patience import api_refused
 from workers.remote import FencedByMachine
 from workers.site import AttemptLost, Site, StepBlocked, StepDone, Yielded
-from workers.smoke import run_smoke_pod, smoke_done
+from workers.smoke import run_smoke_pod
 from workers.verify import await_node, verified_node
 
 __all__ = [
@@ -51,7 +51,7 @@ PROCEDURES: Mapping[Verb, Procedure] = MappingProxyType(
         Verb.CORDON: Procedure(observe_cordon, cordon, observe_cordon),
         Verb.DRAIN: Procedure(observe_drain, drain, verify_drain),
         Verb.VERIFY_NODE: Procedure(_unseen, await_node, verified_node),
-        Verb.SMOKE_TEST: Procedure(_unseen, run_smoke_pod, smoke_done),
+        Verb.SMOKE_TEST: Procedure(_unseen, run_smoke_pod, _unseen),
         Verb.UNCORDON: Procedure(observe_uncordon, uncordon, observe_uncordon),
     }
 )
@@ -70,7 +70,7 @@ def perform(site: Site) -> StepDone:
         verified = procedure.verify(site)
     except KubeDenied as error:
         raise api_refused(site, error) from error
-    if isinstance(acted, StepDone):  # the node script looked for itself, on the machine, before it ended with 0
+    if isinstance(acted, StepDone):  # it looked for itself, as the node script does before it ends with 0
         return acted
     if verified is None:
         raise site.blocked(

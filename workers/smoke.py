@@ -4,41 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.departures import OWNER_LABEL, is_ready
+from cluster.departures import OWNER_LABEL
 from cluster.errors import KubeDenied
+from cluster.settings import Smoke
 from workers.control_plane import image_of
 from workers.cordon import read_node
-from workers.patience import CONFLICT, NOT_FOUND, ask_api
+from workers.patience import CONFLICT, NOT_FOUND, ask_api, is_policy
 from workers.site import Site, StepBlocked, StepDone
+from workers.smoke_pod import build_pod, fetched_image, has_passed, known_image, why_not_pulled, why_not_ready
 
 Raw = dict[str, Any]
-NAMESPACE = "kube-system"  # as kubeadm's own health check; policies leave it alone most often
-_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-_OLDEST_PAUSE = "pause:3.10"  # where the node does not say which one it has
-_USER = 65535  # the pause image's own
-_GRACE = 60  # seconds that the cluster gives the pod longer than we do, should nobody delete it
-_HOSTNAME = "kubernetes.io/hostname"
-_ALWAYS_TOLERATED = (
-    "node.kubernetes.io/unschedulable",
-    "node-role.kubernetes.io/control-plane",
-    "node-role.kubernetes.io/master",
-)
+_API_SERVERS = "/api/v1/namespaces/kube-system/pods"
+_SHOWN = 300  # characters of a reason
 
 
-def run_smoke_pod(site: Site) -> None:
-    """Raises StepBlocked unless the pod becomes ready; whatever happens, it is deleted."""
+def run_smoke_pod(site: Site) -> StepDone:
+    """Raises StepBlocked unless the pod does its work; whatever happens, it is deleted."""
     name = pod_name(site)
-    if not _create(site):
-        return
+    _sweep(site, name)
+    if left_out := _create(site, name):
+        site.tell(left_out)
+        return StepDone(f"No smoke pod ran on {site.node.name}.", {"smoke": "left-out"})
     try:
-        _await_ready(site, name)
+        _await(site, name)
     except StepBlocked:
         _delete(site, name)
         raise
     _delete(site, name)
-
-
-def smoke_done(site: Site) -> StepDone:
     return StepDone(f"A smoke pod ran on {site.node.name}.")
 
 
@@ -46,137 +38,113 @@ def pod_name(site: Site) -> str:
     return f"lockkeeper-smoke-{site.attempt_id}".lower()[:63].rstrip("-")
 
 
-def smoke_pod(site: Site, node: Raw, image: str) -> Raw:
-    """The pod: pinned by label and not by name, so that the scheduler is tried as well; allowed by `restricted`."""
-    labels = node["metadata"].get("labels") or {}
-    taints = {(t["key"], t.get("effect", "")) for t in (node.get("spec") or {}).get("taints") or []}
-    taints |= {(key, "NoSchedule") for key in _ALWAYS_TOLERATED}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": pod_name(site),
-            "namespace": NAMESPACE,
-            "labels": {"app.kubernetes.io/managed-by": "lockkeeper", OWNER_LABEL: site.operation_id},
-        },
-        "spec": {
-            "nodeSelector": {_HOSTNAME: labels.get(_HOSTNAME, site.node.name)},
-            "tolerations": [{"key": k, "operator": "Exists", "effect": e} for k, e in sorted(taints)],
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": 1,
-            "activeDeadlineSeconds": int(site.waits.smoke) + _GRACE,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _USER,
-                "runAsGroup": _USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "smoke",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "resources": {
-                        "requests": {"cpu": "1m", "memory": "8Mi"},
-                        "limits": {"cpu": "100m", "memory": "32Mi"},
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                }
-            ],
-        },
-    }
+def pods_of(smoke: Smoke) -> str:
+    """The path of the smoke pods' namespace."""
+    return f"/api/v1/namespaces/{smoke.namespace}/pods"
 
 
-def find_image(site: Site, node: Raw) -> str:
-    """The configured image, else the newest pause that the node has, else that of the control plane's repository."""
-    if configured := site.settings.clusters[site.cluster].smoke_image:
-        return configured
-    images = (node.get("status") or {}).get("images") or []
-    names = [str(name) for image in images for name in image.get("names") or []]
-    if pauses := [n for n in names if n.rpartition("/")[2].startswith("pause:")]:
-        return max(pauses, key=_tag)
-    pods = site.kube().items(_PODS, {"labelSelector": "component=kube-apiserver"})
-    repository = next((image_of(p).rpartition("/")[0] for p in pods), "")
-    return f"{repository or 'registry.k8s.io'}/{_OLDEST_PAUSE}"
+def missing_namespace(smoke: Smoke, cluster: str) -> tuple[str, str]:
+    """What is missing and what to do, where nobody made the namespace in that cluster."""
+    return (
+        f"There is no namespace {smoke.namespace} in {cluster}, so no smoke pod runs there.",
+        f"Apply the chart's rights there again, or `kubectl create namespace {smoke.namespace}`.",
+    )
 
 
-def _tag(image: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in image.rpartition(":")[2].split("."))
+def _smoke(site: Site) -> Smoke:
+    return site.settings.clusters[site.cluster].smoke
 
 
-def is_refused_by_policy(error: KubeDenied) -> bool:
-    """An admission policy's no: it says nothing of the node."""
-    text = str(error)
-    return "admission webhook" in text or "violates PodSecurity" in text or "ValidatingAdmissionPolicy" in text
+def _sweep(site: Site, name: str) -> None:
+    """Delete what drivers before us left: pods of other operations, and those of earlier attempts at this step."""
+    attempts = name.rpartition("-a")[0] + "-a"
+
+    def read() -> tuple[Raw, ...]:
+        return tuple(site.kube().items(pods_of(_smoke(site)), {"labelSelector": OWNER_LABEL}))
+
+    for pod in ask_api(site, read):
+        found = pod["metadata"]["name"]
+        foreign = pod["metadata"]["labels"][OWNER_LABEL] != site.operation_id
+        if foreign or (found.startswith(attempts) and found != name):
+            site.check_lease()
+            _delete(site, found)
 
 
-def why_not_ready(pod: Raw) -> str:
-    """The best reason that a pod gives for not running."""
-    status = pod.get("status") or {}
-    for container in status.get("containerStatuses") or []:
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason"):
-            return " ".join(f"{waiting['reason']} {waiting.get('message') or ''}".split())
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return str(condition.get("message") or "not scheduled")
-    return f"it is {status.get('phase') or 'not started'}"
-
-
-def _create(site: Site) -> bool:
-    """Whether there is a pod to wait for; False where a policy forbids it."""
-    node = read_node(site)
+def _create(site: Site, name: str) -> str:
+    """Why there is no pod to wait for; "" where there is one."""
+    smoke, node = _smoke(site), read_node(site)
+    image = known_image(smoke, node) or fetched_image(site.hop.target.minor, _repository(site))
+    pod = build_pod(name, smoke, node=node, image=image, owner=site.operation_id, seconds=site.waits.smoke)
 
     def create() -> Raw:
         site.check_lease()
-        return site.kube().post(_PODS, smoke_pod(site, node, find_image(site, node)))
+        return site.kube().post(pods_of(smoke), pod)
 
     try:
         ask_api(site, create)
     except KubeDenied as error:
         if error.status == CONFLICT:  # ours, of this attempt, from a driver before us
-            return True
-        if not is_refused_by_policy(error):
+            return ""
+        if error.status == NOT_FOUND:
+            return " ".join(missing_namespace(smoke, site.cluster))
+        if not is_policy(error):
             raise
-        site.tell(f"An admission policy forbids the smoke pod on {site.node.name} ({error}); it is left out.")
-        return False
-    return True
+        return f"An admission policy forbids the smoke pod on {site.node.name} ({error}); it is left out."
+    return ""
 
 
-def _await_ready(site: Site, name: str) -> None:
-    since = site.now()
+def _repository(site: Site) -> str:
+    """Where the cluster's own images come from."""
+
+    def read() -> str:
+        servers = site.kube().items(_API_SERVERS, {"labelSelector": "component=kube-apiserver"})
+        return next((image_of(server).rpartition("/")[0] for server in servers), "")
+
+    return ask_api(site, read)
+
+
+def _await(site: Site, name: str) -> None:
+    smoke, since, not_pulled = _smoke(site), site.now(), ""
     while True:
         try:
-            pod = ask_api(site, lambda: site.kube().get(f"{_PODS}/{name}"))
+            pod = ask_api(site, lambda: site.kube().get(f"{pods_of(smoke)}/{name}"))
         except KubeDenied as error:
             if error.status != NOT_FOUND:
                 raise
             raise _failed(site, "somebody deleted it") from error
-        if is_ready(pod):
+        if has_passed(pod, smoke):
             return
+        waits_for = why_not_pulled(pod)
+        if waits_for and not (not_pulled and waits_for.startswith("ImagePullBackOff")):
+            not_pulled = waits_for  # between two tries the pod says no more than that it waits for the next one
         ended = (pod.get("status") or {}).get("phase") == "Failed"
         if ended or site.elapsed(since) > site.waits.smoke:
-            raise _failed(site, why_not_ready(pod))
+            raise _not_pulled(site, pod, not_pulled) if waits_for else _failed(site, why_not_ready(pod))
         site.wait(min(site.waits.poll, 1.0))
 
 
 def _failed(site: Site, why: str) -> StepBlocked:
     return site.blocked(
         "smoke-test-failed",
-        f"The smoke pod on {site.node.name} did not become ready within {site.waits.smoke:.0f} s: {why[:300]}.",
+        f"The smoke pod on {site.node.name} did not do its work within {site.waits.smoke:.0f} s: {why[:_SHOWN]}.",
         "Correct that on the node, which stays cordoned, then `retry`.",
+    )
+
+
+def _not_pulled(site: Site, pod: Raw, why: str) -> StepBlocked:
+    image = image_of(pod)
+    return site.blocked(
+        "smoke-image-unavailable",
+        f"The smoke pod's image {image} could not be pulled on {site.node.name} within {site.waits.smoke:.0f} s: "
+        f"{why[:_SHOWN]}.",
+        f"Let the node reach its registry, pull it there (`crictl pull {image}`), or name another image in "
+        f"`clusters.{site.cluster}.smoke.image`, then `retry`.",
     )
 
 
 def _delete(site: Site, name: str) -> None:
     def delete() -> Raw:
-        return site.kube().delete(f"{_PODS}/{name}", {"gracePeriodSeconds": 0})
+        return site.kube().delete(f"{pods_of(_smoke(site))}/{name}", {"gracePeriodSeconds": 0})
 
     try:
         ask_api(site, delete)

@@ -122,11 +122,12 @@ class FakeApi:
         kind = path.rsplit("/", 1)[-1]
         if kind == "pods":
             node = query.get("fieldSelector", "").removeprefix("spec.nodeName=")
-            key, _, value = query.get("labelSelector", "").partition("=")
+            key, asks_value, value = query.get("labelSelector", "").partition("=")
             for found in list(self.pods.values()):
                 if node and found["spec"].get("nodeName") != node:
                     continue
-                if key and found["metadata"]["labels"].get(key) != value:
+                own = found["metadata"]["labels"].get(key)
+                if key and (own is None or (asks_value and own != value)):
                     continue
                 yield copy.deepcopy(found)
         else:

@@ -9,9 +9,14 @@ import pytest
 
 from cluster.errors import ClusterUnreadable
 from cluster.procedure import Verb
-from tests.workers.runbook_fixture import COMPONENTS, Bench, denied, node, pod, static_pod
-from workers.runbook import StepBlocked, perform
-from workers.smoke import NAMESPACE, smoke_pod, why_not_ready
+from cluster.settings import Smoke
+from cluster.versions import Minor
+from lab.podsecurity import violations
+from tests.workers.runbook_fixture import COMPONENTS, OPERATION, Bench, denied, node, pod, static_pod
+from workers.doctor import try_smoke_pod
+from workers.runbook import Site, StepBlocked, perform
+from workers.smoke import pod_name
+from workers.smoke_pod import build_pod, fetched_image, why_not_ready
 from workers.verify import node_problems
 
 TARGET = "v1.35.4"
@@ -183,6 +188,19 @@ def test_a_control_plane_nodes_static_pods_are_part_of_its_health() -> None:
     assert "kube-scheduler is not ready" in blocked_by(bench, "cp1", Verb.VERIFY_NODE)
 
 
+PODS = "/api/v1/namespaces/lockkeeper-smoke/pods"
+
+
+def smoke_pod(name: str, *, owner: str = OPERATION) -> dict[str, Any]:
+    return build_pod(name, Smoke(), node=node("w1"), image="pause:1", owner=owner, seconds=1)
+
+
+def with_smoke(site: Site, **smoke: Any) -> Site:
+    """The same step where `smoke` is set in the file."""
+    clusters = {"lab": site.settings.clusters["lab"].model_copy(update={"smoke": Smoke(**smoke)})}
+    return replace(site, settings=site.settings.model_copy(update={"clusters": clusters}))
+
+
 def smoke_pods(bench: Bench) -> list[str]:
     return [name for name in bench.api.pods if name.startswith("lockkeeper-smoke")]
 
@@ -201,8 +219,116 @@ def test_a_smoke_pod_that_never_runs_blocks_and_is_deleted() -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
     stuck = {"phase": "Pending", "containerStatuses": [{"state": waiting}]}
     bench.api.post = _post_stuck(bench, stuck)  # type: ignore[method-assign]
-    assert "ImagePullBackOff not found" in blocked_by(bench, "w1", Verb.SMOKE_TEST)
+    with pytest.raises(StepBlocked) as blocked:
+        perform(bench.site("w1", Verb.SMOKE_TEST))
+    assert blocked.value.finding.code == "smoke-image-unavailable"
+    assert "registry.k8s.io/pause:3.10.1 could not be pulled on w1" in blocked.value.finding.sentence
+    assert "ImagePullBackOff not found" in blocked.value.finding.sentence
+    assert "`crictl pull registry.k8s.io/pause:3.10.1`" in blocked.value.finding.remedy
+    assert "`clusters.lab.smoke.image`" in blocked.value.finding.remedy
     assert smoke_pods(bench) == []
+
+
+def test_the_registrys_words_outlive_the_wait_for_the_next_try() -> None:
+    """Between two tries a pod says no more than that it waits."""
+    bench = upgraded()
+    waits = [("ErrImagePull", "manifest unknown"), ("ImagePullBackOff", "Back-off pulling image")]
+    bench.api.post = _post_stuck(bench, {})  # type: ignore[method-assign]
+    read = bench.api.get
+
+    def waiting(path: str, *args: Any, **more: Any) -> dict[str, Any]:
+        found = read(path, *args, **more)
+        if path.startswith(PODS):
+            reason, message = waits.pop(0) if len(waits) > 1 else waits[0]
+            state = {"waiting": {"reason": reason, "message": message}}
+            found["status"] = {"phase": "Pending", "containerStatuses": [{"state": state}]}
+        return found
+
+    bench.api.get = waiting  # type: ignore[method-assign]
+    assert "within 120 s: manifest unknown." in blocked_by(bench, "w1", Verb.SMOKE_TEST)
+
+
+def test_a_command_has_to_end_well_and_its_last_words_are_told() -> None:
+    """Being up is not enough for it, and a right to read logs is not needed."""
+    bench = upgraded()
+    site = with_smoke(bench.site("w1", Verb.SMOKE_TEST), image="busybox:1.37", command=("nslookup", "kubernetes"))
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    post = bench.api.post
+    bench.api.post = _post_stuck(bench, running)  # type: ignore[method-assign]
+    with pytest.raises(StepBlocked, match="it is Running"):
+        perform(site)
+    bench.api.post = post  # type: ignore[method-assign]
+    bench.api.post = _post_stuck(bench, {"phase": "Succeeded"})  # type: ignore[method-assign]
+    assert perform(site).sentence == "A smoke pod ran on w1."
+    bench.api.post = post  # type: ignore[method-assign]
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "nslookup: can't resolve\n"}}
+    failed = {"phase": "Failed", "containerStatuses": [{"state": ended}]}
+    bench.api.post = _post_stuck(bench, failed)  # type: ignore[method-assign]
+    with pytest.raises(StepBlocked, match=r"it ended with 1 \(nslookup: can't resolve\)"):
+        perform(site)
+    assert smoke_pods(bench) == []
+
+
+def test_what_a_crash_left_behind_is_swept_by_a_later_run() -> None:
+    """Of other operations and of this step's earlier attempts; what other nodes run at this moment stays."""
+    bench = upgraded()
+    site = bench.site("w1", Verb.SMOKE_TEST, attempt=2)
+    mine = pod_name(site)
+    others = mine.replace("-n0-", "-n1-")
+    for name, owner in (
+        ("lockkeeper-smoke-op-0-n0-s1-a1", "op-0"),
+        (mine.replace("-a2", "-a1"), OPERATION),
+        (others, OPERATION),
+    ):
+        bench.api.post(PODS, smoke_pod(name, owner=owner))
+    perform(site)
+    assert smoke_pods(bench) == [others]
+
+
+def test_without_its_namespace_the_smoke_pod_is_left_out_and_that_is_said() -> None:
+    """A node is not held up by what is missing in the cluster; the sentence has the command."""
+    bench = upgraded()
+    bench.api.answers = [("POST", PODS, denied(404, 'namespaces "lockkeeper-smoke" not found'))]
+    assert perform(bench.site("w1", Verb.SMOKE_TEST)).sentence == "No smoke pod ran on w1."
+    assert any("`kubectl create namespace lockkeeper-smoke`" in line for line in bench.told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "codes"),
+    [
+        (None, []),
+        (denied(404, 'namespaces "lockkeeper-smoke" not found'), ["smoke-namespace-missing"]),
+        (denied(403, "cannot create resource pods"), ["smoke-pod-refused"]),
+    ],
+)
+def test_the_doctor_tries_a_smoke_pod_that_the_server_does_not_keep(answer: Any, codes: list[str]) -> None:
+    """A missing namespace is known before the first node is drained."""
+    bench = upgraded()
+    queries: list[Any] = []
+    post = bench.api.post
+
+    def watching(path: str, body: Any, query: Any = None) -> dict[str, Any]:
+        queries.append(query)
+        return post(path, body, query)
+
+    bench.api.post = watching  # type: ignore[method-assign]
+    bench.api.answers = [("POST", PODS, answer)] if answer else []
+    found = list(try_smoke_pod(bench.api, "lab", bench.site("w1", Verb.SMOKE_TEST).settings.clusters["lab"]))
+    assert [finding.code for finding in found] == codes
+    assert queries == [{"dryRun": "All"}]
+
+
+@pytest.mark.parametrize(
+    ("minor", "repository", "image"),
+    [
+        ("v1.31", "", "registry.k8s.io/pause:3.10"),
+        ("v1.34", "registry.example.org/k8s", "registry.example.org/k8s/pause:3.10.1"),
+        ("v1.99", "", "registry.k8s.io/pause:3.10"),
+    ],
+)
+def test_where_no_pause_image_is_listed_it_is_the_one_that_was_fetched(minor: str, repository: str, image: str) -> None:
+    """A node lists fifty images, the largest ones; kubeadm's own pause of the target was fetched everywhere."""
+    assert fetched_image(Minor.parse(minor), repository) == image
 
 
 def _post_stuck(bench: Bench, status: dict[str, Any]) -> Any:
@@ -220,8 +346,7 @@ def test_a_smoke_pod_of_a_driver_before_us_is_taken_over() -> None:
     """A conflict means that it is there already."""
     bench = upgraded()
     site = bench.site("w1", Verb.SMOKE_TEST)
-    made = smoke_pod(site, bench.api.nodes["w1"], "pause:1")
-    bench.api.post(f"/api/v1/namespaces/{NAMESPACE}/pods", made)
+    bench.api.post(PODS, smoke_pod(pod_name(site)))
     bench.api.answers = [("POST", "/pods", denied(409, "already exists"))]
     perform(site)
     assert smoke_pods(bench) == []
@@ -251,6 +376,7 @@ def test_the_smoke_pod_is_restricted_pinned_and_goes_on_any_node() -> None:
     bench.api.post = watching  # type: ignore[method-assign]
     perform(bench.site("w1", Verb.SMOKE_TEST))
     spec = seen[0]["spec"]
+    assert list(violations(spec)) == []
     assert spec["nodeSelector"] == {"kubernetes.io/hostname": "w1"}
     assert {t["key"] for t in spec["tolerations"]} >= {"gpu", "node.kubernetes.io/unschedulable"}
     assert spec["containers"][0]["image"] == "registry.k8s.io/pause:3.10.1"
