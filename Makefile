@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest newest-whole screenshot bench-report bench-upgrade clean
+.PHONY: help demo install test check format lock newest newest-whole screenshot bench-report bench-upgrade torture clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bench-report: install  ## the report of 5,000 nodes against kubectl and jq
 
 bench-upgrade: install  ## the engine over 100 scripted workers, against the best possible run (a quarter of an hour)
 	@$(BIN)/python -m tests.bench_upgrade
+
+torture: install ## a worker killed at every crash point, then 500 upgrades with random faults (hours)
+	@$(BIN)/python -m tests.torture
 
 clean:           ## remove what make made
 	@rm -rf $(VENV) .venv-newest build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

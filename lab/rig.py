@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cluster.signing import public_line
 from cluster.store import Store
 from lab.redis import RedisServer
+from lab.scenarios import Scenario
 from lab.slack import LabSlack
 from lab.slack.people import TEAM
 from lab.world import World
@@ -126,7 +127,7 @@ class Rig:
 
 @contextmanager
 def rig(
-    scenario: str,
+    scenario: str | Scenario,
     *,
     speed: float,
     directory: Path | None = None,
@@ -147,7 +148,7 @@ def rig(
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lk-")))
         world = stack.enter_context(World.start(scenario=scenario, speed=speed, directory=directory / "world"))
         slack = stack.enter_context(LabSlack().start(port))
-        slack.watch(f"{scenario}, {speed:g}x", world.view)
+        slack.watch(f"{world.scenario.name}, {speed:g}x", world.view)
         redis = stack.enter_context(RedisServer.start(directory / "redis"))
         config = write_config(directory, world=world, slack=slack if with_slack else None, installation=installation)
         made = assemble(directory, world, slack, redis, config=config, workers=workers)

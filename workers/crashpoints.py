@@ -1,10 +1,16 @@
-"""Where tests kill a worker: CRASH_AT names a point around a side effect; reaching it is a SIGKILL of this process."""
+"""
+Where tests kill a worker: CRASH_AT names points around side effects; reaching one is a SIGKILL of this process.
+
+    CRASH_AT=after-start:apply                    always there, on whichever node
+    CRASH_AT=after-start:apply@cp1,...            there; with CRASH_MARKS=FOLDER, each name once, and a file tells so
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -12,15 +18,28 @@ from workers.node_script.attempts import StartAnswer
 from workers.site import Api, RemoteNode
 
 VARIABLE = "CRASH_AT"
+MARKS = "CRASH_MARKS"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _T = TypeVar("_T")
 POINTS = ("before-start", "after-start", "before-record", "after-record")
 
 
-def reach(point: str, verb: str) -> None:
-    """Die here if `CRASH_AT` says so, e.g. `after-start:apply`."""
-    if os.environ.get(VARIABLE) == f"{point}:{verb}":
-        os.kill(os.getpid(), signal.SIGKILL)
+def reach(point: str, verb: str, node: str) -> None:
+    """Die here if `CRASH_AT` says so."""
+    wanted = os.environ.get(VARIABLE, "").split(",")
+    for name in (f"{point}:{verb}", f"{point}:{verb}@{node}"):
+        if name in wanted and _is_first(name):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_first(name: str) -> bool:
+    if MARKS not in os.environ:
+        return True
+    try:
+        (Path(os.environ[MARKS]) / name).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def watched_machine(machine: RemoteNode) -> RemoteNode:
@@ -28,9 +47,9 @@ def watched_machine(machine: RemoteNode) -> RemoteNode:
     return _Machine(machine) if VARIABLE in os.environ else machine
 
 
-def watched_api(api: Api, verb: str) -> Api:
+def watched_api(api: Api, verb: str, node: str) -> Api:
     """The API, with a crash point on both sides of every change; itself where no test asks for a crash."""
-    return _Api(api, verb) if VARIABLE in os.environ else api
+    return _Api(api, verb, node) if VARIABLE in os.environ else api
 
 
 class _Machine:
@@ -42,34 +61,35 @@ class _Machine:
         self._start = machine.start
 
     def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer:
-        return _around(verb, lambda: self._start(attempt, fence, verb, *args))
+        return _around(verb, self.name, lambda: self._start(attempt, fence, verb, *args))
 
 
 class _Api:
-    def __init__(self, api: Api, verb: str) -> None:
+    def __init__(self, api: Api, verb: str, node: str) -> None:
         self._api = api
         self._verb = verb
+        self._node = node
         self.get = api.get
         self.items = api.items
         self.text = api.text
 
     def at(self, endpoint: str) -> Api:
-        return _Api(self._api.at(endpoint), self._verb)
+        return _Api(self._api.at(endpoint), self._verb, self._node)
 
     def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
-        return _around(self._verb, lambda: self._api.post(path, body, query))
+        return _around(self._verb, self._node, lambda: self._api.post(path, body, query))
 
     def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
-        return _around(self._verb, lambda: self._api.patch(path, body, query))
+        return _around(self._verb, self._node, lambda: self._api.patch(path, body, query))
 
     def delete(
         self, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] = _NOTHING
     ) -> dict[str, Any]:
-        return _around(self._verb, lambda: self._api.delete(path, body, query))
+        return _around(self._verb, self._node, lambda: self._api.delete(path, body, query))
 
 
-def _around(verb: str, call: Callable[[], _T]) -> _T:
-    reach("before-start", verb)
+def _around(verb: str, node: str, call: Callable[[], _T]) -> _T:
+    reach("before-start", verb, node)
     answer = call()
-    reach("after-start", verb)
+    reach("after-start", verb, node)
     return answer

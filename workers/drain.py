@@ -14,7 +14,7 @@ from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
 from workers.patience import JUST_STARTED, LONGEST_PAUSE, NOT_FOUND, api_refused, ask_api
 from workers.residents import pods_on
-from workers.site import Site, StepBlocked, StepDone
+from workers.site import API_LOOK, Site, StepBlocked, StepDone
 from workers.volumes import await_volumes
 
 Raw = dict[str, Any]
@@ -73,6 +73,7 @@ def _empty(site: Site, round_: Round) -> None:
         site.check_lease()
         return evict(site.kube(), pod)
 
+    began = site.now()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
         while going := round_.leaving(_fates(site, round_)):
             now = site.now()
@@ -81,7 +82,7 @@ def _empty(site: Site, round_: Round) -> None:
                 _note(site, round_, pod, answer)
             if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
                 raise _timed_out(site, round_, going)
-            site.wait(min(site.waits.poll, site.waits.eviction_retry))
+            site.wait(min(site.pause(began, API_LOOK), site.waits.eviction_retry))
 
 
 def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> None:

@@ -15,13 +15,13 @@ from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
-from cluster.steering import needs_driver
+from cluster.steering import OVER, is_in_hand, needs_driver
 from workers import crashpoints, progress
 from workers.node_script.attempts import AttemptState
 from workers.progress import Move
 from workers.remote import FencedByMachine
 from workers.run import Run
-from workers.schedule import OVER, is_in_hand, lacks_place
+from workers.schedule import lacks_place
 from workers.site import AttemptLost, RemoteNode, Site, StepBlocked, Yielded
 from workers.watch import FRESH
 
@@ -181,9 +181,9 @@ class Hand(threading.Thread):
             return self._block(row, self._finding("machine-unreachable", str(error), "Bring it back, then `retry`."))
         except LockkeeperError as error:
             return self._block(row, self._finding("step-failed", str(error), "Mend that, then `retry`."))
-        crashpoints.reach("before-record", step.verb)
+        crashpoints.reach("before-record", step.verb, row.node)
         after = self._record(row, "done", lambda o, r: progress.finish(run.plan, o, r, done, run.now()))
-        crashpoints.reach("after-record", step.verb)
+        crashpoints.reach("after-record", step.verb, row.node)
         _LOG.info("%s: %s: %s", run.id, self._attempt_id(row), done.sentence)
         return after
 
@@ -257,7 +257,7 @@ class Hand(threading.Thread):
             fence=run.lease.fence,
             started_at=row.started_at or run.now(),
             machine=crashpoints.watched_machine(machine),
-            kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb),
+            kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb, row.node),
             endpoints=run.endpoints,
             tell=lambda sentence: self._tell(row, step, sentence),
             stopping=lambda: run.leaving() or (run.giving_way.is_set() and step.verb not in _UNBROKEN),

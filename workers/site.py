@@ -25,7 +25,7 @@ from workers.attachments import Attachments
 from workers.node_script.attempts import PollAnswer, StartAnswer
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_FIRST_LOOK = 0.1  # of waits.poll
+API_LOOK = 0.25  # of waits.poll: the API is asked less often than a machine, a hundred nodes ask the same one
 _LATE = 0.05  # of its own time may an end be seen too late
 
 
@@ -129,9 +129,9 @@ class Site:
         if self.stopping():
             raise Yielded
 
-    def pause(self, since: datetime) -> float:
-        """Seconds until another look: a share of what it has taken so far, so that an end is soon seen."""
-        return min(self.waits.poll, max(self.waits.poll * _FIRST_LOOK, self.elapsed(since) * _LATE))
+    def pause(self, since: datetime, first: float = 0.1) -> float:
+        """Seconds until another look: a share of what it took so far, at least `first` and at most all of `poll`."""
+        return min(self.waits.poll, max(self.waits.poll * first, self.elapsed(since) * _LATE))
 
     def elapsed(self, since: datetime) -> float:
         return (self.now() - since).total_seconds()

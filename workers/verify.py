@@ -16,7 +16,7 @@ from workers.cordon import read_node
 from workers.patience import ask_api
 from workers.remote import Link
 from workers.residents import pods_on
-from workers.site import Site, StepDone
+from workers.site import API_LOOK, Site, StepDone
 
 Raw = dict[str, Any]
 RENEWALS = 2  # a lease may be renewed once by what was on its way at the restart
@@ -63,7 +63,7 @@ def await_node(site: Site) -> None:
                 f"its kubelet: {'; '.join(problems[:_SHOWN]) or 'its kubelet keeps restarting'}{_kubelet_log(site)}.",
                 "Correct that on the machine, then `retry`.",
             )
-        site.wait(site.waits.poll)
+        site.wait(site.pause(since, API_LOOK))
 
 
 def verified_node(site: Site) -> StepDone:

@@ -1,0 +1,78 @@
+"""
+Every crash point of every step of every role, once: `python -m tests.torture.crashes SHARD SHARDS`.
+
+A driver is killed before and after the first side effect of a step, and before and after its result is recorded; the
+next one must find out by itself how far things had come.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.plan import Role
+from cluster.procedure import STAGES, Verb
+from tests.torture.plant import Plant, plant
+from workers.crashpoints import MARKS, POINTS, VARIABLE
+
+NODES = {Role.FIRST_CONTROL_PLANE: "cp1", Role.CONTROL_PLANE: "cp2", Role.WORKER: "w1"}
+_ONLY_LOOKS = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})  # no side effect to crash around
+_AROUND_RECORD = frozenset({"before-record", "after-record"})
+
+
+def every_point() -> Iterator[str]:
+    """`point:verb@node` for each role's whole way, as cluster/procedure.py has it."""
+    for role, node in NODES.items():
+        verbs = [v for (_, whose), stage in STAGES.items() if whose is role for v in stage]
+        for verb in dict.fromkeys((*verbs, Verb.UNHOLD)):
+            for point in POINTS:
+                if point in _AROUND_RECORD or not (verb in _ONLY_LOOKS or _finds_nobody(verb, role)):
+                    yield f"{point}:{verb}@{node}"
+
+
+def _finds_nobody(verb: Verb, role: Role) -> bool:
+    """Only DaemonSet and static pods run on the lab's control planes: a drain there evicts nobody."""
+    return verb is Verb.DRAIN and role is not Role.WORKER
+
+
+def crash_at_each(points: list[str]) -> dict[str, object]:
+    """One run that is killed at each of them; what was reached, what was wrong, and the seconds that it took."""
+    with tempfile.TemporaryDirectory(prefix="lk-") as marks:
+        os.environ |= {VARIABLE: ",".join(points), MARKS: marks}
+        began = time.monotonic()
+        with plant() as made:
+            made.approve()
+            operation = made.follow()
+            wrong = made.judge()
+            if operation.state.value != "completed":
+                wrong.append(f"the run ended as {operation.state}: {operation.reason}")
+            reached = sorted(p.name for p in Path(marks).iterdir())
+            wrong += [f"never reached: {p}" for p in sorted(set(points) - set(reached))]
+            return {
+                "reached": reached,
+                "wrong": wrong,
+                "seconds": time.monotonic() - began,
+                "pauses": _pauses(made, Path(marks)),
+            }
+
+
+def _pauses(made: Plant, marks: Path) -> list[float]:
+    """Seconds from each crash to the next thing that is told: a mark is as old as its crash."""
+    times = [event.at.timestamp() for event in made.told()]
+    crashes = (mark.stat().st_mtime for mark in marks.iterdir())
+    return [next((t for t in times if t > crash), crash) - crash for crash in crashes]
+
+
+def main() -> None:
+    shard, shards = (int(word) for word in sys.argv[1:3])
+    points = list(every_point())[shard::shards]
+    sys.stdout.write(json.dumps(crash_at_each(points)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""
+Was the run sound? Judged from the machines' own log, the event stream and the cluster; each fault is one sentence.
+
+Nothing here asks the engine, its rows or its policies: the rules are written down once more, from the outside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from cluster.events import Event, Happened
+from lab.toolbox import ExecRecord
+from tests.torture.witness import Sight
+
+KUBELETS_BEHIND = 3  # minors that a kubelet may be older than an API server, since v1.28
+_STOPS = frozenset({Happened.OPERATION_BLOCKED, Happened.OPERATION_PARKED})
+_ENDS = frozenset({Happened.OPERATION_COMPLETED, Happened.OPERATION_CANCELLED})
+# what a machine is to see, in this order, when its way is whole
+_WAY = (("kubeadm", "upgrade"), ("systemctl", "restart", "kubelet"))
+Snapshot = Mapping[str, Mapping[str, Any]]
+
+
+def judge_log(log: Sequence[ExecRecord], masters: Sequence[str]) -> Iterator[str]:
+    """Nothing starts twice under one attempt id; the first control plane is upgraded before every other machine."""
+    for (machine, unit), count in Counter((r.machine, r.unit) for r in log if r.started).items():
+        if count > 1:
+            yield f"{unit} was started {count} times on {machine}"
+    applied, restarted = False, set[str]()
+    for record in log:
+        words = record.argv[:3]
+        if words[:3] == ("kubeadm", "upgrade", "apply") and record.exit == 0:
+            applied = True
+        if words[:3] == ("kubeadm", "upgrade", "node") and not applied:
+            yield f"kubeadm upgrade node ran on {record.machine} before any apply had ended"
+        if words[:3] == ("systemctl", "restart", "kubelet"):
+            restarted.add(record.machine)
+            missing = [m for m in masters if not _upgraded(log, m)]
+            if missing and record.machine not in masters:
+                yield f"the kubelet of {record.machine} was restarted before the control plane of {', '.join(missing)}"
+
+
+def _upgraded(log: Iterable[ExecRecord], machine: str) -> bool:
+    return any(r.machine == machine and r.argv[:2] == ("kubeadm", "upgrade") and r.exit == 0 for r in log)
+
+
+def judge_sights(sights: Sequence[Sight], *, most_away: int, excused: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The version skew policy and the number of workers away, at every moment."""
+    for sight in sights:
+        servers = [minor for _, minor in sight.api_servers]
+        if max(servers) - min(servers) > 1:
+            yield f"API servers were more than a minor apart: {sight.api_servers}"
+        for name, minor in sight.kubelets:
+            if minor > min(servers) or max(servers) - minor > KUBELETS_BEHIND:
+                yield f"the kubelet of {name} (1.{minor}) did not fit the API servers {sight.api_servers}"
+        if len(sight.away - excused) > most_away:
+            yield f"{', '.join(sorted(sight.away))} were away at once, {most_away} may be"
+
+
+def judge_events(told: Sequence[Event], state: str) -> Iterator[str]:
+    """Every step that began is told to have ended or failed, once; the last word is the state that the run is in."""
+    ended: Counter[tuple[str, str]] = Counter()
+    begun: set[tuple[str, str]] = set()
+    for event in told:
+        place = (event.node, event.step)
+        if event.kind is Happened.STEP_STARTED:
+            begun.add(place)
+        if event.kind is Happened.STEP_FINISHED:
+            ended[place] += 1
+            if place not in begun:
+                yield f"{event.node} ended {event.step}, which it was never told to begin"
+    for (node, step), count in ended.items():
+        if count > 1:
+            yield f"{node} ended {step} {count} times"
+    last = next((e.kind for e in reversed(told) if e.kind in _STOPS | _ENDS), None)
+    if last is None or not last.value.endswith(state):
+        yield f"the run is {state}, and the last word of its events is {last}"
+
+
+def judge_end(before: Snapshot, after: Snapshot, target: str) -> Iterator[str]:
+    """Every version at the target; every cordon and hold as it was: ours are gone, others' are there."""
+    for name, machine in after.items():
+        for what in ("kubelet", "apiserver"):
+            if machine.get(what) not in {None, "", target}:
+                yield f"{name}: {what} is {machine[what]}, not {target}"
+        yield from judge_kept(name, before[name], machine)
+
+
+def judge_kept(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for what in ("cordoned", "holds"):
+        if after[what] != before[what]:
+            yield f"{name}: {what} was {before[what]} and is {after[what]}"
+
+
+def judge_stop(told: Sequence[Event]) -> Iterator[str]:
+    """A stop has a reason that a person can read."""
+    last = next((e for e in reversed(told) if e.kind in _STOPS), None)
+    if last is None or len(last.sentence) < len("no reason given"):
+        yield f"the run stopped without a reason: {last}"

@@ -1,0 +1,118 @@
+"""One installation under test: a lab, Redis, worker processes, and somebody who asks, approves and resumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.desk import Desk
+from cluster.errors import LockkeeperError
+from cluster.events import Event
+from cluster.operation import Operation, OperationState
+from cluster.queues import Wakeups
+from cluster.settings import load_settings
+from lab.rig import Rig, rig
+from lab.scenarios import App, Scenario
+from lab.world import MAX_UNAVAILABLE
+from tests.torture import judge
+from tests.torture.witness import Witness
+
+TARGET = "v1.35.4"
+SCENARIO = Scenario("torture", "three control planes and two workers", 3, 2, apps=(App("web", 3, 1),))
+SPEED = 200.0
+PATIENCE = 420.0  # seconds for a whole run with its faults: only a hang reaches it
+_WAITS = (OperationState.BLOCKED, OperationState.PARKED)
+
+
+@dataclass
+class Plant:
+    """One rig and one run on it."""
+
+    rig: Rig
+    witness: Witness
+    operation_id: str = ""
+    stops: int = 0  # how often a person had to say `resume` or `retry`
+    before: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def approve(self) -> None:
+        """Ask for the plan and approve it, as two people would."""
+        settings = load_settings(self.rig.config)
+        desk = Desk(settings, self.rig.store, Wakeups.connect(self.rig.redis.url))
+        self.before = self.rig.world.snapshot()
+        answer = desk.ask_for_plan(TARGET, None, timeout=60)
+        assert answer.plan_ids, answer.refusal
+        record = self.rig.store.plan(answer.plan_ids[0])
+        _, operation = desk.approve(record, self.rig.directory / "grace.key")
+        self.operation_id = operation.id
+
+    def operation(self) -> Operation | None:
+        """None while Redis is away."""
+        try:
+            return self.rig.store.operation(self.operation_id)
+        except LockkeeperError:
+            return None
+
+    def follow(self, *, resume_at_most: int = 0) -> Operation:
+        """Wait for the end; a person resumes a stop so many times, after having looked at it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            operation = self.operation()
+            if operation is not None and operation.ended:
+                return operation
+            if operation is not None and operation.state in _WAITS:
+                if self.stops >= resume_at_most:
+                    return operation
+                self.stops += 1
+                self._go_on(operation)
+            assert time.monotonic() < deadline, f"{self.operation_id} hangs: {operation}\n{self.logs()}"
+            time.sleep(0.2)
+
+    def _go_on(self, operation: Operation) -> None:
+        desk = Desk(load_settings(self.rig.config), self.rig.store, Wakeups.connect(self.rig.redis.url))
+        time.sleep(2.0)  # whoever resumes has put right what was wrong
+        try:
+            if operation.state is OperationState.BLOCKED:
+                desk.retry(operation.id, None)
+            else:
+                desk.resume(operation.id)
+        except LockkeeperError:
+            return
+
+    def told(self) -> Sequence[Event]:
+        return [event for _, event in self.rig.store.events(self.operation_id)]
+
+    def judge(self, *, excused: frozenset[str] = frozenset()) -> list[str]:
+        """Every fault of this run, in words."""
+        operation, told = self.rig.store.operation(self.operation_id), self.told()
+        log, after = self.rig.world.exec_log(), self.rig.world.snapshot()
+        found = [
+            *judge.judge_log(log, SCENARIO.control_plane_names),
+            *judge.judge_sights(self.witness.sights, most_away=MAX_UNAVAILABLE, excused=excused),
+            *judge.judge_events(told, operation.state.value),
+        ]
+        if operation.state is OperationState.COMPLETED:
+            found += judge.judge_end(self.before, after, TARGET)
+        else:
+            found += judge.judge_stop(told)
+        return found
+
+    def logs(self) -> str:
+        parts = [f"--- {p.name}\n" + "\n".join(p.log.read_text().splitlines()[-25:]) for p in self.rig.parts]
+        return "\n".join(parts)
+
+
+@contextmanager
+def plant(*, workers: int = 2) -> Iterator[Plant]:
+    """Without Slack: what Slack does to a run has its own stories."""
+    with rig(SCENARIO, speed=SPEED, workers=workers, with_slack=False) as made:
+        witness = Witness(made.world)
+        witness.watch()
+        yield Plant(made, witness)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
