@@ -38,6 +38,7 @@ from policies.permanence import find_permanent
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
 CONTROL_PLANE = "control-plane"
 _MOST_LEFT_OUT = 10
+_MOST_REASONS = 8  # of the order
 _LONGEST_COMMAND = 1800  # characters
 _MOST_NODES = 40  # beyond this the table shows pools, and the full plan the nodes
 _TABLE_ROOM = 3500  # characters; the names of a table that needs more would push the findings out
@@ -115,6 +116,7 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         )
         yield from _straggler_line(plan)
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
+    yield from (spans(sentence, 400) for sentence in record.order[:_MOST_REASONS])
     if left_out := left_out_words(record, _MOST_LEFT_OUT):
         yield [text_element("Left out, and touched by no step: "), text_element(left_out, code=True)]
     if record.estimate[1]:

@@ -173,12 +173,8 @@ def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, b
     steps = steps_of(record, row)
     step = steps[row.position] if row.position < len(steps) else None
     again = f", attempt {row.attempt}" if row.attempt > 1 else ""
-    if row.state is RowState.SKIPPED:
-        return (
-            "heavy_minus_sign",
-            False,
-            row.note if row.skipped_by else f"skipped: {row.note}" if row.note else "skipped",
-        )
+    if row.state is RowState.SKIPPED or (row.skipped_by and row.state is RowState.WAITING):
+        return "heavy_minus_sign", False, _why_skipped(row)
     if row.state is RowState.BLOCKED and step:
         return "x", True, f"stopped at {DOING[step.verb]}{again}"
     if _done(record, operation, row):
@@ -187,11 +183,15 @@ def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, b
         hop = f" for {record.plan.hops[step.hop].target}" if len(record.plan.hops) > 1 else ""
         note = f": {row.note}" if row.note else ""
         return "arrow_forward", True, f"{DOING[step.verb]}{hop}{again}{note}"
-    if row.skipped_by:
-        return "heavy_minus_sign", False, row.note
     if step and row.position > 0:
         return "white_circle", False, f"next: {DOING[step.verb]}"
     return "white_circle", False, "waiting"
+
+
+def _why_skipped(row: NodeRow) -> str:
+    if row.skipped_by:
+        return row.note
+    return f"skipped: {row.note}" if row.note else "skipped"
 
 
 def _buttons(record: PlanRecord, operation: Operation) -> Iterator[Element]:

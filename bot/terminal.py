@@ -155,6 +155,7 @@ def render_plan(record: PlanRecord) -> str:
         f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
         f"workers move: {record.plan.options.workers}",
     ]
+    lines += [f"order: {clean(sentence, 400)}" for sentence in record.order]
     if left_out := left_out_words(record, most=100_000):
         lines.append(f"left out: {left_out}")
     if record.estimate[1]:

@@ -75,6 +75,7 @@ class PlanNode:
     moves: _Moves = None  # the hops, counted from 0, at which its kubelet moves; None: every whole one
 
 
+_Names = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
 _Nodes = Annotated[tuple[PlanNode, ...], Field(exclude_if=lambda value: not value)]
 
 
@@ -133,6 +134,7 @@ class UpgradePlan:
     options: Options
     accepted: tuple[str, ...] = ()  # warnings that the approval covers: "code", or "code:subject" where only that one
     schema: int = 1
+    last: _Names = ()  # workers that begin after all others, of whichever pool
 
     @property
     def cluster(self) -> str:
@@ -212,6 +214,7 @@ class PlanRecord:
     reason: str = ""  # why it was rejected, expired or void
     request_id: str = ""
     left_out_for: tuple[tuple[str, str], ...] = ()  # each worker left out, and what would block the plan with it
+    order: tuple[str, ...] = ()  # who goes when, a sentence for each reason
     blocked_workers: tuple[str, ...] = ()  # without these nothing would block this plan
     difference: Difference | None = None  # from the plan before, where that was not approved
 

@@ -14,7 +14,6 @@ from cluster.report import ClusterIdentity, ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
-from policies.databases import find_databases, primary_nodes
 from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version, settled_version
 from policies.estimates import estimate
@@ -30,7 +29,8 @@ from policies.left_out import (
     tell_left_behind,
 )
 from policies.moves import put_stragglers_first, settle_moves
-from policies.pools import CONTROL_PLANE, by_name, form_pools
+from policies.order import ordered_pools, own_workers, tell_order
+from policies.pools import CONTROL_PLANE, by_name
 from policies.preflight import check_preflight
 from policies.releases import PatchFirst, check_support, patch_first
 from policies.simulation import simulate
@@ -50,6 +50,7 @@ class Draft:
     estimate: tuple[int, int]
     left_out_for: tuple[tuple[str, str], ...] = ()
     blocked_workers: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
 
 def minors_of(report: ClusterReport, target: Target) -> tuple[Minor, ...]:
@@ -103,8 +104,7 @@ def _draft(
     if _is_everywhere(report, release, left_out):
         raise Refused(_nothing_to_do(report, release, left_out))
     hops, differing = chain(release, base, survey, _advice(report))
-    last = primary_nodes(find_databases(seen.examination.workloads))
-    pools = form_pools(report, cluster, last=last, left_out=left_out)
+    pools = ordered_pools(seen, cluster, left_out)
     hops, stragglers, told = put_stragglers_first(hops, report, survey)
     plan = UpgradePlan(
         kind=PlanKind.UPGRADE,
@@ -112,6 +112,7 @@ def _draft(
         hops=hops,
         pools=settle_moves(pools, hops, stragglers, report, options.workers),
         options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
+        last=own_workers(seen, pools),
     )
     preflight = check_preflight(
         seen,
@@ -133,7 +134,9 @@ def _draft(
         }
     )
     plan = replace(plan, accepted=_accepted(findings))
-    return Draft(plan, findings, basis_of(report), estimate(plan), reasons(preflight, left_out))
+    return Draft(
+        plan, findings, basis_of(report), estimate(plan), reasons(preflight, left_out), order=tell_order(plan, seen)
+    )
 
 
 def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:

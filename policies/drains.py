@@ -14,9 +14,9 @@ from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads
 from policies.budgets import check_budgets
 from policies.capacity import check_capacity
-from policies.databases import check_databases, find_databases, primary_nodes
+from policies.databases import check_databases, find_databases
+from policies.order import ordered_pools
 from policies.places import Places
-from policies.pools import form_pools
 from policies.workloads import check_daemon_sets, check_reading, check_workloads
 
 
@@ -33,7 +33,7 @@ def check_drains(
     if options is None or not _drains(options, report, minors):
         yield from check_budgets(seen, databases, drained=False)
         return
-    pools = form_pools(report, cluster, last=primary_nodes(databases), left_out=left_out)
+    pools = ordered_pools(seen, cluster, left_out)
     yield from check_reading(found, report.cluster)
     yield from check_budgets(seen, databases, drained=True)
     yield from check_workloads(_moving(found, left_out), options, places, report.cluster)

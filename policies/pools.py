@@ -10,6 +10,7 @@ from cluster.settings import Cluster
 from policies.selectors import matches
 
 CONTROL_PLANE = "control-plane"
+_ZONE = "topology.kubernetes.io/zone"
 OTHER = "other"  # worker nodes that no pool's selector matches
 
 
@@ -29,12 +30,14 @@ def form_pools(
     cluster: Cluster,
     *,
     last: frozenset[str] = frozenset(),
+    own: frozenset[str] = frozenset(),
     left_out: frozenset[str] = frozenset(),
 ) -> tuple[PlanPool, ...]:
     """
     The control plane one at a time, then each pool of the configuration, then whoever is in none of them.
 
-    The worker nodes named in `last` come after the others of their pool; those of `left_out` stay members of theirs.
+    Worker nodes take turns by zone; those named in `last` come after the others of their pool, and those of `own` after
+    these. Those of `left_out` stay members of their pools.
     """
     first = first_control_plane(report)
     masters = tuple(
@@ -42,16 +45,40 @@ def form_pools(
         for n in sorted(report.control_plane, key=lambda n: by_name(n.name))
     )
     pools = [PlanPool(CONTROL_PLANE, 1, masters)] if masters else []
-    left = sorted(report.worker_nodes, key=lambda n: (n.name in last, by_name(n.name)))
+    left = sorted(report.worker_nodes, key=lambda n: by_name(n.name))
     for name, pool in cluster.pools.items():
         chosen = [matches(pool.selector, n.labels) for n in left]
         members = [n for n, is_member in zip(left, chosen, strict=True) if is_member]
         left = [n for n, is_member in zip(left, chosen, strict=True) if not is_member]
         if members:
-            pools.append(_pool(name, pool.limit(len(members)), members, left_out))
+            ordered = _in_turn(members, last - own, own)
+            pools.append(_pool(name, pool.limit(len(members)), ordered, left_out))
     if left:
-        pools.append(_pool(OTHER, 1, left, left_out))
+        pools.append(_pool(OTHER, 1, _in_turn(left, last - own, own), left_out))
     return tuple(pools)
+
+
+def zone_of(node: Node) -> str:
+    """The failure domain that the node says it is in; "" for none."""
+    return dict(node.labels).get(_ZONE, "")
+
+
+def _in_turn(nodes: list[Node], *later: frozenset[str]) -> list[Node]:
+    """Nodes that are sorted by name with their zones in turn; each group of `later` after all before it."""
+    held_back = frozenset().union(*later)
+    ordered = _spread([n for n in nodes if n.name not in held_back])
+    for group in later:
+        ordered += _spread([n for n in nodes if n.name in group])
+    return ordered
+
+
+def _spread(nodes: list[Node]) -> list[Node]:
+    """Each zone's nodes at even distances, so that a small zone is never taken in one go."""
+    zones: dict[str, list[Node]] = {}
+    for node in nodes:
+        zones.setdefault(zone_of(node), []).append(node)
+    places = [((at + 0.5) / len(some), node) for some in zones.values() for at, node in enumerate(some)]
+    return [node for _, node in sorted(places, key=lambda place: place[0])]
 
 
 def _pool(name: str, limit: int, members: list[Node], left_out: frozenset[str]) -> PlanPool:

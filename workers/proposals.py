@@ -181,6 +181,7 @@ def _record(request: PlanRequest, draft: Draft, now: datetime, expires: datetime
         request_id=request.id,
         left_out_for=draft.left_out_for,
         blocked_workers=draft.blocked_workers,
+        order=draft.order,
     )
 
 

@@ -151,6 +151,8 @@ def _admit(
         return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
     if report is None:
         return (), _UNREADABLE
+    if any(p.node.name not in plan.last for p in (*occupied, *fresh)):
+        fresh = tuple(p for p in fresh if p.node.name not in plan.last)
     new: list[_Place] = []
     waits: list[str] = []
     for pool in plan.pools:

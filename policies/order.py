@@ -1,0 +1,73 @@
+"""Which worker goes when, and why: zones spread, database primaries after the others, our own node last of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cluster.observation import Observation
+from cluster.plan import PlanPool, Role, UpgradePlan
+from cluster.report import ClusterReport
+from cluster.settings import Cluster
+from cluster.workloads import Workloads
+from policies.databases import Database, find_databases, primary_nodes
+from policies.pools import form_pools, zone_of
+from policies.wording import count_of, some_of
+
+_OURS = ("app.kubernetes.io/name", "lockkeeper")  # as the chart labels its pods
+
+
+def ordered_pools(seen: Observation, cluster: Cluster, left_out: frozenset[str] = frozenset()) -> tuple[PlanPool, ...]:
+    """The pools of a plan, each in its order."""
+    found = seen.examination.workloads
+    last = primary_nodes(find_databases(found))
+    return form_pools(seen.report, cluster, last=last, own=own_nodes(found), left_out=left_out)
+
+
+def own_nodes(found: Workloads) -> frozenset[str]:
+    """Where lockkeeper itself runs: whoever drains such a node stops a worker of ours, or the bot."""
+    return frozenset(name for g in found.groups if _OURS in g.labels for name, _ in g.nodes)
+
+
+def own_workers(seen: Observation, pools: tuple[PlanPool, ...]) -> tuple[str, ...]:
+    """Those of the plan, in its order."""
+    own = own_nodes(seen.examination.workloads)
+    return tuple(n.name for p in pools for n in p.nodes if n.name in own and n.role is Role.WORKER)
+
+
+def tell_order(plan: UpgradePlan, seen: Observation) -> tuple[str, ...]:
+    """The order of the plan, a sentence for each reason."""
+    return tuple(_reasons(plan, seen.report, find_databases(seen.examination.workloads)))
+
+
+def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database, ...]) -> Iterator[str]:
+    first = next((n.name for n in plan.nodes if n.role is Role.FIRST_CONTROL_PLANE), "")
+    if first:
+        yield f"{first} begins, since `kubeadm upgrade apply` runs on one control plane; the others follow by name."
+    workers = tuple(p for p in plan.pools if any(n.role is Role.WORKER for n in p.nodes))
+    if workers:
+        yield "Workers follow when every control plane is there: by name, and each pool within its own limit."
+    for pool in workers:
+        yield from _zones(pool, report)
+    moving = {n.name for p in workers for n in p.nodes} - set(plan.last)
+    for database in databases:
+        if database.is_replicated and (nodes := [n for n in database.primaries if n in moving]):
+            goes = "goes" if len(nodes) == 1 else "go"
+            yield f"{some_of(nodes)} {goes} after the others of the pool: the primary of {database.place} is there."
+    if plan.last:
+        goes = "goes" if len(plan.last) == 1 else "go"
+        yield f"{some_of(plan.last)} {goes} last of all: lockkeeper itself runs there, and so it moves only once."
+
+
+def _zones(pool: PlanPool, report: ClusterReport) -> Iterator[str]:
+    """Said of pools in several zones; and where so many may be away that it does not help."""
+    places: dict[str, list[int]] = {}
+    for index, node in enumerate(pool.nodes):
+        seen = report.node(node.name)
+        if seen is not None and (zone := zone_of(seen)):
+            places.setdefault(zone, []).append(index)
+    if len(places) < 2:  # noqa: PLR2004 - nothing to spread over
+        return
+    told = some_of(f"{zone} ({count_of(len(at), 'node')})" for zone, at in sorted(places.items()))
+    whole = [z for z, at in sorted(places.items()) if len(at) > 1 and at[-1] - at[0] < pool.max_unavailable]
+    but = f"; {pool.max_unavailable} away at once may be all of {some_of(whole)}" if whole else ""
+    yield f"The pool {pool.name} takes its zones in turn, so that none loses all its nodes together: {told}{but}."
