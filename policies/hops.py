@@ -161,9 +161,11 @@ def _demand_offered(minor: Minor, survey: Survey, release: KubeVersion | None) -
         lacks = not offer.versions if release is None else all(v.version != release for v in offer.versions)
         if offer.state is not OfferState.UNREACHABLE and lacks:
             newest = f"its newest of {minor} is {offer.newest.version}" if offer.newest else _why(offer)
+            facts = survey.facts(name)
+            around = "" if facts is None or facts.control_plane else f", or leave that worker out (`without {name}`)"
             raise Refused(
-                f"{what} is not offered by the package source of {name} ({newest}): name one that is, or mend that "
-                "source."
+                f"{what} is not offered by the package source of {name} ({newest}): name one that is, mend that "
+                f"source{around}."
             )
     if all(offer.state is OfferState.UNREACHABLE for _, offer in answers):
         raise Refused(f"No machine can reach its package source for {minor} ({answers[0][1].reason}): mend the source.")

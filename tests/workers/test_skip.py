@@ -166,3 +166,18 @@ def test_a_worker_that_preflight_stops_the_run_for_can_be_skipped(small: Yard, s
     operation = skip(small, store)
     assert operation.state is OperationState.COMPLETED
     assert small.verbs("w-1") == []
+
+
+def test_a_run_goes_around_a_worker_that_its_plan_leaves_out(tmp_path: Path, store: Store) -> None:
+    """It is away the whole time and takes a place; it is no stranger, and the end names it."""
+    made = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=2)
+    yard = Yard(record(made), tmp_path / "log")
+    yard.record = record(made.leaving_out(frozenset({"w-1"})))
+    yard.change_node("w-1", ready=False)
+    approve(store, yard.record, OP)
+    Driving(yard, store, OP).join()
+    told = [e for _, e in store.events(OP)]
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert "Left out of the plan: w-1." in told[-1].sentence
+    assert yard.verbs("w-1") == []
+    assert Happened.NODE_JOINED not in [e.kind for e in told]
