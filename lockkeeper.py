@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.export_forms import ExportForm
 from cluster.errors import LockkeeperError
 
 if TYPE_CHECKING:
@@ -120,6 +121,27 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
         _say(terminal.plan_json(record) if output is Output.JSON else terminal.render_plan(record))
     if all(blockers(record.findings) for record in records):
         raise typer.Exit(EXIT_WAITING)
+
+
+@app.command()
+def export(
+    plan_id: Annotated[str, typer.Argument(help="p-…")],
+    form: Annotated[
+        ExportForm, typer.Option("--as", help="For a change ticket, for programs, or as commands to type.")
+    ] = ExportForm.MARKDOWN,
+    to: Annotated[Path | None, typer.Option(help="Write it into this file instead of printing it.")] = None,
+    config: ConfigPath = None,
+) -> None:
+    """Take a plan out: as Markdown for a change ticket, as JSON, or as a runbook of commands to type."""
+    from bot.plan_export import export_plan, save_document
+
+    desk = _desk(config)
+    document = export_plan(desk.store.plan(plan_id), form, desk.settings.approvals)
+    if to is None:
+        typer.echo(document.text, nl=False)
+    else:
+        save_document(document, to)
+        _say(f"{plan_id} is in {to}.")
 
 
 @app.command()

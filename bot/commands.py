@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
+from bot.export_forms import ExportForm
 from bot.text import clean
 from cluster.errors import InvalidVersion, LockkeeperError
 from cluster.versions import Target, parse_target
@@ -86,8 +87,17 @@ class Skip:
     words: tuple[str, ...]  # `node [cluster]`
 
 
-Command = Help | Versions | Plan | Status | Pause | Resume | Cancel | Retry | Skip
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A plan as a file in its thread."""
 
+    plan: str = ""  # p-…; "" for the newest one of the channel
+    form: ExportForm = ExportForm.MARKDOWN
+
+
+Command = Help | Versions | Plan | Export | Status | Pause | Resume | Cancel | Retry | Skip
+
+_PLAN_ID = re.compile(r"p-[0-9a-f]{8}")
 _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
     "versions": Versions,
     "status": Status,
@@ -99,7 +109,7 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "retry", "skip", *_ONE_CLUSTER)
+WORDS = ("help", "plan", "export", "retry", "skip", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -108,6 +118,10 @@ HELP: tuple[tuple[str, str], ...] = (
     ("plan next [cluster]", "to the newest patch of the next minor"),
     ("plan … accept <what>", "with a consent or an option: no-etcdctl, delete-emptydir, workers-within-skew"),
     ("plan … without <worker …>", "leave these workers as they are; `without blocked` those that block the plan"),
+    (
+        "export [plan] [markdown|json|runbook]",
+        "a plan as a file: for a change ticket, for programs, as commands to type",
+    ),
     ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
     ("pause [cluster]", "stop after the nodes in hand"),
     ("resume [cluster]", "go on"),
@@ -126,8 +140,8 @@ def parse_command(text: str, command: str = "/k8s") -> Command:
     word, rest = words[0].lower(), tuple(words[1:])
     if word == "help":
         return Help()
-    if word == "plan":
-        return _parse_plan(rest, command)
+    if word in {"plan", "export"}:
+        return (_parse_plan if word == "plan" else _parse_export)(rest, command)
     if word == "retry":
         _at_most(rest, 2, f"{command} retry [node] [cluster]")
         return Retry(rest)
@@ -171,6 +185,19 @@ def _split_at_words(rest: tuple[str, ...], command: str) -> tuple[tuple[str, ...
             raise NotUnderstood(f"Name {_AFTER[word][0]}, as in `{command} plan v1.35 {word} {_AFTER[word][1]}`.")
         more[word] += named
     return rest[: starts[0]] if starts else rest, more
+
+
+def _parse_export(rest: tuple[str, ...], command: str) -> Export:
+    """`[plan] [form]`: what is the name of a form is one, wherever it stands."""
+    usage = f"{command} export [plan] [{'|'.join(ExportForm)}]"
+    _at_most(rest, 2, usage)
+    forms = [word.lower() for word in rest if word.lower() in set(ExportForm)]
+    plans = [word for word in rest if word.lower() not in set(ExportForm)]
+    if len(forms) > 1 or len(plans) > 1:
+        raise NotUnderstood(f"Name one plan and one form of it: type `{usage}`.")
+    if plans and not _PLAN_ID.fullmatch(plans[0]):
+        raise NotUnderstood(f"`{clean(plans[0], 40)}` is neither a plan like `p-1a2b3c4d` nor a form: type `{usage}`.")
+    return Export(plans[0] if plans else "", ExportForm(forms[0]) if forms else ExportForm.MARKDOWN)
 
 
 def _at_most(rest: tuple[str, ...], most: int, usage: str) -> None:

@@ -128,6 +128,15 @@ class Delivery:
             form = step_down(form)
         return False
 
+    def upload(self, channel: str, thread: str, name: str, text: str) -> None:
+        """Put a file into a thread."""
+        ask(
+            "files.completeUploadExternal",
+            lambda: self.client.files_upload_v2(
+                channel=channel, thread_ts=thread, filename=name, title=name, content=text
+            ),
+        )
+
     def open_view(self, trigger_id: str, view: Block) -> None:
         ask("views.open", lambda: self.client.views_open(trigger_id=trigger_id, view=view))
 

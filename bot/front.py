@@ -9,12 +9,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from bot import approvals, controls, plans, reports
+from bot import approvals, controls, exports, plans, reports
 from bot.asked import Asked, clicked, entered, from_action, from_command, from_mention, from_view, heard, metadata
 from bot.blocks import Message
 from bot.commands import (
     Cancel,
     Command,
+    Export,
     Help,
     NotUnderstood,
     Pause,
@@ -97,7 +98,7 @@ class Front:
         # only an answer with a response_url can be shared: sharing posts through it
         return self._carry_out(asked, command, share=not mention)
 
-    def _carry_out(self, asked: Asked, command: Command, *, share: bool) -> Message:
+    def _carry_out(self, asked: Asked, command: Command, *, share: bool) -> Message:  # noqa: PLR0911 - one a command
         station = self.station
         match command:
             case Help():
@@ -108,6 +109,8 @@ class Front:
                 return reports.report_status(station, asked, cluster)
             case Plan():
                 return plans.ask_for_plan(station, asked, command)
+            case Export():
+                return exports.export(station, asked, command)
             case Retry(words):
                 return controls.steer_node(station, asked, Control.RETRY, words)
             case Skip(words):

@@ -7,6 +7,7 @@ import pytest
 from bot.commands import (
     WORDS,
     Cancel,
+    Export,
     Help,
     NotUnderstood,
     Pause,
@@ -19,6 +20,7 @@ from bot.commands import (
     parse_command,
     parse_mention,
 )
+from bot.export_forms import ExportForm
 from cluster.versions import KubeVersion, Minor, Relative
 from tests.bot_fixture import NASTY
 
@@ -37,6 +39,10 @@ TRANSCRIPT = [
     ("plan next without blocked accept no-etcdctl", Plan("next", None, ("no-etcdctl",), ("blocked",))),
     ("plan next accept no-etcdctl WITHOUT w3", Plan("next", None, ("no-etcdctl",), ("w3",))),
     ("plan v1.35 prod ACCEPT a b", Plan(Minor(1, 35), "prod", ("a", "b"))),
+    ("export", Export()),
+    ("export RUNBOOK", Export("", ExportForm.RUNBOOK)),
+    ("export p-1a2b3c4d", Export("p-1a2b3c4d")),
+    ("export json p-1a2b3c4d", Export("p-1a2b3c4d", ExportForm.JSON)),
     ("status", Status()),
     ("pause prod", Pause("prod")),
     ("resume", Resume()),
@@ -67,6 +73,9 @@ def test_a_typed_line_becomes_one_command(typed, command):
         ("plan v1.35 accept", "Name what to accept"),
         ("plan v1.35 without", "Name the workers to leave out"),
         ("plan v1.35 without accept no-etcdctl", "Name the workers to leave out"),
+        ("export prod", "`prod` is neither a plan like `p-1a2b3c4d` nor a form"),
+        ("export json runbook", "Name one plan and one form of it"),
+        ("export p-1a2b3c4d json now", "type `/k8s export [plan] [json|markdown|runbook]`"),
         ("versions prod now", "type `/k8s versions [cluster]`"),
         ("skip", "Name the worker to go on without, as in `/k8s skip worker-3`"),
         ("retry a b c", "type `/k8s retry [node] [cluster]`"),
