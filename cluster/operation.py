@@ -97,6 +97,7 @@ class Operation:
     approved_by: str
     rows: tuple[NodeRow, ...]
     reason: str = ""  # why it is parked or blocked
+    goes_on_at: datetime | None = None  # when it goes on by itself, parked until a window opens or a freeze ends
     wish: Wish = Wish.NONE
     wished_by: str = ""
     fence: int = 0

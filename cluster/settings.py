@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -63,6 +64,10 @@ def _how_many(value: int | str) -> int | str:
 Name = Annotated[str, AfterValidator(_name)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 HowMany = Annotated[int | str, AfterValidator(_how_many)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Clock = Annotated[str, BeforeValidator(_clock), Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+Timezone = Annotated[str, AfterValidator(_timezone)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -149,6 +154,28 @@ class Smoke(_Model):
             raise ValueError("`command` needs an `image` that has it: the pause image has no commands")
         return self
 
+class Window(_Model):
+    """A time of the week in which upgrades may go on; one that closes at or before it opens closes on the next day."""
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS  # on which it opens
+    opens: Clock
+    closes: Clock
+
+
+class Freeze(_Model):
+    """Days on which upgrades must not go on, whatever the windows say."""
+
+    begins: date
+    ends: date  # the last day of it
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.ends < self.begins:
+            raise ValueError("`ends` is the last day of the freeze: it must not be before `begins`")
+        return self
+
+
 
 class Cluster(_Model):
     """One cluster: how to reach its API and its machines."""
@@ -161,6 +188,9 @@ class Cluster(_Model):
     smoke: Smoke = Smoke()
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
+    timezone: Timezone = "UTC"  # of its windows and freezes
+    windows: tuple[Window, ...] = ()  # none: at any time
+    freezes: tuple[Freeze, ...] = ()
     defaults: Defaults = Defaults()
 
     @model_validator(mode="after")
@@ -224,9 +254,9 @@ class Digest(_Model):
     """The periodic report to a channel: only what changed since the last one."""
 
     every: Literal["daily", "weekly"] = "weekly"
-    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"  # if weekly
-    at: Annotated[str, BeforeValidator(_clock), Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "09:00"
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    day: Weekday = "monday"  # if weekly
+    at: Clock = "09:00"
+    timezone: Timezone = "UTC"
     channel: str | None = None  # a Slack channel id; default: slack.default_channel
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from cluster.errors import Refused, UnknownThing
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
-from cluster.plan import Role, UpgradePlan
+from cluster.plan import PlanNode, Role, UpgradePlan
 from cluster.procedure import Phase, Verb, disturbs, itinerary
 
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
@@ -21,7 +22,9 @@ def wished(operation: Operation, wish: Wish, person: str) -> Operation:
     if operation.wish is Wish.CANCEL:
         raise Refused(f"{operation.id} is being cancelled, as {operation.wished_by} asked: that cannot be undone.")
     if wish is Wish.CANCEL:  # at once, so that a driver is woken even where it stood still
-        return replace(operation, state=_S.CANCELLING, wish=wish, wished_by=person, reason="")
+        return replace(operation, state=_S.CANCELLING, wish=wish, wished_by=person, reason="", goes_on_at=None)
+    if operation.goes_on_at is not None:  # it would go on by itself
+        return replace(operation, goes_on_at=None, wished_by=person, reason=f"paused by {person}")
     if operation.state in {_S.PARKED, _S.BLOCKED}:
         raise Refused(f"{operation.id} stands still already ({operation.reason}): `resume` lets it go on.")
     return replace(operation, wish=wish, wished_by=person)
@@ -34,13 +37,20 @@ def resumed(operation: Operation) -> Operation:
         raise Refused(f"{operation.id} is being cancelled, as {operation.wished_by} asked: that cannot be undone.")
     if operation.state is _S.PARKED:
         rows = tuple(again(r) if r.state is RowState.BLOCKED else r for r in operation.rows)
-        return replace(operation, rows=rows, state=_S.RUNNING, wish=Wish.NONE, wished_by="", reason="")
+        return replace(operation, rows=rows, state=_S.RUNNING, wish=Wish.NONE, wished_by="", reason="", goes_on_at=None)
     if operation.state is _S.BLOCKED or any(r.state is RowState.BLOCKED for r in operation.rows):
         going = retried(operation, None)
         return going if going.wish is not Wish.PAUSE else replace(going, wish=Wish.NONE, wished_by="")
     if operation.wish is Wish.PAUSE:
         return replace(operation, wish=Wish.NONE, wished_by="")
     raise Refused(f"{operation.id} is {operation.state} already: there is nothing to resume.")
+
+
+def gone_on(operation: Operation, now: datetime) -> Operation:
+    """The operation after the moment for which it was parked; what is blocked goes on waiting for a person."""
+    if operation.state is not _S.PARKED or operation.goes_on_at is None or operation.goes_on_at > now:
+        raise Refused(f"{operation.id} does not go on by itself.")
+    return replace(operation, state=_S.RUNNING, reason="", goes_on_at=None)
 
 
 def retried(operation: Operation, node: str | None) -> Operation:
@@ -102,6 +112,16 @@ def again(row: NodeRow) -> NodeRow:
     """The row before a new attempt of its step."""
     note = row.note if row.note == CUT_SHORT or row.skipped_by else ""
     return replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, started_at=None)
+
+
+def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:
+    """Whether a node has begun the stage that it is at; its attempts are counted anew in each."""
+    if row.state in OVER:
+        return False
+    if row.state is RowState.STARTED or row.attempt > 1:
+        return True
+    steps = itinerary(plan, node)
+    return row.position > 0 and steps[row.position - 1].stage == steps[row.position].stage
 
 
 def needs_driver(operation: Operation) -> bool:

@@ -11,6 +11,8 @@ from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.plan import PlanRecord, PlanStatus
 from cluster.settings import Settings
 from cluster.signing import is_genuine
+from policies.release_notes import unread_notes
+from policies.windows import next_opening
 
 _DIGEST8 = 8
 
@@ -72,7 +74,12 @@ def judge_approval(
         sentence = f"{said.person!r} approved a plan of their own."
         found.append(_stop("own-plan", said.person, sentence, "Cancel the run; let a second person approve."))
     # also counted from the signed moment: what is shown to an approver as its end stands in Redis
-    end = min(said.expires_at, record.expires_at, said.at + timedelta(seconds=settings.approvals.expire_after))
+    good_for = timedelta(seconds=settings.approvals.expire_after)
+    end = min(said.expires_at, record.expires_at, said.at + good_for)
+    cluster = settings.clusters.get(said.cluster)
+    opening = next_opening(cluster, said.at) if cluster is not None else None
+    if opening is not None and opening > said.at:  # nothing could begin before, and whoever approved was told so
+        end = opening + good_for
     if not started and now >= end:
         sentence = f"The approval of {record.id} expired at {end:%H:%M} UTC, before its first step."
         found.append(_stop("approval-expired", record.id, sentence, "Cancel the run, and plan again."))

@@ -35,6 +35,7 @@ from policies.preflight import check_preflight
 from policies.releases import PatchFirst, check_support, patch_first
 from policies.simulation import simulate
 from policies.wording import some_of
+from policies.windows import check_plan_fits
 
 _ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
@@ -132,6 +133,7 @@ def _draft(
             *_check_way(plan, seen),
             *check_support(release, now.date()),
         }
+            *check_plan_fits(report.cluster, cluster, now, estimate(plan)),
     )
     plan = replace(plan, accepted=_accepted(findings))
     return Draft(

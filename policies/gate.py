@@ -12,10 +12,12 @@ from cluster.plan import PlanKind, PlanNode, PlanRecord, PlanStatus, Role
 from cluster.procedure import Phase, Step, Verb
 from cluster.report import ClusterReport, Unread
 from cluster.settings import Settings
+from cluster.steering import is_in_hand
 from cluster.versions import KubeVersion, ReportedVersion
 from policies.approvals import judge_approval
 from policies.foreign import find_foreign_changes
 from policies.skew import API_SERVERS_APART, api_range, check_skew, lag_of
+from policies.windows import check_opening
 
 _CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
 _FORGED = frozenset({"approval-missing", "approval-not-genuine", "approval-of-another-plan", "approval-of-another-run"})
@@ -45,6 +47,9 @@ def check_gate(
     gives_back = step.phase is Phase.AFTER or step.verb is Verb.UNCORDON
     if operation.state is OperationState.CANCELLING and gives_back:
         found = [f for f in found if f.code in _FORGED]  # it is given back, whoever lost a right meanwhile
+    cluster = settings.clusters.get(record.plan.cluster)
+    if cluster is not None and not gives_back and not _in_hand(record, operation, node):
+        found.extend(check_opening(record.plan.cluster, cluster, now))
     if report is None:
         return tuple(found)
     found.extend(_same_cluster(record, report, step))
@@ -59,6 +64,12 @@ def check_gate(
         found.extend(_step_keeps_skew(record, report, step, node))
         found.extend(_peers_are_well(report, step, node))
     return tuple(found)
+
+
+def _in_hand(record: PlanRecord, operation: Operation, node: PlanNode) -> bool:
+    """Whom a window that closes lets finish; a cancelled run only finishes."""
+    cancelling = operation.state is OperationState.CANCELLING
+    return cancelling or is_in_hand(record.plan, node, operation.row(node.name))
 
 
 def has_started(operation: Operation) -> bool:

@@ -9,6 +9,7 @@ from cluster.errors import ClusterUnreadable
 from cluster.findings import Findings
 from cluster.operation import Operation, OperationState, RowState, Wish
 from cluster.steering import OVER, needs_driver
+from policies.windows import GO_ON_BY_THEMSELVES, next_opening
 from workers import arrivals, progress
 from workers.claim import claim_of
 from workers.patience import passing
@@ -50,11 +51,13 @@ def stop(run: Run, operation: Operation, findings: Findings) -> None:
     parks = operation.state is _S.RUNNING and {f.code for f in findings} <= PARKING
     state = _S.PARKED if parks else _S.BLOCKED
     reason = " ".join(f"{f.sentence} {f.remedy}".strip() for f in findings)
+    by_itself = parks and {f.code for f in findings} <= GO_ON_BY_THEMSELVES
+    opening = next_opening(run.crew.settings.clusters[operation.cluster], run.now()) if by_itself else None
 
     def change(now_at: Operation) -> Move | None:
         if not needs_driver(now_at):
             return None
-        made = progress.stop(now_at, state, reason, run.now())
+        made = progress.stop(now_at, state, reason, run.now(), goes_on_at=opening)
         codes = ", ".join(dict.fromkeys(f.code for f in findings))
         return Move(made.after, tuple(replace(e, facts={"codes": codes}) for e in made.events))
 

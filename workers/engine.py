@@ -12,14 +12,14 @@ from cluster.findings import Findings
 from cluster.operation import Operation, OperationState, Wish
 from cluster.plan import PlanNode
 from cluster.report import ClusterReport
-from cluster.steering import OVER, needs_driver
+from cluster.steering import OVER, is_in_hand, needs_driver
 from workers import arrivals, ending, progress
 from workers.crew import Crew
 from workers.hand import Hand
 from workers.opening import Opening
 from workers.progress import Move, Teller
 from workers.run import Run
-from workers.schedule import find_runnable, is_in_hand
+from workers.schedule import find_runnable
 from workers.site import Yielded
 
 TICK = 0.2  # seconds between two looks at the record: how soon a person's wish or a hand-over is noticed

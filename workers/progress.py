@@ -11,9 +11,8 @@ from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanNode, UpgradePlan
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
-from cluster.steering import OVER, again
+from cluster.steering import OVER, again, is_in_hand
 from policies.wording import some_of
-from workers.schedule import is_in_hand
 from workers.site import StepDone
 
 _MOST_REASONS = 5  # a window of a hundred may block as a whole; each row keeps its own finding
@@ -192,10 +191,12 @@ def _left_behind(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
         yield f" Still cordoned by us, since it stopped in the middle: {listed}; uncordon it when well."
 
 
-def stop(operation: Operation, state: OperationState, reason: str, now: datetime) -> Move:
-    """Parked or blocked: the driver leaves, a person goes on."""
+def stop(
+    operation: Operation, state: OperationState, reason: str, now: datetime, *, goes_on_at: datetime | None = None
+) -> Move:
+    """Parked or blocked: the driver leaves; a person goes on, or the reconciler at a known moment."""
     kind = Happened.OPERATION_PARKED if state is _S.PARKED else Happened.OPERATION_BLOCKED
-    after = replace(operation, state=state, reason=reason)
+    after = replace(operation, state=state, reason=reason, goes_on_at=goes_on_at)
     word = "Paused" if state is _S.PARKED else "Blocked"
     said = f"{word}{reason[len(word) :]}" if reason.startswith(word.lower()) else f"{word}: {reason}"
     return Move(after, (Teller(operation, now).event(kind, said.rstrip(".") + "."),))

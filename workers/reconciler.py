@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from cluster.errors import LockkeeperError, UnknownThing
+from cluster.errors import LockkeeperError, Refused, StaleMove, UnknownThing
 from cluster.events import Event, Happened
+from cluster.operation import Operation
 from cluster.plan import PlanRecord
 from cluster.queues import JobName, Wakeups
 from cluster.steering import needs_driver
@@ -41,7 +42,7 @@ class Pauses:
 def reconcile(store: Store, wakeups: Wakeups, now: datetime, pauses: Pauses | None = None) -> None:
     """One round; harmless in any number of workers at once."""
     queued = wakeups.queued()
-    _wake(store, wakeups, queued, pauses or Pauses())
+    _wake(store, wakeups, queued, pauses or Pauses(), now)
     for request in store.open_requests():
         if (JobName.PROPOSE, request.id) not in queued and not store.request_is_taken(request.id):
             wakeups.ask_for_plan(request.id)
@@ -50,7 +51,9 @@ def reconcile(store: Store, wakeups: Wakeups, now: datetime, pauses: Pauses | No
             store.expire(record.id, now, _expired(record, now))
 
 
-def _wake(store: Store, wakeups: Wakeups, queued: frozenset[tuple[JobName, str]], pauses: Pauses) -> None:
+def _wake(
+    store: Store, wakeups: Wakeups, queued: frozenset[tuple[JobName, str]], pauses: Pauses, now: datetime
+) -> None:
     for operation_id in store.active():
         if store.lease_owner(operation_id) is not None:
             pauses.forget(operation_id)
@@ -64,8 +67,22 @@ def _wake(store: Store, wakeups: Wakeups, queued: frozenset[tuple[JobName, str]]
         except ValueError:  # of another release, or forged: one record must not keep the others asleep
             _LOG.warning("%s: its record cannot be read", operation_id)
             continue
+        if operation.goes_on_at is not None and operation.goes_on_at <= now:
+            operation = _go_on(store, operation, now)
         if needs_driver(operation) and pauses.is_over(operation_id):
             wakeups.wake(operation_id)
+
+
+def _go_on(store: Store, operation: Operation, now: datetime) -> Operation:
+    """A window has opened; the gate looks again whether it has. Another worker, or a person, may have been quicker."""
+    sentence = f"{operation.cluster} is open again: {operation.id} goes on."
+    event = Event(
+        Happened.RESUME_ASKED, now, operation.cluster, sentence, plan_id=operation.plan_id, operation_id=operation.id
+    )
+    try:
+        return store.go_on(operation.id, event)
+    except (Refused, StaleMove):
+        return operation
 
 
 def keep_reconciling(

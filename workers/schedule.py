@@ -8,7 +8,7 @@ from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb, disturbs, itinerary
 from cluster.report import ClusterReport
-from cluster.steering import OVER
+from cluster.steering import OVER, is_in_hand
 
 MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and registries are the limit
 MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
@@ -109,16 +109,6 @@ def _gone(pool: PlanPool, report: ClusterReport) -> frozenset[str]:
 def _back_again(pool: PlanPool, away: frozenset[str]) -> str:
     listed = ", ".join(sorted(away))
     return f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)"
-
-
-def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:
-    """Whether a node has begun the stage that it is at; its attempts are counted anew in each."""
-    if row.state in OVER:
-        return False
-    if row.state is RowState.STARTED or row.attempt > 1:
-        return True
-    steps = itinerary(plan, node)
-    return row.position > 0 and steps[row.position - 1].stage == steps[row.position].stage
 
 
 def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> list[_Place]:

@@ -13,7 +13,7 @@ from cluster.errors import Fenced, Refused, StaleMove, UnknownThing
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
 from cluster.plan import UpgradePlan
-from cluster.steering import resumed, retried, skipped, wished
+from cluster.steering import gone_on, resumed, retried, skipped, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
 from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, record_events
 from cluster.store.records import OPERATION, ROW
@@ -121,6 +121,10 @@ class Operations(Ledger):
     def resume(self, operation_id: str, person: str, event: Event) -> Operation:
         """Go on: a pause is over, every blocked row begins a new attempt."""
         return self._steer(operation_id, replace(event, person=person), resumed)
+
+    def go_on(self, operation_id: str, event: Event) -> Operation:
+        """By itself, as the moment has come that its record names; raises Refused where that is not so any more."""
+        return self._steer(operation_id, event, lambda o: gone_on(o, event.at))
 
     def retry(self, operation_id: str, node: str | None, person: str, event: Event) -> Operation:
         """A new attempt of the blocked step of one node, or of every blocked one."""

@@ -10,7 +10,19 @@ from cluster.approval import SignedWith
 from cluster.plan import PlanStatus
 from cluster.signing import sign_as_bot
 from policies.approvals import SlackUser, judge_approval, may_decide
-from tests.policies_fixture import BOT, NOW, SETTINGS, codes, draft, make_record, make_report, make_statement, with_node
+from policies.windows import next_opening
+from tests.policies_fixture import (
+    BOT,
+    NOW,
+    SETTINGS,
+    codes,
+    draft,
+    make_cluster,
+    make_record,
+    make_report,
+    make_statement,
+    with_node,
+)
 
 STRANGER = Ed25519PrivateKey.generate()
 GRACE, LINUS = SlackUser("U0GRACE"), SlackUser("U0LINUS")
@@ -135,6 +147,19 @@ def test_expiry_bounds_the_start_only():
     late = NOW + timedelta(hours=2)
     assert judge(now=late) == ["approval-expired"]
     assert judge(now=late, started=True) == []
+
+
+def test_where_nothing_may_begin_yet_an_approval_is_good_from_the_next_opening_on():
+    """Whoever approves before a window sees when it opens; the run still begins within the usual time."""
+    tomorrow = (NOW + timedelta(days=1)).date().isoformat()
+    frozen = make_cluster(freezes=[{"begins": NOW.date().isoformat(), "ends": tomorrow}])
+    settings = SETTINGS.model_copy(update={"clusters": {"prod": frozen}})
+    opening = next_opening(frozen, NOW)
+    record = make_record()
+    approval = sign_as_bot(make_statement(record), BOT)
+    for late, found in ((0, []), (59, []), (60, ["approval-expired"])):
+        now = opening + timedelta(minutes=late)
+        assert codes(judge_approval(approval, record, settings, now)) == found
 
 
 def test_an_expiry_that_was_moved_in_the_store_counts_from_the_signed_moment():

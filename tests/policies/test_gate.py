@@ -47,7 +47,17 @@ def at(node, verb, state=RowState.WAITING, operation=OPERATION, record=RECORD, *
     return replace(operation, rows=tuple(row if r.node == node.name else r for r in operation.rows))
 
 
-def gate(verb=Verb.HOLD, node=CP1, *, report=None, operation=OPERATION, record=RECORD, approval=APPROVAL, now=NOW):
+def gate(  # every part of the question by name
+    verb=Verb.HOLD,
+    node=CP1,
+    *,
+    report=None,
+    operation=OPERATION,
+    record=RECORD,
+    approval=APPROVAL,
+    now=NOW,
+    settings=SETTINGS,
+):
     step = next(s for s in itinerary(record.plan, node) if s.verb is verb)
     return codes(
         check_gate(
@@ -57,7 +67,7 @@ def gate(verb=Verb.HOLD, node=CP1, *, report=None, operation=OPERATION, record=R
             report=report or make_report(),
             step=step,
             node=node,
-            settings=SETTINGS,
+            settings=settings,
             now=now,
         )
     )
@@ -84,6 +94,38 @@ def test_an_approved_run_on_the_cluster_as_planned_passes():
 def test_the_gate_stays_closed(changes, code):
     """Without a genuine approval, on another cluster, after a foreign change, outside the skew policy."""
     assert code in gate(**changes)
+
+
+TODAY = NOW.date().isoformat()
+FROZEN = SETTINGS.model_copy(
+    update={"clusters": {"prod": make_cluster(freezes=[{"begins": TODAY, "ends": TODAY, "reason": "a sale"}])}}
+)
+CANCELLING = {"state": OperationState.CANCELLING}
+
+
+@pytest.mark.parametrize(
+    ("verb", "node", "changes", "expected"),
+    [
+        (Verb.HOLD, CP1, {}, ["freeze"]),
+        (Verb.SET_SOURCE, CP1, {}, ["freeze"]),  # the first step of its stage
+        (Verb.CORDON, CP1, {}, ["freeze"]),
+        (Verb.FETCH, CP1, {}, []),
+        (Verb.DRAIN, W1, {}, []),  # half way it would be away for longer
+        (Verb.SET_SOURCE, W1, CANCELLING, []),
+        (Verb.UNHOLD, W1, {}, []),
+    ],
+)
+def test_a_closed_window_keeps_whoever_has_not_begun(verb, node, changes, expected):
+    """A node in hand goes on to the end of its stage, and what was changed is given back at any time."""
+    operation = replace(at(node, verb), **changes)
+    found = gate(verb, node, operation=operation, settings=FROZEN)
+    assert [code for code in found if code in {"freeze", "window-closed"}] == expected
+
+
+def test_an_open_window_keeps_nobody():
+    """Nor does a cluster without windows."""
+    weekly = {"days": [f"{NOW:%A}".lower()], "opens": f"{NOW:%H:%M}", "closes": f"{NOW:%H:%M}"}
+    assert gate(settings=SETTINGS.model_copy(update={"clusters": {"prod": make_cluster(windows=[weekly])}})) == []
 
 
 def test_a_plan_whose_record_was_changed_after_the_approval_is_refused():

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from cluster.findings import Finding, Severity
 from cluster.operation import OperationState, RowState, Wish
 from cluster.plan import PlanKind
 from cluster.procedure import Phase, Verb, itinerary
+from cluster.queues import Wakeups
 from cluster.store import Store
 from lab.redis import RedisServer
 from tests.engine_fixture import CLUSTER, NODES, WORKERS, approve, event, plan, record
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import own_redis, redis_server, redis_url, store
 from workers.engine import drive
+from workers.reconciler import reconcile
 from workers.remote import FencedByMachine
 from workers.site import AttemptLost, Site, StepBlocked
 from workers.watch import FRESH
@@ -284,6 +287,26 @@ def test_a_no_of_the_gate_stops_before_the_step(small: Yard, store: Store, code:
     assert Verb.APPLY not in small.verbs("cp-1")
     small.findings = lambda _o, _s, _n: ()
     store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_a_closed_window_parks_until_it_opens_and_the_reconciler_goes_on(
+    small: Yard, store: Store, redis_url: str
+) -> None:
+    """Nobody has to be awake; before that moment nothing wakes it."""
+    small.findings = lambda _o, step, _n: (stop_with("window-closed"),) if step.verb is Verb.CORDON else ()
+    begin(small, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.PARKED
+    assert operation.goes_on_at is not None
+    wakeups = Wakeups.connect(redis_url)
+    reconcile(store, wakeups, operation.goes_on_at - timedelta(seconds=1))
+    assert store.operation(OP).state is OperationState.PARKED
+    reconcile(store, wakeups, operation.goes_on_at)
+    going = store.operation(OP)
+    assert (going.state, going.goes_on_at, going.reason) == (OperationState.RUNNING, None, "")
+    small.findings = lambda _o, _s, _n: ()
     Driving(small, store, OP).join()
     assert store.operation(OP).state is OperationState.COMPLETED
 
