@@ -145,11 +145,14 @@ def export(
 
 
 @app.command()
-def approve(
+def approve(  # noqa: PLR0917 - options of a command line, all by name
     plan_id: Annotated[str, typer.Argument(help="p-…")],
     key: Annotated[Path, typer.Option(help="Your SSH key; the approval is signed with it.")] = Path(
         "~/.ssh/id_ed25519"
     ),
+    notes_read: Annotated[
+        bool, typer.Option("--notes-read", help="You have read the release notes of every hop; else it is asked.")
+    ] = False,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
     yes: Yes = False,
@@ -161,8 +164,12 @@ def approve(
     record = desk.store.plan(plan_id)
     if not yes:
         _say(terminal.render_plan(record))
+    minors = desk.notes_to_confirm(record)
+    if minors and not (yes or notes_read):
+        notes_read = typer.confirm(f"Have you read the release notes of {' and '.join(minors)}?", abort=True)
+    if not yes:
         typer.confirm("Approve exactly this plan?", abort=True)
-    _, operation = desk.approve(record, key.expanduser())
+    _, operation = desk.approve(record, key.expanduser(), minors if notes_read else ())
     _say(terminal.operation_json(operation) if output is Output.JSON else f"Approved. {operation.id} is scheduled.")
 
 

@@ -11,6 +11,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
 from bot.front import Ack, Body, Front
+from bot.plan_notes import NOTES_VIEW
 from bot.plan_views import REJECT_VIEW
 from bot.station import Station
 
@@ -50,6 +51,7 @@ def build_app(
     app.event(_ANY)(_ignore)
     app.action(_ANY)(front.action)
     app.view(REJECT_VIEW)(front.reason)
+    app.view(NOTES_VIEW)(front.notes)
     for left_over in (app.view(_ANY), app.view_closed(_ANY), app.shortcut(_ANY), app.options(_ANY)):
         left_over(_acknowledge)
     app.error(_log_error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bot.asked import Asked
 from bot.blocks import Message
+from bot.plan_notes import notes_view
 from bot.plan_views import details_view, reject_view
 from bot.station import Station, new_id, said
 from bot.text import local_moment
+from bot.voids import check_still_fits
 from cluster.approval import statement_of
 from cluster.errors import ClusterUnreadable, Refused, StaleMove
 from cluster.events import Event, Happened
@@ -14,20 +16,35 @@ from cluster.findings import blockers
 from cluster.operation import schedule
 from cluster.plan import PlanRecord, PlanStatus
 from cluster.signing import sign_as_bot
-from cluster.store import Decision
+from cluster.store import Decision, already_decided
 from policies.approvals import SlackUser, may_decide
+from policies.release_notes import confirmed, facts_of, notes_of
 from policies.traces import held_elsewhere
 
 SEPARATOR = "|"  # between a token and a channel in a modal's private metadata
 
 
-def approve(station: Station, asked: Asked, token: str) -> Message:
+def click(station: Station, asked: Asked, token: str) -> Message | None:
+    """Approve, or first ask for what the policy wants confirmed; None where a window asks for it."""
+    if not station.settings.approvals.confirm_release_notes:
+        return approve(station, asked, token)
+    record = _record(station, token)
+    if not notes_of(record.plan):
+        return approve(station, asked, token)
+    _person(station, asked, record)
+    station.delivery.open_view(asked.trigger_id, notes_view(record, f"{token}{SEPARATOR}{asked.channel}"))
+    return None
+
+
+def approve(station: Station, asked: Asked, token: str, notes_read: tuple[str, ...] = ()) -> Message:
     """Every check in order, then one write; each refusal is one sentence to the person who clicked."""
     user = station.check_home(asked, fresh=True)
     record = _record(station, token)
-    evidence = _check_right(station, asked, user, record, token)
+    evidence = _check_right(station, asked, user, record, token, notes_read)
+    check_still_fits(station.store, record, station.clock())
     _check_lease(station, record)
-    return _decide(station, record, station.settings.person_of_slack(asked.user) or "", evidence)
+    person = station.settings.person_of_slack(asked.user) or ""
+    return _decide(station, record, person, evidence, notes_read)
 
 
 def _record(station: Station, token: str) -> PlanRecord:
@@ -37,19 +54,25 @@ def _record(station: Station, token: str) -> PlanRecord:
         raise Refused("This button is not one of lockkeeper's: make the plan again.")
     record = station.store.plan(plan_id)
     if record.status is not PlanStatus.PROPOSED:
-        by = f" by {record.decided_by}" if record.decided_by else ""
-        when = f" at {record.decided_at:%H:%M} UTC" if record.decided_at else ""
-        raise StaleMove(f"Already {record.status}{by}{when}: nothing was changed.")
+        raise StaleMove(already_decided(record))
     return record
 
 
-def _check_right(station: Station, asked: Asked, user: SlackUser, record: PlanRecord, token: str) -> str:
-    """Who, where and which plan, as the policy says; answers with how the right was seen. Fails closed."""
+def _person(station: Station, asked: Asked, record: PlanRecord) -> str:
+    """Somebody else than who asked for the plan."""
     person = station.settings.person_of_slack(asked.user)
     if person is None:
         raise Refused("You may not approve: your Slack account belongs to nobody in `people` of lockkeeper.yaml.")
     if person == record.requester:
         raise Refused("You may not approve your own plan: let a second person approve it.")
+    return person
+
+
+def _check_right(  # noqa: PLR0917 - who clicked what, where
+    station: Station, asked: Asked, user: SlackUser, record: PlanRecord, token: str, notes_read: tuple[str, ...]
+) -> str:
+    """Who, where and which plan, as the policy says; answers with how the right was seen. Fails closed."""
+    person = _person(station, asked, record)
     listed = person in station.settings.approvals.approvers
     groups = {} if listed else station.people.groups(station.settings.approvals.user_groups)
     findings = may_decide(
@@ -61,6 +84,7 @@ def _check_right(station: Station, asked: Asked, user: SlackUser, record: PlanRe
         groups=groups,
         settings=station.settings,
         now=station.clock(),
+        notes_read=notes_read,
     )
     if stops := blockers(findings):
         raise Refused(f"{stops[0].sentence} {stops[0].remedy}".strip(), stops)
@@ -80,14 +104,25 @@ def _check_lease(station: Station, record: PlanRecord) -> None:
         raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
 
 
-def _decide(station: Station, record: PlanRecord, person: str, evidence: str) -> Message:
+def _decide(station: Station, record: PlanRecord, person: str, evidence: str, notes_read: tuple[str, ...]) -> Message:
     if station.signing_key is None:
         raise Refused("This bot has no `approvals.signing_key`: approve with `lockkeeper approve` on a terminal.")
     now, operation_id = station.clock(), new_id("op")
-    statement = statement_of(record, person=person, evidence=evidence, operation_id=operation_id, at=now)
+    statement = statement_of(
+        record, person=person, evidence=evidence, operation_id=operation_id, at=now, notes_read=notes_read
+    )
     operation = schedule(record, operation_id=operation_id, approved_by=person, now=now)
-    sentence = f"{person} approved the plan; run `{operation_id}` starts."
-    event = Event(Happened.PLAN_APPROVED, now, operation.cluster, sentence, record.id, operation_id, person=person)
+    sentence = f"{person} approved the plan; run `{operation_id}` starts.{confirmed(notes_read)}"
+    event = Event(
+        Happened.PLAN_APPROVED,
+        now,
+        operation.cluster,
+        sentence,
+        record.id,
+        operation_id,
+        person=person,
+        facts=facts_of(notes_read),
+    )
     approval = sign_as_bot(statement, station.signing_key)
     outcome = station.store.approve(record, approval, operation, event, now)
     if outcome.decision is not Decision.APPROVED:

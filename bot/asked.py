@@ -62,8 +62,12 @@ def clicked(body: Payload) -> tuple[str, str]:
 
 def entered(body: Payload, block: str, field: str) -> str:
     """What somebody wrote into a field of a submitted modal."""
-    values = _part(_part(_part(body, "view"), "state"), "values")
-    return _text(_part(_part(values, block), field), "value")
+    return _text(_part(_part(filled(body), block), field), "value")
+
+
+def filled(body: Payload) -> Payload:
+    """All fields of a submitted modal, by block and field."""
+    return _part(_part(_part(body, "view"), "state"), "values")
 
 
 def metadata(body: Payload) -> str:

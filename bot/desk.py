@@ -10,23 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.sights import Sights
+from bot.voids import check_still_fits
 from cluster import observe
 from cluster.approval import Approval, statement_of
-from cluster.errors import ClusterUnreadable, Refused, StoreUnavailable, UnknownThing
+from cluster.errors import ClusterUnreadable, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity, blockers
 from cluster.operation import Operation, Wish, schedule
-from cluster.plan import PlanRecord
+from cluster.plan import PlanRecord, PlanStatus
 from cluster.queues import Wakeups
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
 from cluster.signing import fingerprint, sign_with_ssh
-from cluster.store import Decision, Store
+from cluster.store import Decision, Store, already_decided
 from policies.approvals import may_decide
 from policies.consents import read_consents
 from policies.fleet import FleetLine
 from policies.overview import Overview
+from policies.release_notes import confirmed, facts_of, notes_of
 from policies.traces import held_elsewhere
 
 ASK_EVERY = 0.3  # seconds between two looks for an answer
@@ -100,16 +102,27 @@ class Desk:
             "start one with `lockkeeper worker`, or look with `lockkeeper status`."
         )
 
-    def approve(self, shown: PlanRecord, key_file: Path) -> tuple[PlanRecord, Operation]:
+    def notes_to_confirm(self, record: PlanRecord) -> tuple[str, ...]:
+        """The minors whose release notes an approver confirms to have read, by the policy of this installation."""
+        return tuple(n.minor for n in notes_of(record.plan)) if self.settings.approvals.confirm_release_notes else ()
+
+    def approve(
+        self, shown: PlanRecord, key_file: Path, notes_read: tuple[str, ...] = ()
+    ) -> tuple[PlanRecord, Operation]:
         """Approve the plan that was shown with the person's SSH key; raises Refused with the reason."""
         now = _now()
         record = self.store.plan(shown.id)
         person, line = self._signer(key_file)
-        self._check_right(record, shown.digest, person, now)
+        if record.status is not PlanStatus.PROPOSED:
+            raise StaleMove(already_decided(record))
+        self._check_right(record, shown.digest, person, now, notes_read)
+        check_still_fits(self.store, record, now)
         self._check_lease(record)
         operation_id = f"op-{secrets.token_hex(4)}"
         evidence = f"SSH key {fingerprint(line)}"
-        statement = statement_of(record, person=person, evidence=evidence, operation_id=operation_id, at=now)
+        statement = statement_of(
+            record, person=person, evidence=evidence, operation_id=operation_id, at=now, notes_read=notes_read
+        )
         return record, self._keep(record, sign_with_ssh(statement, key_file), now)
 
     def _keep(self, record: PlanRecord, approval: Approval, now: datetime) -> Operation:
@@ -119,10 +132,11 @@ class Desk:
             Happened.PLAN_APPROVED,
             now,
             record.plan.cluster,
-            f"{person} approved the plan on the command line.",
+            f"{person} approved the plan on the command line.{confirmed(approval.statement.notes_read)}",
             plan_id=record.id,
             operation_id=operation.id,
             person=person,
+            facts=facts_of(approval.statement.notes_read),
         )
         outcome = self.store.approve(record, approval, operation, event, now)
         if outcome.decision is not Decision.APPROVED:
@@ -144,7 +158,9 @@ class Desk:
                 return name, line
         raise Refused(f"The key {public} belongs to nobody in `people`: add it to your `ssh_keys` in lockkeeper.yaml.")
 
-    def _check_right(self, record: PlanRecord, digest: str, person: str, now: datetime) -> None:
+    def _check_right(
+        self, record: PlanRecord, digest: str, person: str, now: datetime, notes_read: tuple[str, ...]
+    ) -> None:
         findings = may_decide(
             record,
             person=person,
@@ -154,6 +170,7 @@ class Desk:
             groups={},
             settings=self.settings,
             now=now,
+            notes_read=notes_read,
         )
         if stops := blockers(findings):
             raise Refused(_sentence(stops[0]), stops)

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import approvals, controls, exports, plans, reports
-from bot.asked import Asked, clicked, entered, from_action, from_command, from_mention, from_view, heard, metadata
+from bot.asked import (
+    Asked,
+    clicked,
+    entered,
+    filled,
+    from_action,
+    from_command,
+    from_mention,
+    from_view,
+    heard,
+    metadata,
+)
 from bot.blocks import Message
 from bot.commands import (
     Cancel,
@@ -32,6 +43,7 @@ from bot.commands import (
 from bot.controls import Control
 from bot.delivery import SlackAway, SlackRefused
 from bot.plan_card import APPROVE, DETAILS, REJECT
+from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
 from bot.report_card import LISTING, SHARE
 from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP
@@ -51,7 +63,13 @@ _RUN_ACTIONS = {
 }
 _READING = frozenset({SHARE, LISTING})  # clicks that read a cluster, which takes its time
 _WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
-_STEERED = {Pause: Control.PAUSE, Resume: Control.RESUME, Cancel: Control.CANCEL}
+_STEERED: dict[type[Command], Control] = {
+    Pause: Control.PAUSE,
+    Resume: Control.RESUME,
+    Cancel: Control.CANCEL,
+    Retry: Control.RETRY,
+    Skip: Control.SKIP,
+}
 _LOG = logging.getLogger(__name__)
 
 
@@ -111,10 +129,8 @@ class Front:
                 return plans.ask_for_plan(station, asked, command)
             case Export():
                 return exports.export(station, asked, command)
-            case Retry(words):
-                return controls.steer_node(station, asked, Control.RETRY, words)
-            case Skip(words):
-                return controls.steer_node(station, asked, Control.SKIP, words)
+            case Retry(words) | Skip(words):
+                return controls.steer_node(station, asked, _STEERED[type(command)], words)
             case Pause(cluster) | Resume(cluster) | Cancel(cluster):
                 return controls.steer_cluster(station, asked, _STEERED[type(command)], cluster)
 
@@ -130,7 +146,7 @@ class Front:
         if name in _RUN_ACTIONS:
             return controls.steer_operation(station, asked, _RUN_ACTIONS[name], value)
         if name == APPROVE:
-            return approvals.approve(station, asked, value)
+            return approvals.click(station, asked, value)
         if name == SHARE:
             return self._share(asked, value)
         if name == LISTING:
@@ -159,6 +175,13 @@ class Front:
         token, channel = approvals.split_metadata(metadata(body))
         asked, why = from_view(body, channel), entered(body, REASON_BLOCK, REASON_FIELD) or "no reason given"
         self._hand_over(self.clicks, asked, lambda: approvals.reject(self.station, asked, token, why))
+
+    def notes(self, ack: Ack, body: Body) -> None:
+        """The modal in which an approver confirms to have read the release notes."""
+        ack()
+        token, channel = approvals.split_metadata(metadata(body))
+        asked, notes_read = from_view(body, channel), ticked(filled(body))
+        self._hand_over(self.clicks, asked, lambda: approvals.approve(self.station, asked, token, notes_read))
 
     def _hand_over(self, hands: Executor, asked: Asked, work: Callable[[], Message | None]) -> None:
         """Nothing may escape a listener: an exception right after ack() takes the ack back."""

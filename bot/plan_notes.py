@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bot.blocks import Block, Element, bullets, line, mrkdwn, rich_text, text_element
 from bot.text import clean
 from cluster.plan import PlanRecord
@@ -41,14 +44,12 @@ def notes_view(record: PlanRecord, token: str) -> Block:
     }
 
 
-def ticked(values: object) -> tuple[str, ...]:
-    """The minors whose boxes are ticked in a modal's state."""
-    if not isinstance(values, dict):
-        return ()
+def ticked(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The minors whose boxes are ticked, by the fields of a submitted modal."""
     return tuple(
         block.removeprefix(_BLOCK)
         for block, fields in values.items()
-        if str(block).startswith(_BLOCK) and (fields.get(NOTES_FIELD) or {}).get("selected_options")
+        if block.startswith(_BLOCK) and (fields.get(NOTES_FIELD) or {}).get("selected_options")
     )
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bot.voids import notice
 from cluster.errors import LockkeeperError, StoreUnavailable
 from cluster.operation import OperationState
 from cluster.report import ClusterReport, Unread
@@ -44,6 +45,7 @@ class Sights:
         known: dict[str, OperationState] | None = None
         try:
             survey, known = self._recorded(report)
+            notice(self.store, report, self.clock())
         except StoreUnavailable as error:
             report = replace(report, unread=(*report.unread, Unread("what is on record", str(error))))
         cluster, installation = self.settings.clusters[name], self.settings.installation

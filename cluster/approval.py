@@ -32,9 +32,11 @@ class Statement:
         str  # how the right to approve was seen: "approver list", "user group S0… at 14:01 UTC", "SSH key SHA256:…"
     )
     operation_id: str
+    notes_read: tuple[str, ...] = ()  # minors whose release notes the person confirmed to have read
 
     def signed_bytes(self) -> bytes:
-        """Canonical JSON; times in UTC, ISO 8601."""
+        """Canonical JSON; times in UTC, ISO 8601. Where nothing was confirmed it is as it was before one could."""
+        confirmed = {"notes_read": list(self.notes_read)} if self.notes_read else {}
         return canonical(
             {
                 "what": "lockkeeper approval v1",
@@ -48,6 +50,7 @@ class Statement:
                 "expires_at": self.expires_at.isoformat(),
                 "evidence": self.evidence,
                 "operation_id": self.operation_id,
+                **confirmed,
             }
         )
 
@@ -61,7 +64,15 @@ class Approval:
     signature: str
 
 
-def statement_of(record: PlanRecord, *, person: str, evidence: str, operation_id: str, at: datetime) -> Statement:
+def statement_of(
+    record: PlanRecord,
+    *,
+    person: str,
+    evidence: str,
+    operation_id: str,
+    at: datetime,
+    notes_read: tuple[str, ...] = (),
+) -> Statement:
     """What a person signs who approves this plan now."""
     return Statement(
         plan_id=record.id,
@@ -74,4 +85,5 @@ def statement_of(record: PlanRecord, *, person: str, evidence: str, operation_id
         expires_at=record.expires_at,
         evidence=evidence,
         operation_id=operation_id,
+        notes_read=notes_read,
     )

@@ -29,3 +29,13 @@ def notes_of(plan: UpgradePlan) -> tuple[ReleaseNotes, ...]:
 def unread_notes(plan: UpgradePlan, read: tuple[str, ...]) -> tuple[str, ...]:
     """The minors whose notes nobody confirmed to have read."""
     return tuple(n.minor for n in notes_of(plan) if n.minor not in read)
+
+
+def confirmed(notes_read: tuple[str, ...]) -> str:
+    """What the event of an approval says of it; "" where nothing was confirmed."""
+    return f" Read and confirmed: the release notes of {' and '.join(notes_read)}." if notes_read else ""
+
+
+def facts_of(notes_read: tuple[str, ...]) -> dict[str, str]:
+    """The same for programs."""
+    return {"notes_read": ",".join(notes_read)} if notes_read else {}

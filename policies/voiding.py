@@ -19,7 +19,7 @@ from cluster.procedure import kubelet_moves
 from cluster.report import ClusterIdentity, ClusterReport
 from cluster.sighting import SeenNode, Sighting
 from cluster.survey import Survey
-from policies.drafting import basis_of
+from policies.basis import basis_of
 
 MOST_TOLD = 5  # reasons that are told in words; of a large cluster's thousands nobody reads more
 # What comes and goes while machines restart and links break: the worker looks again before the first step.

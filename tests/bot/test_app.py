@@ -14,8 +14,9 @@ from cluster.errors import ClusterUnreadable
 from cluster.findings import Severity
 from cluster.plan import PlanStatus
 from cluster.signing import is_genuine
+from policies.voiding import sight
 from tests.bot_desk import ADA, GRACE, GUS, LINUS, OLGA, desk, quiet_desk
-from tests.bot_fixture import CHANNEL, finding
+from tests.bot_fixture import CHANNEL, finding, report
 from tests.redis_fixture import redis_server, redis_url, store
 
 __all__ = ["desk", "quiet_desk", "redis_server", "redis_url", "store"]
@@ -245,6 +246,47 @@ def test_clicks_at_the_same_time_make_one_operation(desk):
     assert sum("Approved by you" in t for t in texts) == 1
     assert sum("already approved by" in t.lower() for t in texts) == 3
     assert len(desk.store.operations()) == 1
+
+
+def test_a_plan_that_the_cluster_moved_away_from_is_void_at_the_click(desk):
+    """Held against what was stored last; the card says what changed, and a later click learns it, too."""
+    made = desk.propose()
+    seen = sight(replace(report(), read_at=desk.now() + timedelta(minutes=5)))
+    rebuilt = tuple(replace(n, uid="uid-new") if n.name == "w-2" else n for n in seen.nodes)
+    desk.store.save_sighting(replace(seen, nodes=rebuilt))
+    desk.approve(GRACE, made)
+    desk.told(GRACE, "is void: w-2 is another node than the one of the plan")
+    stored = desk.store.plan(made.id)
+    assert (stored.status, desk.store.operations()) == (PlanStatus.VOID, ())
+    card = desk.slack.wait_for(lambda it: "Void" in it.text(it.messages(CHANNEL)[0]) and it.messages(CHANNEL)[0])
+    assert "w-2 is another node" in str(card["blocks"])
+    assert APPROVE not in str(card["blocks"])
+
+
+def test_an_approver_confirms_to_have_read_the_release_notes_of_each_hop(quiet_desk):
+    """Where the policy asks for it a window does; what was ticked is signed, and told in the run's thread."""
+    approvals = quiet_desk.settings.approvals.model_copy(update={"confirm_release_notes": True})
+    quiet_desk.settings = quiet_desk.settings.model_copy(update={"approvals": approvals})
+    quiet_desk.start_bot()
+    made = quiet_desk.propose()
+    quiet_desk.approve(ADA, made)
+    quiet_desk.told(ADA, "your own plan")
+    quiet_desk.approve(GRACE, made)
+    (view,) = quiet_desk.slack.wait_for(lambda it: it.views(GRACE))
+    assert "CHANGELOG-1.35.md#urgent-upgrade-notes" in str(view["blocks"])
+    assert quiet_desk.store.operations() == ()
+    quiet_desk.slack.submit_view(GRACE, values={"read": ["v1.35"]})
+    quiet_desk.told(GRACE, "Approved by you")
+    (operation,) = quiet_desk.store.operations()
+    approval = quiet_desk.store.approval(operation.id)
+    assert approval.statement.notes_read == ("v1.35",)
+    assert is_genuine(approval, bot_key=quiet_desk.settings.approvals.public_key, person_keys=())
+
+    def told_in_the_run(slack):
+        said = [m for m in slack.messages(CHANNEL) if "the release notes of v1.35" in slack.text(m)]
+        return {m["thread_ts"] for m in said if m["thread_ts"] != quiet_desk.card(made)}
+
+    quiet_desk.slack.wait_for(told_in_the_run)
 
 
 def test_a_blocked_plan_has_no_button_and_cannot_be_approved(desk):

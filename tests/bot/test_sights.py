@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bot.sights import AT_ONCE, Sights
 from cluster.errors import ClusterUnreadable, StoreUnavailable
+from cluster.events import Happened
 from cluster.operation import OperationState
+from cluster.versions import ReportedVersion
 from policies.fleet import Standing
-from tests.bot_fixture import NOW, report, settings
+from tests.bot_fixture import NOW, record, report, settings
 
 NAMES = tuple(f"c-{n:02}" for n in range(20))
 
 
 class PaperStore:
-    """Knows one run; `away` is what it says when it cannot be asked."""
+    """Knows one run, and the plans that wait; `away` is what it says when it cannot be asked."""
 
-    def __init__(self, away=None):
-        self.away = away
+    def __init__(self, away=None, waiting=()):
+        self.away, self.waiting = away, waiting
+        self.seen, self.voided = [], []
+
+    def open_plans(self):
+        return self.waiting
+
+    def save_sighting(self, sighting):
+        self.seen.append(sighting)
+
+    def void(self, plan_id, reason, now, event):
+        self.voided.append((plan_id, reason, now, event.kind))
 
     def survey(self, _):
         if self.away:
@@ -103,3 +116,29 @@ def test_a_report_comes_also_while_redis_is_away():
     assert not {"traces-without-record", "run-in-hand"} & {f.code for f in seen.findings}
     there = sights(lambda _: leased, names=("prod",)).overview("prod")
     assert "run-in-hand" in {f.code for f in there.findings}
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("v1.34.7", []),
+        ("v1.35.0", ["The API server on cp-1 is v1.35.0, and was v1.34.7 when the plan was made."]),
+    ],
+)
+def test_whoever_looks_at_a_cluster_voids_the_plan_that_it_moved_away_from(version, expected):
+    """A report is read long before a plan is looked at again; other clusters' plans are left alone."""
+    seen = replace(report(), read_at=NOW + timedelta(minutes=5), identity=replace(record().plan.identity, ca_hash="x"))
+    first, *others = seen.api_servers
+    moved = replace(seen, api_servers=(replace(first, version=ReportedVersion.parse(version)), *others))
+    elsewhere = record(id="p-99999999", plan=replace(record().plan, identity=replace(seen.identity, name="other")))
+    store = PaperStore(waiting=(record(), elsewhere))
+    sights(lambda _: moved, store=store, names=("prod",)).overview("prod")
+    assert store.voided == [("p-1a2b3c4d", reason, NOW, Happened.PLAN_VOIDED) for reason in expected]
+    assert len(store.seen) == 1
+
+
+def test_a_report_without_a_plan_that_waits_writes_nothing():
+    """Looking at a cluster stays as cheap as it was."""
+    store = PaperStore()
+    sights(lambda _: report(), store=store, names=("prod",)).overview("prod")
+    assert (store.seen, store.voided) == ([], [])
