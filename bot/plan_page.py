@@ -154,11 +154,11 @@ def _why(record: PlanRecord) -> Iterator[str]:
         yield "One control plane at a time, so that the others serve meanwhile; nobody else is touched."
         return
     yield (
-        "No point of this list begins before every machine has ended the one above it. The control plane moves before "
-        "kubelets, since none may be newer than an API server; its first machine has the snapshot and runs "
-        "`kubeadm upgrade apply`. Within a pool machines go by name, those with a database primary after the others, "
-        "since each hand-over before would risk a second one."
+        "No machine begins a phase before every machine has left the one before; pools of workers move side by side. "
+        "The control plane moves before kubelets, since none may be newer than an API server."
     )
+    if record.order:
+        yield from ("", *(f"- {prose(sentence)}" for sentence in record.order))
 
 
 def _left_out(record: PlanRecord) -> Iterator[str]:

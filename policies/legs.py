@@ -33,14 +33,15 @@ def legs(plan: UpgradePlan) -> tuple[Leg, ...]:
 
 
 def _of_stage(plan: UpgradePlan, stage: Step, ways: list[tuple[PlanNode, tuple[Step, ...]]]) -> Iterator[Leg]:
-    groups: dict[tuple[str, tuple[Verb, ...]], list[PlanNode]] = {}
+    groups: dict[tuple[bool, str, tuple[Verb, ...]], list[PlanNode]] = {}
     pools = {n.name: p.name for p in plan.pools for n in p.nodes}
     limits = {p.name: p.max_unavailable for p in plan.pools}
     for node, steps in ways:
         if verbs := tuple(s.verb for s in steps if s.stage == stage.stage):
             pool = "" if stage.phase in _TOGETHER else pools[node.name]
-            groups.setdefault((pool, verbs), []).append(node)
-    for (pool, verbs), nodes in groups.items():
+            waits = bool(pool) and node.name in plan.last
+            groups.setdefault((waits, pool, verbs), []).append(node)
+    for (_, pool, verbs), nodes in sorted(groups.items(), key=lambda item: item[0][0]):
         limit = 1 if pool == CONTROL_PLANE else limits.get(pool, ANY_NUMBER)
         yield Leg(stage.hop, stage.phase, pool, limit, tuple(n.name for n in _first_one_first(nodes)), verbs)
 

@@ -26,6 +26,7 @@ from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.add_ons import Recognised
 from policies.fleet import FleetLine
+from policies.legs import Leg
 from policies.permanence import Permanent
 from policies.release_notes import ReleaseNotes
 from policies.staleness import FactFile
@@ -53,6 +54,16 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
             "plan": (PlanRecord, "the plan and what stands beside it"),
             "notes": (tuple[ReleaseNotes, ...], "what is to be read before, minor by minor"),
             "permanent": (tuple[Permanent, ...], "what this plan does that cannot be undone"),
+        },
+    ),
+    "export": (
+        "lockkeeper export --as json",
+        {
+            "plan": (PlanRecord, "the plan and what stands beside it"),
+            "legs": (tuple[Leg, ...], "its order: which nodes take which steps together"),
+            "permanent": (tuple[Permanent, ...], "what this plan does that cannot be undone"),
+            "release_notes": (tuple[ReleaseNotes, ...], "what is to be read before, for each minor that is entered"),
+            "may_approve": (tuple[str, ...], "who may approve it, in words"),
         },
     ),
     "operation": (
@@ -96,6 +107,9 @@ def make_page() -> str:
         "that kind. Fields may be added within a schema. Versions are texts, times are in UTC; what could not be read",
         "is an object of `what` and `reason` in its place. `lockkeeper release` writes `schema` and `released`, the",
         "operation that held the lock.",
+        "",
+        "A plan's `digest` is the SHA-256 of its `plan` alone, written with sorted keys and without spaces, in UTF-8:",
+        "`lockkeeper export p-1a2b3c4d --as json | jq -jcS .plan.plan | sha256sum` works it out again.",
         "",
         "This page is made from the code: `python -m tests.json_page`.",
     ]

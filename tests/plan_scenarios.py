@@ -43,7 +43,9 @@ def _records(scenario: Scenario) -> Iterator[tuple[str, PlanRecord]]:
 
 def _record(drafted: Draft) -> PlanRecord:
     record = make_record(drafted=drafted, estimate=drafted.estimate)
-    return replace(record, left_out_for=drafted.left_out_for, blocked_workers=drafted.blocked_workers)
+    return replace(
+        record, left_out_for=drafted.left_out_for, blocked_workers=drafted.blocked_workers, order=drafted.order
+    )
 
 
 def _observe(scenario: Scenario) -> Observation:

@@ -18,7 +18,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("command", ["help", "versions", "plan", "status", "pause", "resume", "cancel", "retry", "skip"])
+@pytest.mark.parametrize(
+    "command", ["help", "versions", "plan", "export", "status", "pause", "resume", "cancel", "retry", "skip"]
+)
 def test_every_command_of_slack_is_in_the_readme(command):
     """A command that nobody can find does not exist."""
     assert f"/k8s {command}" in README

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from bot.asked import Asked
 from bot.commands import Export
@@ -15,9 +18,12 @@ from bot.exports import export
 from bot.plan_export import export_plan
 from bot.station import Station
 from cluster.errors import Refused
+from cluster.events import Event, Happened
 from cluster.outbox import Posted
 from cluster.plan import PlanRecord
 from cluster.settings import Settings
+from cluster.store import Store
+from lockkeeper import app
 from tests.bot_desk import ADA, Desk, desk, quiet_desk
 from tests.bot_fixture import CHANNEL, NOW, plan, record, settings
 from tests.redis_fixture import redis_server, redis_url, store
@@ -124,3 +130,22 @@ def test_any_other_refusal_of_slacks_is_told_as_it_is() -> None:
     """It is not for want of a scope."""
     with pytest.raises(SlackRefused, match="is_archived"):
         ask(PaperStation((record(),), refusal="is_archived"))
+
+
+def test_the_command_line_prints_a_plan_or_puts_it_into_a_file(
+    store: Store, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same document as in Slack; the sentence goes where the document does not."""
+    made = record()
+    store.propose(made, Event(Happened.PLAN_PROPOSED, NOW, "prod", "A plan.", plan_id=made.id))
+    known = settings()
+    config = tmp_path / "lockkeeper.yaml"
+    config.write_text(yaml.safe_dump(known.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    words = ["export", made.id, "--config", str(config)]
+    for form in ExportForm:
+        wanted = export_plan(made, form, known.approvals).text
+        assert CliRunner().invoke(app, [*words, "--as", form]).output == wanted
+    said = CliRunner().invoke(app, [*words, "--to", str(tmp_path / "plan.md")]).output
+    assert said == f"{made.id} is in {tmp_path / 'plan.md'}.\n"
+    assert (tmp_path / "plan.md").read_text(encoding="utf-8").startswith("# Upgrade plan: prod to v1.35.4")

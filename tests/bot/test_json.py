@@ -9,18 +9,20 @@ from pydantic import TypeAdapter
 
 from bot import terminal
 from bot.freshness import freshness_json
+from bot.plan_export import export_json
 from cluster.events import Event, Happened
 from cluster.report import ClusterReport
 from policies.fleet import FleetLine, line_of
 from policies.staleness import judge_freshness
 from policies.support import Support
-from tests.bot_fixture import NOW, finding, operation, overview, record, report
+from tests.bot_fixture import NOW, finding, operation, overview, record, report, settings
 from tests.json_page import KINDS, PAGE, make_page
 
 WRITTEN = {
     "report": terminal.report_json(overview()),
     "fleet": terminal.fleet_json([line_of("prod", overview())]),
     "plan": terminal.plan_json(record()),
+    "export": export_json(record(), settings().approvals),
     "operation": terminal.operation_json(operation()),
     "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),
     "findings": terminal.findings_json([finding()]),

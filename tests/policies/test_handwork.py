@@ -6,9 +6,9 @@ import pytest
 
 from cluster.errors import Refused
 from cluster.plan import DrainMode, Options, WorkerMoves
-from cluster.procedure import Verb, itinerary
+from cluster.procedure import Phase, Verb, itinerary
 from policies.handwork import Place, read_handwork, type_leg
-from policies.legs import legs
+from policies.legs import ANY_NUMBER, legs
 from tests.policies_fixture import draft, make_cluster, make_record, make_report
 
 PLANS = {
@@ -59,6 +59,23 @@ def test_the_first_control_plane_goes_first_and_pools_keep_their_limit_and_order
         ("control-plane", 1, ("cp1", "cp2", "cp3")),
         ("all", 2, ("w1", "w2")),
     ]
+
+
+def test_workers_that_go_last_of_all_have_a_leg_of_their_own_at_the_end():
+    """Whichever pool they are of."""
+    plan = replace(draft(**PLANS["pools"]).plan, last=("w1",))
+    found = [leg.nodes for leg in legs(plan) if leg.phase is Phase.WORKERS]
+    assert found == [("w2",), ("w1",)]
+
+
+@pytest.mark.parametrize("asked", PLANS.values(), ids=PLANS)
+def test_what_is_typed_on_many_machines_names_none_of_them(asked):
+    """One text stands for all of them."""
+    record = make_record(drafted=draft(**asked))
+    for leg in legs(record.plan):
+        if leg.at_once == ANY_NUMBER:
+            texts = {tuple(type_leg(record, leg, name)) for name in leg.nodes}
+            assert len(texts) == 1
 
 
 def test_the_packages_are_those_of_the_plan():
