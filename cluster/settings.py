@@ -21,7 +21,6 @@ CONFIG_ENV = "LOCKKEEPER_CONFIG"
 DEFAULT_PATH = Path("lockkeeper.yaml")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
 
 
@@ -64,11 +63,11 @@ def _how_many(value: int | str) -> int | str:
 Name = Annotated[str, AfterValidator(_name)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 HowMany = Annotated[int | str, AfterValidator(_how_many)]
+Seconds = Annotated[float, Field(gt=0)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Clock = Annotated[str, BeforeValidator(_clock), Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Timezone = Annotated[str, AfterValidator(_timezone)]
-Seconds = Annotated[float, Field(gt=0)]
 
 
 class _Model(BaseModel):
@@ -154,6 +153,7 @@ class Smoke(_Model):
             raise ValueError("`command` needs an `image` that has it: the pause image has no commands")
         return self
 
+
 class Window(_Model):
     """A time of the week in which upgrades may go on; one that closes at or before it opens closes on the next day."""
 
@@ -176,7 +176,6 @@ class Freeze(_Model):
         return self
 
 
-
 class Cluster(_Model):
     """One cluster: how to reach its API and its machines."""
 
@@ -188,10 +187,10 @@ class Cluster(_Model):
     smoke: Smoke = Smoke()
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
+    defaults: Defaults = Defaults()
     timezone: Timezone = "UTC"  # of its windows and freezes
     windows: tuple[Window, ...] = ()  # none: at any time
     freezes: tuple[Freeze, ...] = ()
-    defaults: Defaults = Defaults()
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:

@@ -34,8 +34,8 @@ from policies.pools import CONTROL_PLANE, by_name
 from policies.preflight import check_preflight
 from policies.releases import PatchFirst, check_support, patch_first
 from policies.simulation import simulate
-from policies.wording import some_of
 from policies.windows import check_plan_fits
+from policies.wording import some_of
 
 _ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
@@ -132,8 +132,8 @@ def _draft(
             *(check_left_patch(hops, base, survey) if settled_version(report) else ()),
             *_check_way(plan, seen),
             *check_support(release, now.date()),
-        }
             *check_plan_fits(report.cluster, cluster, now, estimate(plan)),
+        }
     )
     plan = replace(plan, accepted=_accepted(findings))
     return Draft(
