@@ -213,6 +213,7 @@ class Approvals(_Model):
     approvers: tuple[Name, ...] = ()
     user_groups: tuple[Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,}$")], ...] = ()
     expire_after: Seconds = 3600
+    confirm_release_notes: bool = False  # whoever approves confirms to have read those of each hop
     signing_key: Secret | None = None  # the bot's Ed25519 private key (OpenSSH or PEM); only the bot has it
     public_key: str | None = None  # its public half, "ssh-ed25519 AAAA…"; what workers verify with
 

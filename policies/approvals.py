@@ -38,6 +38,7 @@ def may_decide(
     groups: Mapping[str, frozenset[str]],
     settings: Settings,
     now: datetime,
+    notes_read: tuple[str, ...] = (),
 ) -> Findings:
     """May this person approve this plan, here and now? `slack_user` is None on a terminal; `groups` are Slack ids."""
     found: list[Finding] = []
@@ -47,6 +48,10 @@ def may_decide(
     if channel != record.channel:
         sentence = f"The plan {record.id} is decided in its own channel only."
         found.append(_stop("other-channel", record.id, sentence, "Click on its card there."))
+    if unread := _unread(record, notes_read, settings):
+        sentence = f"Whoever approves {record.id} confirms to have read the release notes of {unread}."
+        remedy = "Read them; a click on Approve asks for it, and so does `lockkeeper approve`, or takes `--notes-read`."
+        found.append(_stop("release-notes-unread", record.id, sentence, remedy))
     return tuple(found)
 
 
@@ -73,6 +78,9 @@ def judge_approval(
     if said.person == record.requester:
         sentence = f"{said.person!r} approved a plan of their own."
         found.append(_stop("own-plan", said.person, sentence, "Cancel the run; let a second person approve."))
+    if unread := _unread(record, said.notes_read, settings):
+        sentence = f"{said.person!r} did not confirm to have read the release notes of {unread}."
+        found.append(_stop("release-notes-unread", record.id, sentence, "Cancel the run, and plan again."))
     # also counted from the signed moment: what is shown to an approver as its end stands in Redis
     good_for = timedelta(seconds=settings.approvals.expire_after)
     end = min(said.expires_at, record.expires_at, said.at + good_for)
@@ -120,6 +128,12 @@ def _plan(record: PlanRecord, digest8: str, now: datetime) -> Iterator[Finding]:
         codes = ", ".join(sorted({f.code for f in stops}))
         sentence = f"The plan {record.id} is blocked by {codes}."
         yield _stop("plan-blocked", record.id, sentence, "Mend what its findings say, and plan again.")
+
+
+def _unread(record: PlanRecord, notes_read: tuple[str, ...], settings: Settings) -> str:
+    """The minors whose notes are still to be confirmed, in words; "" where nothing is asked for or all were."""
+    asked = settings.approvals.confirm_release_notes
+    return " and ".join(unread_notes(record.plan, notes_read)) if asked else ""
 
 
 def _entitled(approval: Approval, settings: Settings) -> bool:

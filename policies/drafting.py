@@ -14,6 +14,7 @@ from cluster.report import ClusterIdentity, ClusterReport, Unread
 from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
+from policies.basis import basis_of
 from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version, settled_version
 from policies.estimates import estimate
@@ -200,17 +201,6 @@ def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode
     mended = ("hand-edited-", "api-servers-apart", "kubelet-", "kube-proxy-", "controller-")
     mine = {n.name for n in nodes} | {report.cluster}
     return tuple(f for f in found if f.subject in mine and not f.code.startswith(mended))
-
-
-def basis_of(report: ClusterReport) -> Basis:
-    """What foreign changes are measured against."""
-    servers = ((s.node, running_version(s, report)) for s in report.api_servers)
-    return Basis(
-        api_servers=tuple((node, str(version)) for node, version in servers if version is not None),
-        kubelets=tuple((n.name, str(n.kubelet)) for n in report.nodes if isinstance(n.kubelet, ReportedVersion)),
-        declared="" if isinstance(report.declared, Unread) else str(report.declared),
-        seen_at=report.read_at,
-    )
 
 
 def _identity(report: ClusterReport) -> ClusterIdentity:

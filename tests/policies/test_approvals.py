@@ -168,3 +168,39 @@ def test_an_expiry_that_was_moved_in_the_store_counts_from_the_signed_moment():
     record = make_record(expires_at=later)
     assert judge(record, expires_at=later) == []
     assert judge(record, expires_at=later, now=NOW + timedelta(days=1)) == ["approval-expired"]
+
+
+CAREFUL = SETTINGS.model_copy(
+    update={"approvals": SETTINGS.approvals.model_copy(update={"confirm_release_notes": True})}
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "read", "expected"),
+    [
+        (SETTINGS, (), []),
+        (CAREFUL, (), ["release-notes-unread"]),
+        (CAREFUL, ("v1.36",), ["release-notes-unread"]),
+        (CAREFUL, ("v1.35", "v1.36"), []),
+    ],
+)
+def test_release_notes_are_confirmed_hop_by_hop_where_the_policy_asks_for_it(settings, read, expected):
+    """At the click, and again by the worker from what was signed."""
+    record = make_record("v1.36.2")
+    usual = {"person": "grace", "slack_user": GRACE, "channel": "C0OPS", "digest8": record.digest[:8], "groups": {}}
+    assert codes(may_decide(record, settings=settings, now=NOW, notes_read=read, **usual)) == expected
+    approval = sign_as_bot(make_statement(record, notes_read=read), BOT)
+    assert codes(judge_approval(approval, record, settings, NOW)) == expected
+
+
+def test_a_confirmation_that_was_added_afterwards_breaks_the_signature():
+    """Nobody can be made to have read what they did not."""
+    record = make_record()
+    approval = sign_as_bot(make_statement(record), BOT)
+    forged = replace(approval, statement=replace(approval.statement, notes_read=("v1.35",)))
+    assert codes(judge_approval(forged, record, CAREFUL, NOW)) == ["approval-not-genuine"]
+
+
+def test_an_approval_from_before_one_could_confirm_stays_genuine():
+    """What is signed says nothing of it where nothing was confirmed."""
+    assert b"notes_read" not in make_statement(make_record()).signed_bytes()
