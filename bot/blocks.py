@@ -73,7 +73,8 @@ def spans(sentence: str, limit: int = 700) -> list[Element]:
     parts = clean(sentence, limit).split("`")
     if len(parts) % 2 == 0:  # an odd backtick came with the data
         return [text_element("`".join(parts))]
-    return [text_element(p, code=True) if n % 2 else text_element(p) for n, p in enumerate(parts) if p]
+    pieces = [text_element(p, code=True) if n % 2 else text_element(p) for n, p in enumerate(parts) if p]
+    return pieces or [text_element(NOTHING)]
 
 
 def line(*elements: Element) -> Block:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.asked import Asked
-from bot.blocks import Block, Message, bullets, context, header, rich_text, section, text_element
+from bot.blocks import Block, Message, bullets, context, header, rich_text, section, spans, text_element
 from bot.commands import HELP
 from bot.fleet_card import FLEET, render_fleet
 from bot.plan_card import card_key as plan_key
@@ -40,22 +40,25 @@ def report_status(station: Station, asked: Asked, cluster: str | None) -> Messag
     """Plans that wait and runs in hand; the last run where there is none."""
     station.check_home(asked)
     names = [station.settings.cluster(cluster)[0]] if cluster else list(station.settings.clusters)
-    lines = [text for name in names for text in _status_of(station, name)]
-    if not lines:
-        lines = [f"Nothing is proposed and nothing has run. Begin with `{station.command} plan v1.35`."]
-    text = "\n".join(lines[:_MOST])
-    return Message(clamp(lines[0], 600), (section(text),))
+    found = [one for name in names for one in _status_of(station, name)]
+    if not found:
+        nothing = f"Nothing is proposed and nothing has run. Begin with `{station.command} plan v1.35`."
+        return Message(nothing, (section(nothing),))
+    # a link costs a call to Slack
+    blocks = [section(f"\u2022 {summary}{_link(station, key)}") for summary, key in found[:_MOST]]
+    if len(found) > _MOST:
+        blocks.append(context(f"and {len(found) - _MOST} more: name a cluster, or look with `lockkeeper status`."))
+    return Message(clamp(found[0][0], 600), tuple(blocks))
 
 
-def _status_of(station: Station, cluster: str) -> Iterator[str]:
+def _status_of(station: Station, cluster: str) -> Iterator[tuple[str, str]]:
+    """A sentence and the key of its card; what runs before what waits."""
+    operations = station.store.operations(cluster)
+    for operation in [o for o in operations if not o.ended] or list(operations[:1]):
+        yield summarise_run(station.store.plan(operation.plan_id), operation), run_key(operation.id)
     for record in station.store.plans(cluster):
         if record.status is PlanStatus.PROPOSED and record.expires_at > station.clock():
-            yield f"\u2022 {summarise_plan(record)}{_link(station, plan_key(record.id))}"
-    operations = station.store.operations(cluster)
-    running = [o for o in operations if not o.ended] or list(operations[:1])
-    for operation in running:
-        summary = summarise_run(station.store.plan(operation.plan_id), operation)
-        yield f"\u2022 {summary}{_link(station, run_key(operation.id))}"
+            yield summarise_plan(record), plan_key(record.id)
 
 
 def _link(station: Station, key: str) -> str:
@@ -67,7 +70,7 @@ def _link(station: Station, key: str) -> str:
 def show_help(station: Station, problem: str = "") -> Message:
     """Six lines that can be copied; with what was not understood on top."""
     command = station.command
-    rows = [[text_element(f"{command} {usage}", code=True), text_element(f"  {what}")] for usage, what in HELP]
+    rows = [[text_element(f"{command} {usage}", code=True), text_element("  "), *spans(what)] for usage, what in HELP]
     blocks: list[Block] = [section(escape(problem))] if problem else [header("lockkeeper")]
     blocks += [rich_text(bullets(rows)), context("In a thread, where slash commands do not work, mention me instead.")]
     first = problem or f"lockkeeper says what runs where, and upgrades clusters: {command} versions, {command} plan …"

@@ -78,7 +78,12 @@ def title(record: PlanRecord) -> str:
 def summarise(record: PlanRecord, operation: Operation) -> str:
     """One escaped sentence, the state first."""
     said = f"{_SIGNS[operation.state][1]}. {title(record)}: {_machines_done(record, operation)}."
-    return escape(f"{said} {operation.reason}" if operation.reason else said)
+    return escape(f"{said} {_capital(operation.reason).rstrip('.')}." if operation.reason else said)
+
+
+def _capital(reason: str) -> str:
+    """A reason follows a sentence, and is one."""
+    return reason[:1].upper() + reason[1:]
 
 
 def machines_done(record: PlanRecord, operation: Operation) -> tuple[str, ...]:
@@ -135,7 +140,7 @@ def _state(record: PlanRecord, operation: Operation, now: datetime) -> str:
         asked = {Wish.PAUSE: "pause", Wish.CANCEL: "cancel"}[operation.wish]
         lines[0] += f" \u00b7 {escape(operation.wished_by, 60)} asked to {asked}"
     if operation.reason and not any(r.finding and r.finding.sentence in operation.reason for r in operation.rows):
-        lines[0] += f"\n{escape(operation.reason, 500)}"
+        lines[0] += f"\n{escape(_capital(operation.reason), 500)}"
     passed = ((operation.ended_at or now) - operation.created_at).total_seconds()
     lines[1] += f" \u00b7 {duration(passed)} so far" if not operation.ended_at else f" \u00b7 took {duration(passed)}"
     return "\n".join(lines)

@@ -231,8 +231,8 @@ def test_a_pause_is_said_once():
     """Once parked, the reason says who asked; while machines finish, the wish does."""
     wished = operation(OperationState.RUNNING, wish=Wish.PAUSE, wished_by="ada")
     assert "ada asked to pause" in str(render_run(record(), wished, NOW).blocks)
-    parked = str(render_run(record(), replace(wished, state=OperationState.PARKED, reason="paused by ada"), NOW).blocks)
-    assert "paused by ada" in parked
+    parked = str(render_run(record(), replace(wished, state=OperationState.PARKED, reason="Paused by ada"), NOW).blocks)
+    assert "Paused by ada" in parked
     assert "asked to pause" not in parked
 
 
@@ -241,7 +241,7 @@ def test_a_blocked_run_says_its_finding_once():
     made = with_rows(operation(OperationState.BLOCKED, reason=finding().sentence), BLOCKED_ROW)
     assert str(render_run(record(), made, NOW).blocks).count("Something is off on ") == 1
     other = with_rows(operation(OperationState.BLOCKED, reason="something else"), BLOCKED_ROW)
-    assert "something else" in str(render_run(record(), other, NOW).blocks)
+    assert "Something else" in str(render_run(record(), other, NOW).blocks)
 
 
 def test_a_machine_counts_as_done_when_it_takes_pods_again():
