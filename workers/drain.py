@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from cluster.errors import ClusterUnreadable, KubeDenied
+from policies.wording import some_of
 from workers.cordon import cordon, is_cordoned, is_unreachable, read_node, stays_at_work, uncordon
 from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
 from workers.patience import JUST_STARTED, LONGEST_PAUSE, NOT_FOUND, api_refused, ask_api
-from workers.residents import pods_on
+from workers.residents import pods_lately_on, pods_on
 from workers.site import API_LOOK, Site, StepBlocked, StepDone
 from workers.volumes import await_volumes
 
@@ -26,7 +27,7 @@ _NAMED = 5  # pods that a sentence names
 class Round:
     """What is known between two looks at the node: when each pod is asked for again, and what was said of it."""
 
-    here: frozenset[str] | None = None  # uids of the first look
+    here: frozenset[str] = frozenset()  # uids of the first look
     due: dict[str, datetime] = field(default_factory=dict)
     said: dict[str, EvictionAnswer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
@@ -35,8 +36,6 @@ class Round:
 
     def leaving(self, fates: list[PodFate]) -> list[PodFate]:
         """Who must still go; what came since in spite of the cordon stays: evicted, it would only come again."""
-        if self.here is None:
-            self.here = frozenset(f.uid for f in fates)
         going = (f for f in fates if f.fate in {Fate.LEAVES, Fate.LEAVING})
         return [f for f in going if f.uid in self.here or not f.tolerates]
 
@@ -53,7 +52,10 @@ def drain(site: Site) -> None:
         cordon(site)
     try:
         round_ = Round()
-        _ask_consent(site, _fates(site, round_))
+        fates = _fates(site, round_)
+        _ask_consent(site, fates)
+        _tell_slow(site, fates)
+        round_.here = frozenset(f.uid for f in fates)
         _empty(site, round_)
         await_volumes(site)
     except (StepBlocked, KubeDenied) as error:
@@ -75,7 +77,7 @@ def _empty(site: Site, round_: Round) -> None:
 
     began = site.now()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
-        while going := round_.leaving(_fates(site, round_)):
+        while going := _going(site, round_):
             now = site.now()
             due = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
             for pod, answer in zip(due, pool.map(ask, due), strict=True):
@@ -83,6 +85,21 @@ def _empty(site: Site, round_: Round) -> None:
             if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
                 raise _timed_out(site, round_, going)
             site.wait(min(site.pause(began, API_LOOK), site.waits.eviction_retry))
+
+
+def _going(site: Site, round_: Round) -> list[PodFate]:
+    """Who must still go; that nobody is left is asked of etcd, all else of what an API server remembers."""
+    going = round_.leaving(_fates(site, round_, pods_lately_on))
+    known = [f for f in going if round_.said.get(f.uid, _UNASKED).said is not Said.GONE]
+    return known or round_.leaving(_fates(site, round_))
+
+
+def _tell_slow(site: Site, fates: list[PodFate]) -> None:
+    """A pod that may take longer to end than the drain may: its time-out would be no surprise."""
+    limit = site.plan.options.drain_timeout
+    slow = [f"{f.pod} ({f.grace} s)" for f in fates if f.fate in {Fate.LEAVES, Fate.LEAVING} and f.grace > limit]
+    if slow:
+        site.tell(f"Some pods of {site.node.name} may take longer to end than its drain of {limit} s: {some_of(slow)}.")
 
 
 def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> None:
@@ -114,7 +131,10 @@ def _timed_out(site: Site, round_: Round, going: Iterable[PodFate]) -> StepBlock
     reasons = [_reason(site, f, round_.said.get(f.uid, _UNASKED)) for f in going[:_NAMED]]
     more = f", and {len(going) - _NAMED} more" if len(going) > _NAMED else ""
     refused = any(round_.said.get(f.uid, _UNASKED).said is Said.BUDGET for f in going)
+    unready = any(not f.ready and round_.said.get(f.uid, _UNASKED).said is Said.BUDGET for f in going)
     remedy = "Let the budget allow a disruption (one more replica, or another budget)" if refused else "See why"
+    if unready:
+        remedy = "Mend the pods that are not ready, or give their budget `unhealthyPodEvictionPolicy: AlwaysAllow`"
     unreachable = " The node is unreachable: no pod ends on it." if is_unreachable(read_node(site)) else ""
     return site.blocked(
         "drain-blocked",
@@ -175,8 +195,8 @@ def _ask_consent(site: Site, fates: list[PodFate]) -> None:
     )
 
 
-def _fates(site: Site, round_: Round) -> list[PodFate]:
-    pods = ask_api(site, lambda: tuple(pods_on(site)))
+def _fates(site: Site, round_: Round, read: Callable[[Site], Iterable[Raw]] = pods_on) -> list[PodFate]:
+    pods = ask_api(site, lambda: tuple(read(site)))
     known = round_.daemon_sets
 
     def exists(namespace: str, name: str) -> bool:

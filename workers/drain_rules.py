@@ -13,6 +13,7 @@ from cluster.departures import (
     has_local_storage,
     is_finished,
     is_ours,
+    is_ready,
     is_static,
     tolerates_cordon,
 )
@@ -41,6 +42,8 @@ class PodFate:
     fate: Fate
     why: str = ""
     tolerates: bool = False  # the cordon does not keep it away
+    ready: bool = True
+    grace: int = 0  # seconds that it may take to end
 
     @property
     def pod(self) -> str:
@@ -59,7 +62,16 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
     meta = pod["metadata"]
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
         fate, why = Fate.LEAVING, _why_ending(meta)
-    return PodFate(meta.get("namespace", ""), meta["name"], meta.get("uid", ""), fate, why, tolerates_cordon(pod))
+    return PodFate(
+        meta.get("namespace", ""),
+        meta["name"],
+        meta.get("uid", ""),
+        fate,
+        why,
+        tolerates=tolerates_cordon(pod),
+        ready=is_ready(pod),
+        grace=int((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 0),
+    )
 
 
 def _why_ending(meta: Raw) -> str:

@@ -15,7 +15,7 @@ from workers.control_plane import static_pod_problems, static_pods_on
 from workers.cordon import read_node
 from workers.patience import ask_api
 from workers.remote import Link
-from workers.residents import pods_on
+from workers.residents import pods_lately_on
 from workers.site import API_LOOK, Site, StepDone
 
 Raw = dict[str, Any]
@@ -103,7 +103,7 @@ def _problems(site: Site, watch: Watch) -> Iterator[str]:
     if site.node.role is not Role.WORKER:
         yield from static_pod_problems(site, static_pods_on(site))
     spared = {a.removeprefix(_SPARED) for a in site.plan.accepted if a.startswith(_SPARED)}
-    yield from daemon_problems(tuple(pods_on(site)), spared)
+    yield from daemon_problems(tuple(pods_lately_on(site)), spared)
 
 
 def node_problems(node: Raw, target: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -245,6 +246,50 @@ def test_whether_a_daemonset_is_there_is_asked_once_in_a_drain() -> None:
     with pytest.raises(StepBlocked):
         perform(bench.site("w1", Verb.DRAIN))
     assert sum("/daemonsets/" in line for line in bench.api.log) == 1
+
+
+def test_an_unready_pod_that_its_budget_holds_has_a_remedy_of_its_own() -> None:
+    """One more replica would be as unready: what helps is to mend it, or a budget that lets the unready go."""
+    sick = pod("a", "w1")
+    sick["status"]["conditions"] = []
+    bench = cordoned_bench(sick, options=Options(drain_timeout=60))
+    bench.api.always = {"/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    with pytest.raises(StepBlocked) as blocked:
+        perform(bench.site("w1", Verb.DRAIN))
+    assert "`unhealthyPodEvictionPolicy: AlwaysAllow`" in blocked.value.finding.remedy
+
+
+def test_a_pod_that_may_take_longer_than_the_drain_is_told_before_its_eviction() -> None:
+    """Databases ask for half an hour."""
+    bench = cordoned_bench(pod("db", "w1", terminationGracePeriodSeconds=1800), pod("a", "w1"))
+    perform(bench.site("w1", Verb.DRAIN))
+    assert [line for line in bench.told if "longer" in line] == [
+        "Some pods of w1 may take longer to end than its drain of 900 s: demo/db (1800 s)."
+    ]
+
+
+def test_a_drain_ends_by_what_etcd_holds_and_waits_by_what_the_server_remembers() -> None:
+    """A memory that lags makes nobody believe that the node is empty."""
+    bench = cordoned_bench(pod("a", "w1"), pod("b", "w1"))
+    read, asked = bench.api.items, Counter[str]()
+
+    def lagging(path: str, query: Any = None) -> Any:
+        if path != "/api/v1/pods":
+            return read(path, query)
+        asked[query.get("resourceVersion", "etcd")] += 1
+        found = list(read(path, query))
+        return [p for p in found if p["metadata"]["name"] != "b"] if "resourceVersion" in query else found
+
+    bench.api.items = lagging  # type: ignore[method-assign]
+    perform(bench.site("w1", Verb.DRAIN))
+    assert not {"a", "b"} & set(bench.api.pods)
+    bench.api.pods["c"] = pod("c", "w1")
+    bench.api.slow_to_end = {"c"}
+    asked.clear()
+    with pytest.raises(StepBlocked):
+        perform(bench.site("w1", Verb.DRAIN))
+    assert asked["0"] > 100
+    assert asked["etcd"] == 1
 
 
 def test_two_budgets_block_at_once_and_are_both_named() -> None:
