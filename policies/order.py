@@ -40,9 +40,9 @@ def tell_order(plan: UpgradePlan, seen: Observation) -> tuple[str, ...]:
 
 
 def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database, ...]) -> Iterator[str]:
-    first = next((n.name for n in plan.nodes if n.role is Role.FIRST_CONTROL_PLANE), "")
-    if first:
-        yield f"{first} begins, since `kubeadm upgrade apply` runs on one control plane; the others follow by name."
+    masters = [n.name for n in plan.nodes if n.role is not Role.WORKER]
+    if len(masters) > 1:
+        yield f"{masters[0]} begins, since `kubeadm upgrade apply` runs on one of them; the others follow by name."
     workers = tuple(p for p in plan.pools if any(n.role is Role.WORKER for n in p.nodes))
     if workers:
         yield "Workers follow when every control plane is there: by name, and each pool within its own limit."
@@ -65,9 +65,9 @@ def _zones(pool: PlanPool, report: ClusterReport) -> Iterator[str]:
         seen = report.node(node.name)
         if seen is not None and (zone := zone_of(seen)):
             places.setdefault(zone, []).append(index)
-    if len(places) < 2:  # noqa: PLR2004 - nothing to spread over
+    if len(places) in {1, sum(map(len, places.values()))}:  # nothing to spread over, or a node in each anyway
         return
     told = some_of(f"{zone} ({count_of(len(at), 'node')})" for zone, at in sorted(places.items()))
     whole = [z for z, at in sorted(places.items()) if len(at) > 1 and at[-1] - at[0] < pool.max_unavailable]
     but = f"; {pool.max_unavailable} away at once may be all of {some_of(whole)}" if whole else ""
-    yield f"The pool {pool.name} takes its zones in turn, so that none loses all its nodes together: {told}{but}."
+    yield f"The pool {pool.name} takes its zones in turn, so that none is without all its nodes at once: {told}{but}."
