@@ -129,6 +129,7 @@ class MachineFacts:
     etcdctl: EtcdTool = EtcdTool.NONE
     room: tuple[Room, ...] = ()
     snapshots: Room | None = None  # where etcd's snapshots are kept
+    etcd_data: str = "/var/lib/etcd"
     etcd_size_kib: int | None = None
     etcd: EtcdFacts | None = None  # on a machine that runs a member of kubeadm's etcd
     certificates: tuple[Certificate, ...] | None = None

@@ -6,19 +6,18 @@ from collections.abc import Iterator
 
 from cluster.declarations import Declarations
 from cluster.facts import EtcdTool, MachineFacts, Offer
-from cluster.findings import Finding, Findings, Severity
-from cluster.report import Node
+from cluster.findings import Finding, Findings, Severity, blockers
+from cluster.plan import Role, UpgradePlan
+from cluster.report import ClusterReport, Node, Unread
+from cluster.survey import Survey
 from policies.certificates import check_certificates
-from policies.etcd import ASKED_OF_ETCD
+from policies.disks import check_disks
+from policies.etcd import ASKED_OF_ETCD, check_etcd
 from policies.kubelets import check_kubelet
 from policies.manifests import check_manifests
 from policies.origins import check_origins
 from policies.packages import check_packages
 from policies.runtimes import check_runtime
-
-KIB_PER_GIB = 1024 * 1024
-LOW_KIB = KIB_PER_GIB  # images and packages of one hop need about this much
-ETCD_COPIES = 1.5  # kubeadm copies the etcd data once, and it grows meanwhile
 
 
 def check_machine(
@@ -37,11 +36,36 @@ def check_machine(
         *check_manifests(node, facts),
         *check_certificates(node, facts),
         *_upgrade_tools(node, facts, snapshot=snapshot),
-        *_room(node, facts),
+        *check_disks(node, facts, snapshot=snapshot),
         *check_kubelet(node, facts, last, declared),
         *(check_runtime(node, facts, last) if last is not None else ()),
         *_notes(node, facts),
     )
+
+
+def check_control_planes(plan: UpgradePlan, report: ClusterReport, survey: Survey) -> Findings:
+    """
+    The blockers before a hop's first change of the control plane: its machines, and their etcd, as they are now.
+
+    Packages, their sources and the kubelet are left out: by then they are on their way by our own doing.
+    """
+    found: list[Finding] = list(check_etcd(report, survey))
+    members = {p.node for p in report.static_pods if p.component == "etcd"}
+    for node in (n for n in report.nodes if n.control_plane):
+        planned, machine, facts = plan.node(node.name), survey.machine(node.name), survey.facts(node.name)
+        if planned is None:
+            continue
+        if facts is None:
+            reason = machine.facts.reason if machine and isinstance(machine.facts, Unread) else "it was not asked"
+            sentence = f"The machine of {node.name} cannot be read: {reason}"
+            found.append(_stop("machine-unreadable", node, sentence, "Mend that: its etcd could not be judged."))
+            continue
+        snapshot = planned.role is Role.FIRST_CONTROL_PLANE and node.name in members
+        found += check_manifests(node, facts)
+        found += check_certificates(node, facts)
+        found += _upgrade_tools(node, facts, snapshot=snapshot)
+        found += check_disks(node, facts, snapshot=snapshot)
+    return blockers(f for f in found if f.code not in plan.accepted)
 
 
 def _upgrade_tools(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterator[Finding]:
@@ -54,23 +78,6 @@ def _upgrade_tools(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterat
     if facts.patches.startswith("missing"):
         sentence = f"{node.name} has no patches folder{facts.patches.removeprefix('missing')}, which is configured."
         yield _stop("patches-missing", node, sentence, "Put the folder there: without it the patches would be undone.")
-
-
-def _room(node: Node, facts: MachineFacts) -> Iterator[Finding]:
-    tmp = facts.room_of("/etc/kubernetes")
-    needed = int((facts.etcd_size_kib or 0) * ETCD_COPIES)
-    if tmp is not None and node.control_plane and tmp.free_kib < needed:
-        sentence = (
-            f"{node.name} has {tmp.free_kib // 1024} MiB free for a copy of etcd that needs {needed // 1024} MiB."
-        )
-        yield _stop(
-            "disk-space", node, sentence, "Free room at /etc/kubernetes/tmp: old kubeadm backups stay for ever."
-        )
-    for room in facts.room:
-        if room.free_kib < LOW_KIB:
-            sentence = f"{node.name} has only {room.free_kib // 1024} MiB free at {room.place}."
-            remedy = "Free room there before images and packages of the next hop come."
-            yield Finding("disk-low", Severity.WARNING, node.name, sentence, remedy)
 
 
 def _notes(node: Node, facts: MachineFacts) -> Iterator[Finding]:

@@ -228,6 +228,7 @@ class ScriptedSite:
             check_approval=check_approval,
             perform=runbook.perform,
             preflight=preflight,
+            inspect=preflight,
             machine=machine,
             kube=lambda: self.api,
             now=lambda: datetime.now(UTC),

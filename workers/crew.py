@@ -64,6 +64,7 @@ class Crew:
     check_approval: CheckApproval
     perform: Callable[[Site], StepDone]
     preflight: Callable[[UpgradePlan], Findings]  # the blockers that stand against the plan, by a fresh survey
+    inspect: Callable[[UpgradePlan], Findings]  # the blockers on its control planes and in their etcd, as they are now
     machine: Callable[[str], AbstractContextManager[RemoteNode]]
     kube: Callable[[], Api]
     now: Callable[[], datetime]

@@ -259,6 +259,7 @@ class Hand(threading.Thread):
             machine=crashpoints.watched_machine(machine),
             kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb, row.node),
             endpoints=run.endpoints,
+            inspect=lambda: run.crew.inspect(run.plan),
             tell=lambda sentence: self._tell(row, step, sentence),
             stopping=lambda: run.leaving() or (run.giving_way.is_set() and step.verb not in _UNBROKEN),
             may_start=run.may_start,

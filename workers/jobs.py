@@ -18,13 +18,14 @@ from cluster.findings import Findings
 from cluster.kube import Kube
 from cluster.observation import Observation
 from cluster.observe import observe
-from cluster.plan import UpgradePlan
+from cluster.plan import Role, UpgradePlan
 from cluster.queues import Wakeups
 from cluster.requests import PlanRequest
 from cluster.settings import Settings, load_settings
 from cluster.store import Store
 from policies.drafting import recheck
 from policies.gate import check_approval, check_gate
+from policies.machines import check_control_planes
 from workers import engine, proposals, runbook
 from workers.crew import Crew
 from workers.errand import errand
@@ -108,6 +109,12 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         examination = examine(cluster, place, report, now=look(), kube=kube())
         return recheck(plan, Observation(report, survey, examination), place)
 
+    def inspect(plan: UpgradePlan) -> Findings:
+        masters = {n.name for n in plan.nodes if n.role is not Role.WORKER}
+        machines = {name: machine for name, machine in place.machines.items() if name in masters}
+        survey = run_survey(cluster, place.model_copy(update={"machines": machines}), (), look())
+        return check_control_planes(plan, observe(cluster, place, now=look(), kube=kube()), survey)
+
     return Crew(
         settings=settings,
         store=Store.connect(url),
@@ -117,6 +124,7 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         check_approval=check_approval,
         perform=runbook.perform,
         preflight=preflight,
+        inspect=inspect,
         machine=partial(log_in, settings, cluster),
         kube=kube,
         now=look,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cluster.errors import KubeDenied
 from cluster.facts import UPGRADED_PACKAGES, EtcdTool, MachineFacts
+from cluster.findings import Findings
 from cluster.plan import Role
 from cluster.procedure import DOING, Verb
 from workers.complaint import find_complaint
@@ -15,6 +16,7 @@ from workers.patience import api_refused, ask_api
 from workers.remote import Link, Outcome, await_earlier, run_remote, was_started
 from workers.site import Site, StepBlocked, StepDone
 
+_LOOKS = 3  # that must agree before a machine or etcd is called unsound: links break, members elect
 NO_TOOL = 69  # the node script's exit code where a tool for the verb is missing
 # Their visible results come before their last phases: only an exit code of 0 tells that they ended.
 COUNTED_BY_EXIT = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.REVERT})
@@ -144,6 +146,17 @@ def _goes_without_snapshot(site: Site, facts: MachineFacts) -> bool:
     return True
 
 
+def check_control_planes(site: Site) -> None:
+    """Days may lie between a plan's hops: what was sound then is asked anew before etcd and its servers are touched."""
+    found: Findings = ()
+    for _ in range(_LOOKS):
+        found = ask_api(site, site.inspect)
+        if not found:
+            return
+        site.wait(site.waits.poll)
+    raise StepBlocked(found[0])
+
+
 def check_declared(site: Site) -> None:
     """`kubeadm upgrade node` takes no version: it follows kubeadm-config, and does the old one again with exit 0."""
     try:
@@ -197,6 +210,7 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: ("plan", _target(s)),
         lambda s: f"kubeadm sees nothing against {s.hop.target} on {s.node.name}.",
         code="kubeadm-failed",
+        before=check_control_planes,
     ),
     Verb.APPLY: MachineStep(
         lambda s: ("apply", _target(s)),

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from cluster.errors import LockkeeperError
 from cluster.facts import MachineFacts
-from cluster.findings import Finding, Severity
+from cluster.findings import Finding, Findings, Severity
 from cluster.plan import Hop, PlanNode, UpgradePlan
 from cluster.procedure import Step
 from cluster.settings import Settings, Waits
@@ -103,6 +103,7 @@ class Site:
     may_start: Callable[[], bool]  # the lease is still ours; asked right before every side effect
     now: Callable[[], datetime]
     sleep: Callable[[float], None]  # returns early when stopping
+    inspect: Callable[[], Findings] = tuple  # what stands against every control plane now, asked at each hop
     attachments: Attachments = field(default_factory=Attachments)  # shared by the nodes that one driver works on
 
     @property

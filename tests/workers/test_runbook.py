@@ -9,6 +9,7 @@ import pytest
 
 from cluster.errors import Fenced
 from cluster.facts import EtcdTool
+from cluster.findings import Finding, Severity
 from cluster.plan import Options, PlanKind
 from cluster.procedure import Phase, Verb, itinerary
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, pod
@@ -166,6 +167,19 @@ def test_upgrade_node_waits_for_the_declared_version() -> None:
         perform(bench.site("w1", Verb.UPGRADE_NODE))
     assert blocked.value.finding.code == "declared-version-differs"
     assert bench.w1.words == []
+
+
+def test_a_hop_begins_only_when_every_control_plane_is_sound_now() -> None:
+    """Judged anew at each hop, and more than once before it is believed; the finding says which machine."""
+    bench = Bench()
+    full = Finding("disk-space", Severity.BLOCKER, "cp2", "cp2 has 1 MiB free.", "Make room.")
+    answers = [(full,), ()]
+    site = replace(bench.site("cp1", Verb.PLAN), inspect=lambda: answers.pop(0))
+    assert "sees nothing against" in perform(site).sentence
+    site = replace(bench.site("cp1", Verb.PLAN, position=1), inspect=lambda: (full,))
+    with pytest.raises(StepBlocked, match="cp2 has 1 MiB free"):
+        perform(site)
+    assert bench.machines["cp1"].words == ["plan v1.35.4"]
 
 
 def test_no_snapshot_needs_consent() -> None:

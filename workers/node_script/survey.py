@@ -105,6 +105,7 @@ def _facts(lines: Lines) -> MachineFacts:
         etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
         room=tuple(map(_room, lines.words("disk"))),
         snapshots=next(map(_room, lines.words("snapshots")), None),
+        etcd_data=lines.first("etcd-data") or "/var/lib/etcd",
         etcd_size_kib=int(etcd_size) if etcd_size else None,
         etcd=readings.of("etcd", read_etcd),
         certificates=readings.of("certificates", read_certificates),

@@ -160,6 +160,7 @@ observe_room() {
         tell_room disk "$place" "$ROOT$place"
     done
     [ -d "$ROOT$etcd_data" ] || return 0
+    say "etcd-data $etcd_data"
     size=$(kib_of "$ROOT$etcd_data")
     if [ -n "$size" ]; then say "etcd-size $size"; else unreadable etcd-size "du failed for $etcd_data, or did not answer within $LOOK s"; fi
     tell_room snapshots "$SNAPSHOT_DIR" "$(existing_part "$ROOT$SNAPSHOT_DIR")"
