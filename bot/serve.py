@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -10,20 +9,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import make_server
 
 from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
-from slack_bolt.adapter.wsgi import SlackRequestHandler
-from slack_sdk.errors import SlackClientError
+from slack_sdk.errors import SlackApiError
 
 from bot.app import build_app
 from bot.bulletins import Bulletins
@@ -32,6 +29,8 @@ from bot.notifier import Notifier
 from bot.outbox import Sender
 from bot.people import People
 from bot.station import Station
+from bot.text import clean
+from bot.web import Quiet, ThreadingServer, web_application
 from cluster.errors import InvalidConfig, LockkeeperError
 from cluster.observe import observe as observe_cluster
 from cluster.observe import read_lease_holder
@@ -145,18 +144,31 @@ def _run_socket(bot: Bot, stop: threading.Event) -> None:
     handler = SocketModeHandler(bot.app, token, ping_interval=PING)
     if proxy_bypass(urlsplit(bot.slack.api_url).hostname or ""):
         handler.client.proxy = None  # the client takes the proxy of the environment and forgets NO_PROXY
-    wait = _FIRST_WAIT
-    while not stop.is_set():
-        try:
-            handler.connect()  # type: ignore[no-untyped-call]
-            break
-        except (OSError, SlackClientError) as error:
-            _LOG.warning("Slack cannot be reached (%s): trying again in %g s.", type(error).__name__, wait)
-            stop.wait(wait)
-            wait = min(_LONGEST_WAIT, wait * 2)
+    reach(handler.connect, stop)
     _LOG.info("Connected to Slack.")
     stop.wait()
     handler.close()  # type: ignore[no-untyped-call]
+
+
+def reach(connect: Callable[[], None], stop: threading.Event, first_wait: float = _FIRST_WAIT) -> None:
+    """Try until it works or the bot is stopped; upgrades go on meanwhile, and are told afterwards."""
+    wait = first_wait
+    while not stop.is_set():
+        try:
+            connect()
+        except Exception as error:  # noqa: BLE001 - the client raises bare ones too, as for a proxy that says no
+            _LOG.warning("Slack cannot be reached: %s. Trying again in %g s.", _told(error), wait)
+            stop.wait(wait)
+            wait = min(_LONGEST_WAIT, wait * 2)
+        else:
+            return
+
+
+def _told(error: Exception) -> str:
+    """A refusal by Slack's own word for it: a wrong token is mended in the configuration, not by waiting."""
+    if isinstance(error, SlackApiError) and error.response.get("error"):
+        return f"it refuses apps.connections.open ({error.response['error']}); look at `slack.app_token`"
+    return f"{type(error).__name__}: {clean(error, 200)}"
 
 
 def socket_health(handler: SocketModeHandler) -> dict[str, Any]:
@@ -168,34 +180,9 @@ def socket_health(handler: SocketModeHandler) -> dict[str, Any]:
     return {"ok": connected and (age is None or age < _STALE), "connected": connected, "last_pong_seconds_ago": age}
 
 
-class _ThreadingServer(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    """Requests are Slack's; their lines would only hide ours in the log."""
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of the base
-        """Nothing."""
-
-
-def web_application(app: App) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """Slack's requests at /slack/events, and /healthz for whoever keeps the process alive."""
-    slack = SlackRequestHandler(app)
-
-    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") == "/healthz":
-            start_response("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps({"ok": True}).encode()]
-        answered: Iterable[bytes] = slack(environ, start_response)
-        return answered
-
-    return answer
-
-
 def _run_http(bot: Bot, stop: threading.Event) -> None:
     # every interface: Slack's requests come from outside the pod, and each one is signed
-    with make_server("", bot.slack.http_port, web_application(bot.app), _ThreadingServer, _Quiet) as server:
+    with make_server("", bot.slack.http_port, web_application(bot.app), ThreadingServer, Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
         thread.start()
         stop.wait()

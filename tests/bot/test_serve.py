@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
+from http.client import BadStatusLine
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
@@ -12,9 +14,11 @@ from wsgiref.simple_server import make_server
 
 import pytest
 from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import SignatureVerifier
 
-from bot.serve import build_bot, look, serve, socket_health, web_application
+from bot.serve import build_bot, look, reach, serve, socket_health
+from bot.web import web_application
 from cluster.errors import ClusterUnreadable, InvalidConfig
 from cluster.queues import Wakeups
 from cluster.settings import Digest, Secret
@@ -28,21 +32,27 @@ SECRET = "made-up-signing-secret"
 
 
 @pytest.fixture
-def address(quiet_desk, monkeypatch):
-    """A bot in HTTP mode on a loopback port."""
+def bot(quiet_desk, monkeypatch):
+    """In HTTP mode."""
     monkeypatch.setenv("LOCKKEEPER_TEST_SIGNING_SECRET", SECRET)
     http = {"mode": "http", "signing_secret": Secret(env="LOCKKEEPER_TEST_SIGNING_SECRET")}
     slack = quiet_desk.settings.slack.model_copy(update=http)
     chosen = quiet_desk.settings.model_copy(update={"slack": slack})
     wakeups = Wakeups.connect(quiet_desk.redis_url)
-    bot = build_bot(chosen, quiet_desk.store, wakeups, clock=quiet_desk.now, observe=quiet_desk.observe)
+    made = build_bot(chosen, quiet_desk.store, wakeups, clock=quiet_desk.now, observe=quiet_desk.observe)
+    yield made
+    made.work.shutdown()
+
+
+@pytest.fixture
+def address(bot):
+    """Where it listens on loopback."""
     with make_server("127.0.0.1", 0, web_application(bot.app)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join(10)
-    bot.work.shutdown()
 
 
 def command(address: str, text: str, *, secret: str = SECRET, age: int = 0) -> int:
@@ -75,6 +85,27 @@ def test_a_command_that_slack_did_not_sign_is_refused(quiet_desk, address):
     assert command(address, "help", secret="another") == 401
     assert command(address, "help", age=3600) == 401
     assert quiet_desk.slack.ephemerals(ADA) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-Slack-Request-Timestamp": "soon", "X-Slack-Signature": "v0=0"}, 401),
+        ({"X-Slack-Request-Timestamp": "²", "X-Slack-Signature": "v0=0"}, 401),
+        ({}, 400),
+        ({"Content-Length": "many"}, 400),
+        ({"Content-Length": "-1"}, 400),
+        ({"Content-Length": "99999999999"}, 413),
+    ],
+)
+def test_a_request_that_is_none_of_slacks_is_refused_without_ado(bot, headers, status):
+    """Anybody may send one: no traceback, and no memory or thread for what is only announced."""
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/slack/events", "wsgi.input": io.BytesIO(b"\xff\xfe")}
+    environ |= {"CONTENT_LENGTH": "2"}
+    environ |= {("" if n == "Content-Length" else "HTTP_") + n.upper().replace("-", "_"): v for n, v in headers.items()}
+    seen: list[str] = []
+    list(web_application(bot.app)(environ, lambda line, _: seen.append(line)))
+    assert seen[0].startswith(str(status))
 
 
 def test_health_is_told_without_a_signature(address):
@@ -125,3 +156,26 @@ def test_a_bot_tells_the_periodic_report_where_one_is_configured(quiet_desk):
     posted = quiet_desk.slack.wait_for(lambda it: it.messages(CHANNEL))
     assert "API servers v1.34.7" in quiet_desk.slack.text(posted[0])
     assert len(posted) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no route"),
+        BadStatusLine("odd"),
+        Exception("Failed to connect to the proxy (proxy: http://proxy, connect status code: 503)"),
+        SlackApiError("no", {"ok": False, "error": "invalid_auth"}),
+    ],
+)
+def test_a_bot_goes_on_trying_whatever_keeps_it_from_slack(error, caplog):
+    """A proxy or a token may be mended while it waits; the log says what it is that must be."""
+    tries: list[int] = []
+
+    def connect() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise error
+
+    reach(connect, threading.Event(), first_wait=0.001)
+    assert len(tries) == 3
+    assert str(getattr(error, "response", {}).get("error") or error) in caplog.text
