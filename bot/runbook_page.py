@@ -8,6 +8,7 @@ from itertools import count, groupby
 from bot.leg_words import PHASES, say_at_once
 from bot.markdown import code, codes, fenced, prose
 from bot.plan_card import title as plan_title
+from cluster.findings import blockers
 from cluster.plan import PlanKind, PlanRecord
 from cluster.procedure import DOING
 from policies.handwork import Place, Typed, type_leg
@@ -31,10 +32,16 @@ def write_runbook(record: PlanRecord) -> str:
 def _head(record: PlanRecord) -> Iterator[str]:
     yield f"# Runbook: {prose(plan_title(record))}"
     yield ""
-    yield f"Plan {code(record.id)}, digest {code(record.digest)}, as lockkeeper would carry it out, typed by hand."
+    yield f"Plan {code(record.id)} ({record.status}), digest {code(record.digest)},"
+    yield "as lockkeeper would carry it out, but typed by hand."
     yield f"The commands are those of <{_DOCUMENTED}>. Stop wherever a check shows something else than it"
     yield "should: what follows relies on it. Do not type any of it while lockkeeper itself carries a plan out."
     yield ""
+    if stops := blockers(record.findings):
+        yield "**This plan is blocked. Type nothing of it before this is cleared and it was planned again:**"
+        yield ""
+        yield from (f"- {code(f.code)}: {prose(f.sentence)}" for f in stops)
+        yield ""
     if lasting := find_permanent(record):
         yield "What cannot be undone:"
         yield ""

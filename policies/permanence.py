@@ -98,9 +98,9 @@ def _of_drains(record: PlanRecord) -> Iterator[_Told]:
 def _drains(record: PlanRecord) -> bool:
     """Whether any node is drained: a mere patch may restart its kubelet in place."""
     plan = record.plan
-    if all(step.verb is not Verb.DRAIN for node in plan.nodes for step in itinerary(plan, node)):
+    if not any(step.verb is Verb.DRAIN for node in plan.nodes for step in itinerary(plan, node)):
         return False
-    running = {v.minor if v else None for v in map(_version, record.basis.kubelet_of.values())}
+    running = {v.minor if v else None for v in map(_version, set(record.basis.kubelet_of.values()))}
     return plan.options.drain is DrainMode.ALWAYS or running != {h.target.minor for h in plan.hops}
 
 

@@ -21,7 +21,7 @@ from bot.plan_card import render_plan
 from bot.plan_export import Document, export_plan, save_document, who_may_approve
 from bot.plan_views import details_view
 from cluster.errors import Refused
-from cluster.findings import Finding, Severity
+from cluster.findings import Finding, Severity, blockers
 from cluster.plan import PlanRecord, PlanStatus
 from cluster.procedure import DOING, itinerary
 from lab.scenarios import SCENARIOS
@@ -95,6 +95,15 @@ def test_what_cannot_be_undone_is_said_wherever_a_plan_is_shown(name: str) -> No
 def test_a_document_says_so_where_nothing_is_for_good() -> None:
     """Silence could be a gap."""
     assert "Nothing that is known" in export(make_record("v1.34.9"), ExportForm.MARKDOWN)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_runbook_of_a_blocked_plan_says_so_before_its_first_command(name: str) -> None:
+    """Somebody may have the file alone."""
+    head, _, _ = export(RECORDS[name], ExportForm.RUNBOOK).partition("```")
+    stops = blockers(RECORDS[name].findings)
+    assert ("This plan is blocked" in head) is bool(stops)
+    assert all(f"`{f.code}`" in head for f in stops)
 
 
 def test_whoever_asked_for_a_plan_is_not_among_those_who_may_approve_it() -> None:
