@@ -14,7 +14,7 @@ from cluster.declarations import (
     read_kubelet_configuration,
     read_proxy_configuration,
 )
-from cluster.dns import DNS_LABEL, DnsDeployment, read_dns
+from cluster.dns import DNS_LABEL, DnsDeployment, read_dns, read_plugins
 from cluster.errors import KubeDenied
 from cluster.inquiry import ONE_READ, Inquiry
 from cluster.kube import Kube
@@ -41,6 +41,11 @@ def read_declarations(ask: Inquiry) -> Declarations:
 
 def read_dns_deployments(kube: Kube) -> tuple[DnsDeployment, ...]:
     return tuple(map(read_dns, kube.items(_DEPLOYMENTS, {"labelSelector": DNS_LABEL}, timeout=ONE_READ)))
+
+
+def read_dns_plugins(kube: Kube) -> tuple[str, ...]:
+    """Of CoreDNS, as kubeadm keeps its settings; () where it keeps none."""
+    return read_plugins(_setting(kube, "coredns", "Corefile", may_be_missing=True) or "")
 
 
 def _attempt(ask: Inquiry, name: str, key: str, read: Read, *, may_be_missing: bool = False) -> Declarations:

@@ -26,5 +26,6 @@ class Examination:
     unavailable: tuple[UnavailableApi, ...] = ()
     deprecated: tuple[DeprecatedUse, ...] = ()
     dns: tuple[DnsDeployment, ...] | None = None  # None where it was not read
+    dns_plugins: tuple[str, ...] = ()  # that its Corefile names
     signs: Signs = field(default_factory=Signs)  # of other tools that look after the same machines
     declared: Declarations = field(default_factory=Declarations)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from cluster.configmaps import read_declarations, read_dns_deployments
+from cluster.configmaps import read_declarations, read_dns_deployments, read_dns_plugins
 from cluster.examination import Examination
 from cluster.gatekeepers import read_answers, read_hooks, read_unavailable_apis
 from cluster.inquiry import ONE_READ, Inquiry
@@ -35,6 +35,7 @@ def examine(
         unavailable = pool.submit(ask.attempt, "APIs of others", partial(read_unavailable_apis, kube), ())
         declared = pool.submit(read_declarations, ask)
         dns = pool.submit(ask.attempt, "Deployments of CoreDNS", partial(read_dns_deployments, kube), None)
+        plugins = pool.submit(ask.attempt, "the ConfigMap coredns", partial(read_dns_plugins, kube), ())
         groups = pool.submit(ask.attempt, "groups of the API", partial(_groups, kube), ())
         annotations = pool.submit(ask.attempt, "annotations of nodes", partial(_annotations, kube), ())
         counted = pool.map(partial(read_counted, ask), report.api_servers)
@@ -49,6 +50,7 @@ def examine(
             unavailable=unavailable.result(),
             deprecated=tuple(replace(use, callers=found) for use, found in zip(uses, callers, strict=True)),
             dns=dns.result(),
+            dns_plugins=plugins.result(),
             signs=Signs(groups.result(), annotations.result()),
             declared=declared.result(),
             unread=tuple(sorted(ask.unread, key=lambda u: u.what)),

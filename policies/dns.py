@@ -9,14 +9,16 @@ from cluster.dns import DNS_LABEL, DnsDeployment
 from cluster.findings import Finding, Severity
 from cluster.pods import tag_of
 from cluster.versions import Minor
-from policies.kubeadm_defaults import images_of
+from policies.kubeadm_defaults import images_of, migrated_plugins
 from policies.wording import some_of
 
 _TAG = re.compile(r"v?(\d+)\.(\d+)\.\d+", re.ASCII)
 _SUBJECT = "kube-system/coredns"
 
 
-def check_dns(deployments: tuple[DnsDeployment, ...] | None, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+def check_dns(
+    deployments: tuple[DnsDeployment, ...] | None, minors: tuple[Minor, ...], plugins: tuple[str, ...] = ()
+) -> Iterator[Finding]:
     """`deployments` is None where they were not read; `minors` are those of the plan, in its order."""
     if deployments is None or not minors:
         return
@@ -33,6 +35,7 @@ def check_dns(deployments: tuple[DnsDeployment, ...] | None, minors: tuple[Minor
         yield Finding("dns-deployments", Severity.WARNING, "kube-system", sentence, remedy)
     else:
         yield from _version(deployments[0], minors[0])
+        yield from _plugins(plugins)
 
 
 def _version(deployment: DnsDeployment, first: Minor) -> Iterator[Finding]:
@@ -49,6 +52,20 @@ def _version(deployment: DnsDeployment, first: Minor) -> Iterator[Finding]:
     elif usual is not None and images is not None and _line(match) > _line(usual):
         sentence = f"CoreDNS is {tag}, newer than {images.coredns}, which kubeadm of {first} brings and migrates to."
         yield Finding("dns-version-unknown", Severity.WARNING, _SUBJECT, sentence, remedy)
+
+
+def _plugins(plugins: tuple[str, ...]) -> Iterator[Finding]:
+    unknown = [name for name in plugins if name not in migrated_plugins()]
+    if unknown:
+        sentence = (
+            f"The Corefile of CoreDNS uses {some_of(unknown)}, which kubeadm does not know how to carry over to "
+            "another CoreDNS: its check stops `kubeadm upgrade plan` and `apply` before anything is changed."
+        )
+        remedy = (
+            "Take that out of the ConfigMap coredns for the upgrade, or move it to a CoreDNS of its own; otherwise "
+            "expect the error CoreDNSUnsupportedPlugins."
+        )
+        yield Finding("dns-plugin-unsupported", Severity.WARNING, _SUBJECT, sentence, remedy)
 
 
 def _line(tag: re.Match[str]) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def check_obstacles(seen: Observation, minors: tuple[Minor, ...]) -> Findings:
         *check_deprecations(examination, minors),
         *check_components(examination.declared, minors),
         *check_etcd_jumps(seen.report, examination.declared, minors),
-        *check_dns(examination.dns, minors),
+        *check_dns(examination.dns, minors, examination.dns_plugins),
         *check_upgraders(seen.report, examination.signs),
     )
 

@@ -178,7 +178,7 @@ def test_a_page_comes_line_by_line_and_within_its_bounds(settings, servers):
             list(kube.lines("/metrics", most=100, timeout=0.2))
 
 
-CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
+CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy", "coredns")
 
 
 def test_what_kubeadm_keeps_is_read(settings):
@@ -188,17 +188,18 @@ def test_what_kubeadm_keeps_is_read(settings):
     assert [a.name for a in seen.declared.arguments] == ["allocate-node-cidrs"]
     assert (seen.declared.kubelets_read, seen.declared.fail_cgroup_v1) == (True, None)
     assert [d.name for d in seen.dns] == ["coredns"]
+    assert seen.dns_plugins[:4] == ("errors", "health", "ready", "kubernetes")
 
 
 @pytest.mark.parametrize("name", CONFIG_MAPS)
 @pytest.mark.parametrize(("status", "said"), [(403, True), (404, False)])
 def test_a_setting_that_cannot_be_read_is_not_taken_for_unset(settings, servers, name, status, said):
-    """A cluster may do without kube-proxy, and without neither of the others."""
+    """A cluster may do without kube-proxy and with another DNS, and without neither of the others."""
     report = observe("lab", settings, now=NOW)
     for server in servers.values():
         server.faults.fail(f"configmaps/{name}$", status, times=None)
     seen = examine("lab", settings, report, now=NOW)
-    expected = [] if name == "kube-proxy" and not said else [f"the ConfigMap {name}"]
+    expected = [] if name in {"kube-proxy", "coredns"} and not said else [f"the ConfigMap {name}"]
     assert [u.what for u in seen.unread] == expected
     assert seen.declared.kubelets_read == (name != "kubelet-config")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.dns import DnsDeployment, read_dns
+from cluster.dns import DnsDeployment, read_dns, read_plugins
 from cluster.findings import Severity
 from cluster.versions import Minor
 from policies.dns import check_dns
@@ -19,8 +19,8 @@ def recorded(stage):
     return tuple(read_dns(i) for i in dns)
 
 
-def judge(deployments, *numbers):
-    found = check_dns(deployments, tuple(Minor(1, n) for n in numbers))
+def judge(deployments, *numbers, plugins=()):
+    found = check_dns(deployments, tuple(Minor(1, n) for n in numbers), plugins)
     return [(f.code, f.severity) for f in found]
 
 
@@ -61,3 +61,49 @@ TWO = (*coredns("v1.12.1"), DnsDeployment("coredns-secondary", "coredns:v1.12.1"
 def test_kubeadm_finds_one_deployment_of_a_release_that_it_can_migrate_from(deployments, numbers, found):
     """By the label, by the tag and by what the first hop brings."""
     assert judge(deployments, *numbers) == found
+
+
+COREFILE = """
+# our own
+.:53 {
+    errors
+    health { # for the balancer
+       lameduck 5s
+    }
+    rewrite name old.example.org new.example.org
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+    }
+    forward . /etc/resolv.conf
+    #template IN A
+}
+example.org {
+    errors
+    file /etc/coredns/zone
+}
+"""
+
+
+def test_the_plugins_of_every_server_block_are_read():
+    """Neither what stands within a plugin's own braces, nor what is commented out."""
+    assert read_plugins(COREFILE) == ("errors", "health", "rewrite", "kubernetes", "forward", "file")
+    assert read_plugins("") == ()
+
+
+@pytest.mark.parametrize(
+    ("plugins", "numbers", "found"),
+    [
+        (("errors", "rewrite", "kubernetes", "transfer"), (35,), []),
+        (("errors", "file", "kubernetes", "template"), (35,), [("dns-plugin-unsupported", Severity.WARNING)]),
+        (("file",), (), []),
+        ((), (35,), []),
+    ],
+)
+def test_plugins_that_kubeadm_cannot_carry_over_are_named(plugins, numbers, found):
+    """Its own check would stop the first step of the control plane."""
+    assert judge(coredns("v1.12.1"), *numbers, plugins=plugins) == found
+
+
+def test_a_dns_that_kubeadm_does_not_look_after_is_not_held_against_its_plugins():
+    """kubeadm does not look at the Corefile then."""
+    assert judge((), 35, plugins=("file",)) == [("dns-deployments", Severity.WARNING)]
