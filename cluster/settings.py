@@ -146,12 +146,17 @@ class Smoke(_Model):
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "lockkeeper-smoke"
     image: str | None = None  # default: a pause image that the node has
     command: tuple[str, ...] = ()  # has to end with 0; without one the image's own program has to stay up
+    deployment: bool = False  # whether a Deployment is created on the node and scaled, too
 
     @model_validator(mode="after")
     def _something_to_run_it(self) -> Self:
         if self.command and self.image is None:
             raise ValueError("`command` needs an `image` that has it: the pause image has no commands")
         return self
+
+    def without_command(self) -> Smoke:
+        """What stays up: the image where it needs no command, else a pause image."""
+        return self.model_copy(update={"image": None, "command": ()}) if self.command else self
 
 
 class Window(_Model):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.departures import OWNER_LABEL
+from cluster.departures import OWNER_LABEL, controller_of
 from cluster.errors import KubeDenied
 from cluster.settings import Smoke
 from workers.control_plane import image_of
 from workers.cordon import read_node
 from workers.patience import CONFLICT, NOT_FOUND, ask_api, is_policy
 from workers.site import Site, StepBlocked, StepDone
+from workers.smoke_deployment import delete_deployment, deployments_of, run_deployment
 from workers.smoke_pod import build_pod, fetched_image, has_passed, known_image, why_not_pulled, why_not_ready
 
 Raw = dict[str, Any]
@@ -31,7 +32,18 @@ def run_smoke_pod(site: Site) -> StepDone:
         _delete(site, name)
         raise
     _delete(site, name)
-    return StepDone(f"A smoke pod ran on {site.node.name}.")
+    return _try_deployment(site, name)
+
+
+def _try_deployment(site: Site, name: str) -> StepDone:
+    smoke = _smoke(site)
+    if not smoke.deployment:
+        return StepDone(f"A smoke pod ran on {site.node.name}.")
+    lasting = smoke.without_command()
+    if left_out := run_deployment(site, lasting, _build(site, lasting, name)):
+        site.tell(left_out)
+        return StepDone(f"A smoke pod ran on {site.node.name}.", {"deployment": "left-out"})
+    return StepDone(f"A smoke pod ran on {site.node.name}, and a Deployment was scaled there.")
 
 
 def pod_name(site: Site) -> str:
@@ -56,25 +68,41 @@ def _smoke(site: Site) -> Smoke:
 
 
 def _sweep(site: Site, name: str) -> None:
-    """Delete what drivers before us left: pods of other operations, and those of earlier attempts at this step."""
+    """Delete what drivers before us left: of other operations, and of earlier attempts at this step."""
+    smoke = _smoke(site)
+    if smoke.deployment:  # without it there is no right to look for one
+        for found in _left(site, name, deployments_of(smoke)):
+            site.check_lease()
+            delete_deployment(site, smoke, found)
+    for found in _left(site, name, pods_of(smoke)):
+        site.check_lease()
+        _delete(site, found)
+
+
+def _left(site: Site, name: str, path: str) -> list[str]:
     attempts = name.rpartition("-a")[0] + "-a"
 
     def read() -> tuple[Raw, ...]:
-        return tuple(site.kube().items(pods_of(_smoke(site)), {"labelSelector": OWNER_LABEL}))
+        return tuple(site.kube().items(path, {"labelSelector": OWNER_LABEL}))
 
-    for pod in ask_api(site, read):
-        found = pod["metadata"]["name"]
-        foreign = pod["metadata"]["labels"][OWNER_LABEL] != site.operation_id
-        if foreign or (found.startswith(attempts) and found != name):
-            site.check_lease()
-            _delete(site, found)
+    def is_left(meta: Raw) -> bool:
+        foreign = bool(meta["labels"][OWNER_LABEL] != site.operation_id)
+        return foreign or (meta["name"].startswith(attempts) and meta["name"] != name)
+
+    # what has an owner goes with it
+    return [o["metadata"]["name"] for o in ask_api(site, read) if controller_of(o) is None and is_left(o["metadata"])]
+
+
+def _build(site: Site, smoke: Smoke, name: str) -> Raw:
+    node = read_node(site)
+    image = known_image(smoke, node) or fetched_image(site.hop.target.minor, _repository(site))
+    return build_pod(name, smoke, node=node, image=image, owner=site.operation_id, seconds=site.waits.smoke)
 
 
 def _create(site: Site, name: str) -> str:
     """Why there is no pod to wait for; "" where there is one."""
-    smoke, node = _smoke(site), read_node(site)
-    image = known_image(smoke, node) or fetched_image(site.hop.target.minor, _repository(site))
-    pod = build_pod(name, smoke, node=node, image=image, owner=site.operation_id, seconds=site.waits.smoke)
+    smoke = _smoke(site)
+    pod = _build(site, smoke, name)
 
     def create() -> Raw:
         site.check_lease()

@@ -91,6 +91,8 @@ class FakeApi:
     log: list[str] = field(default_factory=list)
     endpoint: str = ""
     slow_to_end: set[str] = field(default_factory=set)  # pods that stay Terminating
+    deployments: dict[str, Raw] = field(default_factory=dict)
+    most_replicas: int = 2  # that a Deployment brings up
 
     def at(self, endpoint: str) -> FakeApi:
         there = copy.copy(self)
@@ -105,6 +107,7 @@ class FakeApi:
         held = {
             "nodes": self.nodes,
             "pods": self.pods,
+            "deployments": self.deployments,
             "daemonsets": dict.fromkeys(self.daemon_sets, Raw()),
             "persistentvolumeclaims": {claim: {"spec": {"volumeName": v}} for claim, v in self.claims.items()},
         }.get(kind, {})
@@ -120,10 +123,10 @@ class FakeApi:
     def items(self, path: str, query: Mapping[str, str] = {}) -> Iterator[Raw]:
         self._may("LIST", path)
         kind = path.rsplit("/", 1)[-1]
-        if kind == "pods":
+        if kind in {"pods", "deployments"}:
             node = query.get("fieldSelector", "").removeprefix("spec.nodeName=")
             key, asks_value, value = query.get("labelSelector", "").partition("=")
-            for found in list(self.pods.values()):
+            for found in list((self.pods if kind == "pods" else self.deployments).values()):
                 if node and found["spec"].get("nodeName") != node:
                     continue
                 own = found["metadata"]["labels"].get(key)
@@ -154,6 +157,10 @@ class FakeApi:
             return {}
         made = copy.deepcopy(dict(body))
         made["metadata"]["uid"] = "uid-new"
+        if path.endswith("/deployments"):
+            made["status"] = {"availableReplicas": min(made["spec"]["replicas"], self.most_replicas)}
+            self.deployments[made["metadata"]["name"]] = made
+            return made
         made["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         made["spec"]["nodeName"] = made["spec"]["nodeSelector"]["kubernetes.io/hostname"]
         self.pods[made["metadata"]["name"]] = made
@@ -161,6 +168,10 @@ class FakeApi:
 
     def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = {}) -> Raw:
         self._may("PATCH", path)
+        if "/deployments/" in path:
+            found = self.deployments[path.rsplit("/", 1)[-1]]
+            found["status"]["availableReplicas"] = min(body["spec"]["replicas"], self.most_replicas)
+            return found
         node = self.nodes[path.rsplit("/", 1)[-1]]
         if body["metadata"]["resourceVersion"] != node["metadata"]["resourceVersion"]:
             raise denied(409)
@@ -170,7 +181,8 @@ class FakeApi:
 
     def delete(self, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] = {}) -> Raw:
         self._may("DELETE", path)
-        if self.pods.pop(path.rsplit("/", 1)[-1], None) is None:
+        held = self.deployments if "/deployments/" in path else self.pods
+        if held.pop(path.rsplit("/", 1)[-1], None) is None:
             raise denied(404)
         return {}
 

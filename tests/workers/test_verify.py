@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.workers.runbook_fixture import COMPONENTS, OPERATION, Bench, denied, 
 from workers.doctor import try_smoke_pod
 from workers.runbook import Site, StepBlocked, perform
 from workers.smoke import pod_name
+from workers.smoke_deployment import build_deployment
 from workers.smoke_pod import build_pod, fetched_image, why_not_ready
 from workers.verify import node_problems
 
@@ -189,6 +192,7 @@ def test_a_control_plane_nodes_static_pods_are_part_of_its_health() -> None:
 
 
 PODS = "/api/v1/namespaces/lockkeeper-smoke/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/lockkeeper-smoke/deployments"
 
 
 def smoke_pod(name: str, *, owner: str = OPERATION) -> dict[str, Any]:
@@ -283,6 +287,59 @@ def test_what_a_crash_left_behind_is_swept_by_a_later_run() -> None:
         bench.api.post(PODS, smoke_pod(name, owner=owner))
     perform(site)
     assert smoke_pods(bench) == [others]
+
+
+def test_a_deployment_is_made_scaled_and_deleted_where_that_is_wished() -> None:
+    """Of an image that stays up, pinned to the node; what a crash left of another one is swept."""
+    bench = upgraded()
+    site = with_smoke(bench.site("w1", Verb.SMOKE_TEST), deployment=True)
+    bench.api.post(DEPLOYMENTS, build_deployment(smoke_pod("lockkeeper-smoke-op-0-n0-s1-a1", owner="op-0")))
+    bench.api.log.clear()
+    assert perform(site).sentence == "A smoke pod ran on w1, and a Deployment was scaled there."
+    assert bench.api.deployments == {}
+    asked = [line for line in bench.api.log if DEPLOYMENTS in line]
+    assert [line.split()[0] for line in asked] == ["LIST", "DELETE", "POST", "GET", "PATCH", "GET", "DELETE"]
+    assert rights_of(asked) == granted_by_the_chart("deployments")
+
+
+def test_a_deployment_has_what_a_deployments_pods_may_have() -> None:
+    """A pod's deadline and its restart policy are its own; its labels are selected; it stays restricted."""
+    made = build_deployment(smoke_pod("lockkeeper-smoke-op-1-n0-s1-a1"))["spec"]
+    assert not {"restartPolicy", "activeDeadlineSeconds"} & set(made["template"]["spec"])
+    assert made["selector"]["matchLabels"].items() <= made["template"]["metadata"]["labels"].items()
+    assert made["template"]["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "w1"}
+    assert list(violations(made["template"]["spec"])) == []
+
+
+def test_a_deployment_runs_what_stays_up() -> None:
+    """An image that is there for its command would end, and begin again, for ever."""
+    smoke = Smoke(image="busybox:1.37", command=("true",), deployment=True)
+    assert smoke.without_command() == Smoke(deployment=True)
+    lasting = Smoke(image="registry.example.org/web:1", deployment=True)
+    assert lasting.without_command() == lasting
+
+
+def test_a_deployment_that_does_not_scale_blocks_and_is_deleted() -> None:
+    """The reason is its pods' or its controller's."""
+    bench = upgraded()
+    bench.api.most_replicas = 1
+    site = with_smoke(bench.site("w1", Verb.SMOKE_TEST), deployment=True)
+    with pytest.raises(StepBlocked, match="did not bring its 2 pods up within 120 s: its controller made no pod"):
+        perform(site)
+    assert bench.api.deployments == {}
+
+
+def rights_of(asked: list[str]) -> set[str]:
+    verbs = {"POST": "create", "LIST": "list", "GET": "get", "PATCH": "patch", "DELETE": "delete"}
+    return {verbs[line.split()[0]] for line in asked}
+
+
+def granted_by_the_chart(resource: str) -> set[str]:
+    """The verbs that the rights' file has for it in the smoke pods' namespace."""
+    text = (Path(__file__).parents[2] / "helm" / "templates" / "rbac.yaml").read_text(encoding="utf-8")
+    rule = re.search(rf"resources: \[{resource}\], verbs: \[(create[^\]]*)\]", text)
+    assert rule is not None
+    return set(rule[1].split(", "))
 
 
 def test_without_its_namespace_the_smoke_pod_is_left_out_and_that_is_said() -> None:
