@@ -198,10 +198,9 @@ class Kube:
         token, restarts, until = "", 0, clock() + whole
         while True:
             asked = {**query, "limit": str(page)} | ({"continue": token} if token else {})
+            late = f"{self._transport.where} did not come to the end of {path} within {whole:g} s: check its load."
             if (left := until - clock()) <= 0:
-                raise ClusterUnreadable(
-                    f"{self._transport.where} did not come to the end of {path} within {whole:g} s: check its load."
-                )
+                raise ClusterUnreadable(late)
             try:
                 chunk = self.get(path, asked, accept=accept, timeout=min(timeout, left))
             except KubeDenied as error:
@@ -209,6 +208,10 @@ class Kube:
                     raise
                 token, restarts = "", restarts + 1
                 continue
+            except ClusterUnreadable as error:
+                if clock() < until:
+                    raise
+                raise ClusterUnreadable(late) from error
             yield chunk
             token = (chunk.get("metadata") or {}).get("continue") or ""
             if not token:
