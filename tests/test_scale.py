@@ -61,7 +61,7 @@ from workers.watch import FRESH, Watch
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
 FEW, MANY = 1000, 4000
-_SLACKNESS = 2.0  # a square would be as much again as MANY / FEW
+_SLACKNESS = 3.0  # a square would be 4; a machine that does much else makes the larger one dearer
 
 
 def test_a_report_is_read_in_pages_and_once_each(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.pods_fixture import PaperLists, make_budget, make_node, make_pod, req
 FEW, MANY, ALL = 400, 1600, 5000
 AGENTS, APPS = 8, 22  # pods of each node: of DaemonSets, and of others
 NAMESPACES = 50
-_SLACKNESS = 2.0  # a square would be as much again as MANY / FEW
+_SLACKNESS = 3.0  # a square would be 4; a machine that does much else makes the larger one dearer
 _MEMORY = 100 * 1024**2
 _SECONDS = 10.0  # of this thread's own, to judge them; 1.4 on the machine that it was written on
 

@@ -113,8 +113,10 @@ def test_a_connection_cut_again_and_again_starts_nothing_twice() -> None:
         stop = threading.Event()
 
         def cut() -> None:
-            while not stop.wait(0.4):
+            pause = 0.4  # seconds; longer each time, so that a slow host is not cut for ever
+            while not stop.wait(pause):
                 walk.world.cut_ssh("w1")
+                pause *= 1.3
 
         thread = threading.Thread(target=cut)
         thread.start()
