@@ -36,6 +36,7 @@ def read_declarations(ask: Inquiry) -> Declarations:
         gates=(*own.gates, *kubelet.gates, *proxy.gates),
         kubelets_read=kubelet.kubelets_read,
         fail_cgroup_v1=kubelet.fail_cgroup_v1,
+        kubelet_settings=kubelet.kubelet_settings,
     )
 
 

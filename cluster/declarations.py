@@ -44,6 +44,7 @@ class Declarations:
     dns_tag: str = ""
     kubelets_read: bool = False  # whether the kubelets' configuration is known
     fail_cgroup_v1: bool | None = None  # of the kubelets; None where it is not set
+    kubelet_settings: tuple[tuple[str, str], ...] = ()  # the kubelets' own, of one word each: name, value
 
 
 def read_cluster_configuration(raw: Mapping[str, Any]) -> Declarations:
@@ -76,6 +77,7 @@ def read_kubelet_configuration(raw: Mapping[str, Any]) -> Declarations:
         gates=tuple(_gates(KUBELET, "the ConfigMap kubelet-config", raw)),
         kubelets_read=True,
         fail_cgroup_v1=refuses if isinstance(refuses, bool) else None,
+        kubelet_settings=tuple((str(n), _word(v)) for n, v in raw.items() if isinstance(v, str | int | float)),
     )
 
 

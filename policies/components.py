@@ -21,6 +21,7 @@ def check_components(declared: Declarations, minors: tuple[Minor, ...]) -> Itera
     yield from _api(declared, minors)
     yield from _arguments(declared, last)
     yield from _gates(declared.gates, last)
+    yield from _settings(declared, minors)
 
 
 def _api(declared: Declarations, minors: tuple[Minor, ...]) -> Iterator[Finding]:
@@ -74,6 +75,17 @@ def _gates(gates: tuple[Gate, ...], last: Minor) -> Iterator[Finding]:
             "https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/"
         )
         yield Finding("feature-gate-unverified", Severity.NOTE, "feature gates", sentence, remedy)
+
+
+def _settings(declared: Declarations, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+    """Only what changes on the way of this plan: whoever is past it has seen it."""
+    for row in read_file().kubelet_settings:
+        if row.changed in minors and (row.setting, row.value) in declared.kubelet_settings:
+            sentence = (
+                f"kubelet-config sets {row.setting}: {row.value}, which means {row.now} from {row.changed} on, and "
+                f"meant {row.before} before."
+            )
+            yield Finding("kubelet-setting-changes", Severity.WARNING, row.setting, sentence, row.instead)
 
 
 def _blocker(code: str, component: str, sentence: str) -> Finding:

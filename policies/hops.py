@@ -98,7 +98,7 @@ def check_left_patch(hops: tuple[Hop, ...], current: KubeVersion, survey: Survey
         return ()
     sentence = f"{newest} is offered while {current} runs: a minor is best left from its newest patch."
     remedy = "To take it on the way, plan `latest-patch` first."
-    return (Finding("newer-patch-offered", Severity.NOTE, str(newest), sentence, remedy),)
+    return (Finding("patches-behind", Severity.NOTE, str(newest), sentence, remedy),)
 
 
 def newer_patch(current: KubeVersion, survey: Survey) -> KubeVersion | None:

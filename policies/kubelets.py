@@ -81,6 +81,20 @@ def _removed_gates(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Fin
             if reason := why_refused(Gate(KUBELET, file, name, value), last):
                 sentence = f"{file} on {node.name} sets the feature gate {name}={value}, {reason}."
                 yield _stop("removed-feature-gate", node, sentence, "Take it out: the new kubelet would not start.")
+    if facts.patches.startswith("present"):
+        yield from _kept_gates(node, facts, last)
+
+
+def _kept_gates(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Finding]:
+    """Of its configuration on disk: only one of kubeadm's patches would carry them over to the new kubelet."""
+    for name, value in facts.feature_gates or ():
+        if reason := why_refused(Gate(KUBELET, "", name, value.lower()), last):
+            sentence = (
+                f"The kubelet's configuration on {node.name} sets the feature gate {name}={value}, {reason}; a patch "
+                "may set it again after the upgrade."
+            )
+            remedy = "Look through kubeadm's patches there, and take it out: the new kubelet would not start with it."
+            yield _warn("removed-feature-gate", node, sentence, remedy)
 
 
 def _lost_gates(node: Node, facts: MachineFacts, declared: Declarations) -> Iterator[Finding]:

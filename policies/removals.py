@@ -46,6 +46,17 @@ class RemovedApi(Row):
     removed: Minor
 
 
+class ChangedSetting(Row):
+    """A setting of the kubelet's configuration whose value means something else than before."""
+
+    changed: Minor
+    setting: str
+    value: str
+    before: str
+    now: str
+    instead: str
+
+
 class Removals(DataFile):
     """The whole file."""
 
@@ -57,6 +68,7 @@ class Removals(DataFile):
     locked: tuple[LockedGates, ...]
     kubeadm_gates: tuple[RemovedGates, ...]
     kubeadm_api: tuple[RemovedApi, ...]
+    kubelet_settings: tuple[ChangedSetting, ...]
 
 
 def read_file() -> Removals:

@@ -58,7 +58,9 @@ def test_a_real_clusters_declarations_are_read():
         arguments=(Argument("kube-controller-manager", "allocate-node-cidrs", "false"),),
     )
     kubelet = read_kubelet_configuration(recorded("kubelet-config", "kubelet"))
-    assert kubelet == Declarations(kubelets_read=True, fail_cgroup_v1=False)
+    assert ("rotateCertificates", "true") in kubelet.kubelet_settings
+    assert replace(kubelet, kubelet_settings=()) == Declarations(kubelets_read=True, fail_cgroup_v1=False)
+    assert judge(kubelet, 35, 36, 37) == []
     assert judge(own, 35, 36, 37) == []
 
 
@@ -217,6 +219,7 @@ def test_a_real_cluster_on_cgroup_v1_may_go_on_as_its_administrators_decided():
         ({"kubelet_extra_args": "--feature-gates=SidecarContainers=true"}, 36, ""),
         ({"kubelet_extra_args": "--boot-id-file=/x"}, 37, "removed-flag"),
         ({"feature_gates": (("Foo", "true"),)}, 36, "kubelet-edit-lost"),
+        ({"feature_gates": (("KMSv2", "true"),), "patches": "present /p"}, 36, "removed-feature-gate"),
         ({"feature_gates": (("Foo", "true"),), "patches": "present /p"}, 36, ""),
         ({"feature_gates": (("Shared", "true"),)}, 36, ""),
         ({"feature_gates": (("Shared", "false"),)}, 36, "kubelet-edit-lost"),
@@ -227,6 +230,24 @@ def test_a_kubelets_own_gates_are_judged_by_where_they_are_set(facts, last, foun
     """Nobody rewrites its arguments; its configuration is written anew from the ConfigMap."""
     shared = replace(READ, gates=(Gate("kubelet", "the ConfigMap kubelet-config", "Shared", "true"),))
     assert [code for code, _ in of_kubelet(facts, shared, last)] == ([found] if found else [])
+
+
+UNLIMITED = [("kubelet-setting-changes", Severity.WARNING, "eventRecordQPS")]
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers", "found"),
+    [
+        (0, (36, 37), UNLIMITED),
+        (0, (36,), []),
+        (0, (38,), []),  # its kubelets know it that way already
+        (50, (37,), []),
+        (False, (37,), []),
+    ],
+)
+def test_a_value_of_the_kubelets_that_means_something_else_is_told_on_the_way(value, numbers, found):
+    """By the minor that changes it, and no other."""
+    assert judge(read_kubelet_configuration({"eventRecordQPS": value}), *numbers) == found
 
 
 def test_an_argument_that_is_taken_away_blocks_a_plan():

@@ -40,7 +40,7 @@ def edited_report():
 def test_a_healthy_cluster_has_a_plan_with_nothing_against_it():
     """Hops, pools in order, the first control plane marked; that a newer patch is offered is told and no more."""
     made = draft("v1.35.4")
-    assert [(f.code, f.severity) for f in made.findings] == [("newer-patch-offered", Severity.NOTE)]
+    assert [(f.code, f.severity) for f in made.findings] == [("patches-behind", Severity.NOTE)]
     assert [n.role for n in made.plan.pools[0].nodes] == [
         Role.FIRST_CONTROL_PLANE,
         Role.CONTROL_PLANE,

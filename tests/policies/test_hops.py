@@ -112,7 +112,7 @@ def test_the_newest_patch_comes_first_where_the_release_facts_advise_it(target, 
     assert blockers(made.findings) == ()
     told = [f for f in made.findings if f.code == "patch-first"]
     assert [f.remedy for f in told] == ["Read https://etcd.io/docs/v3.6/upgrades/upgrade_3_6/"] * (len(hops) > 1)
-    assert ("newer-patch-offered" in codes(made.findings)) == (hops == ["v1.34.9"])
+    assert ("patches-behind" in codes(made.findings)) == (hops == ["v1.34.9"])
 
 
 def test_the_newest_patch_does_not_come_first_where_it_could_not_help():
