@@ -141,6 +141,20 @@ def test_a_snapshot_is_taken_on_the_host_verified_and_private(bench: Bench):
     assert [line for line in bench.log if line.startswith("etcdutl snapshot status")]
 
 
+def test_a_folder_of_others_for_snapshots_stays_as_it_is(bench: Bench):
+    """Only the snapshot is made private: whoever names /var/backups does not mean to close it."""
+    bench.file("/etc/lockkeeper-node.conf", "SNAPSHOT_DIR=/var/backups\n")
+    folder = bench.root / "var/backups"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    bench.tool(
+        "etcdctl", 'case "$*" in *"snapshot save"*) for last; do :; done; echo x >"$last"; chmod 644 "$last" ;; esac'
+    )
+    assert bench.finish("op-1", "snapshot-etcd").code == 0
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert (folder / "etcd-op-1.db").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_snapshot_is_taken_in_the_container_where_it_has_etcdctl(bench: Bench):
     """The container sees the machine's /var/lib/etcd under the same name."""
     bench.tool(

@@ -92,6 +92,20 @@ def test_switching_the_source_changes_the_minor_and_nothing_else(bench: Bench):
     assert kept.read_text() == text
 
 
+def test_a_login_in_the_address_of_a_mirror_stays_where_it_was(bench: Bench):
+    """In a file that only root may read, and in none of our answers; what is written for apt is as private."""
+    path = bench.file(LIST, SOURCE.replace("https://pkgs", "https://me:secret@pkgs"))
+    path.chmod(0o600)
+    assert bench.finish("op-1", "set-source", "v1.35").code == 0
+    assert "me:secret@pkgs.example/core:/stable:/v1.35/deb/" in path.read_text()
+    assert path.stat().st_mode & 0o77 == 0
+    (ours,) = (bench.root / "var/lib/lockkeeper/sources").glob("update.list")
+    assert ours.stat().st_mode & 0o77 == 0
+    told = bench.answer("observe")
+    assert "https://pkgs.example/core:/stable: v1.35" in told
+    assert "secret" not in told
+
+
 def test_a_deb822_source_is_switched_too(bench: Bench):
     """Newer machines have `.sources` files."""
     (bench.root / LIST[1:]).unlink()

@@ -40,7 +40,7 @@ etcd_flag() { # FLAG DEFAULT
     value=$(flag_of etcd "$1")
     say "${value:-$2}"
 }
-kubeadm_version() { within_look kubeadm version -o short 2>/dev/null; }
+kubeadm_version() { timeout -k 1 25 kubeadm version -o short 2>/dev/null; }
 installed_version() { # PACKAGE: empty unless it is wholly installed
     dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | sed -n 's/^\([^ ]*\) .i *$/\1/p'
 }
@@ -100,7 +100,7 @@ observe_packages() {
     if holds=$(within_look apt-mark showhold 2>&1); then [ -z "$holds" ] || say "$holds" | sed 's/^/hold /'; else unreadable holds "$(why "$holds" "$?")"; fi
     if ! audit=$(dpkg_problem); then unreadable dpkg "$audit"
     elif [ -z "$audit" ]; then say dpkg clean; else say "dpkg interrupted $(say "$audit" | one_line)"; fi
-    kube_sources | sed 's/^/source /'
+    kube_sources | sed -e 's#://[^/@ ]*@#://#' -e 's/^/source /'   # a login in the address is nobody's business
     if [ -d "$ROOT/etc/apt/preferences.d" ]; then
         grep -rlE '^Package:.*(kube|cri-tools)' "$ROOT/etc/apt/preferences.d" "$ROOT/etc/apt/preferences" 2>/dev/null | sed "s#^$ROOT#pin #"
     fi

@@ -16,7 +16,7 @@ observe_etcd() { # WHERE-ETCDCTL-IS
     say "etcd-quota $(etcd_flag quota-backend-bytes 0)"
     case $1 in
         container) ask_etcd '' crictl -r "$(cri_socket)" exec "$container" ;;
-        host) ask_etcd "$ROOT" ;;
+        host) ask_etcd "$ROOT" env ETCDCTL_API=3 ;;   # before 3.4 it spoke the old one
         *) read_etcd_metrics ;;
     esac
 }
@@ -50,7 +50,7 @@ read_etcd_metrics() { # without etcdctl: what etcd tells at its metrics address,
         sed 's/^/etcd-metric /'
 }
 read_local() { # URL of this machine itself
-    if command -v curl >/dev/null 2>&1; then within_look curl -s --max-time 2 -- "$1"
+    if command -v curl >/dev/null 2>&1; then within_look curl -q -s --max-time 2 -- "$1"
     elif command -v wget >/dev/null 2>&1; then within_look wget -q -O - -- "$1"; fi 2>/dev/null
 }
 
@@ -70,7 +70,7 @@ observe_certificates() {
 # What kubeadm would write otherwise than it is, at the version that the cluster declares. A kubeadm of another minor
 # than this control plane writes another text anyway.
 observe_drift() {
-    version=$(kubeadm_version)
+    version=$(within_look kubeadm version -o short 2>/dev/null)
     minor=$(minor_of "${version:-none}")
     ours=
     for component in kube-apiserver kube-controller-manager; do

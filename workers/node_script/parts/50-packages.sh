@@ -80,11 +80,11 @@ private_list() { # FOLDER MINOR
             if [ -z "$KEYRING" ]; then
                 file=${own%% *}
                 list=$1/kubernetes.${file##*.}
-                read_sources "$ROOT$file" "$2" >"$list" && chmod 0644 "$list"
+                (umask 077 && read_sources "$ROOT$file" "$2" >"$list")
                 return
             fi ;;
     esac
-    say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list" && chmod 0644 "$1/kubernetes.list"
+    (umask 077 && say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list")
 }
 throw_away_folder() {
     prepare_state
@@ -104,7 +104,7 @@ update_problem() { # EXIT-CODE LOG
 update_private() { # FOLDER MINOR: prints the problem, if any
     private_list "$1" "$2" || { say "unreachable $1 cannot be written"; return; }
     # shellcheck disable=SC2086 # two words
-    private_apt "$1" apt-get update $AGAIN -o Acquire::http::Timeout=12 -o Acquire::https::Timeout=12 >"$1/log" 2>&1
+    private_apt "$1" timeout -k 1 55 apt-get update $AGAIN -o Acquire::http::Timeout=12 -o Acquire::https::Timeout=12 >"$1/log" 2>&1
     problem=$(update_problem "$?" "$1/log")
     if [ -n "$problem" ]; then say "$problem"; else tell_retries "$1/log" >&2; fi
 }
@@ -234,17 +234,18 @@ switch_file() { # FILE MINOR
     cp -p "$path" "$kept" || refuse 71 "$kept cannot be written: check the disk."
     # In the same folder, so that the move is one step; apt reads neither hidden files nor other endings.
     staged=$(dirname "$path")/.lockkeeper-$(basename "$path")
-    sed -e "/^[[:space:]]*#/!s#\($own\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" \
-        -e "/^[[:space:]]*#/!s#\(core:/stable:\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" "$path" >"$staged" &&
-        chmod 0644 "$staged" && mv -f "$staged" "$path" || refuse 71 "$path cannot be written: check the disk."
+    cp -p "$path" "$staged" &&   # with its owner and mode: it may hold a login
+        sed -e "/^[[:space:]]*#/!s#\($own\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" \
+            -e "/^[[:space:]]*#/!s#\(core:/stable:\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" "$path" >"$staged" &&
+        mv -f "$staged" "$path" || refuse 71 "$path cannot be written: check the disk."
     # Of the file our source alone: another repository that is broken is no reason to stop here.
     list=$STATE/sources/update.${path##*.}
-    read_sources "$path" "$2" >"$list" && chmod 0644 "$list" || refuse 71 "$list cannot be written: check the disk."
+    (umask 077 && rm -f "$list" && read_sources "$path" "$2" >"$list") || refuse 71 "$list cannot be written: check the disk."
     log=$STATE/sources/update.log
     patiently update_list "$list" "$log"
     problem=$(update_problem "$?" "$log")
     [ -n "$problem" ] || { tell_retries "$log"; return 0; }
-    cp -p "$kept" "$path"
+    cp -p "$kept" "$staged" && mv -f "$staged" "$path"
     refuse 69 "The package source of $2 cannot be used (${problem%% *}), $1 is as it was: ${problem#* }"
 }
 update_list() { # LIST LOG
@@ -279,7 +280,7 @@ put_key_back() {
     cp -p "$STATE/sources/keyring" "$ROOT$(keyring)"
 }
 download() { # URL FILE
-    if command -v curl >/dev/null 2>&1; then curl -fsSL --max-time 60 -o "$2" -- "$1"
+    if command -v curl >/dev/null 2>&1; then curl -fsSL --proto =https --max-time 60 -o "$2" -- "$1"
     elif command -v wget >/dev/null 2>&1; then wget -q -T 60 -O "$2" -- "$1"
     else "$ROOT/usr/lib/apt/apt-helper" download-file "$1" "$2"; fi
 }

@@ -149,7 +149,8 @@ snapshot_etcd() {
     [ -e "$MANIFESTS/etcd.yaml" ] || refuse 69 "This machine runs no etcd of kubeadm: take the snapshot where etcd runs."
     kept=$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db
     [ ! -s "$kept" ] || { say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
-    mkdir -p "$ROOT$SNAPSHOT_DIR" && chmod 0700 "$ROOT$SNAPSHOT_DIR" || refuse 71 "$SNAPSHOT_DIR cannot be written: check the disk."
+    # A folder that is there may be everybody's (/var/backups, say): it stays as it is, and the snapshot is private by itself.
+    (umask 077 && mkdir -p "$ROOT$SNAPSHOT_DIR") || refuse 71 "$SNAPSHOT_DIR cannot be made: check the disk."
     data=$(etcd_flag data-dir /var/lib/etcd)
     drop_unfinished_snapshots
     size=$(kib_of "$ROOT$data/member/snap/db")
@@ -160,12 +161,12 @@ snapshot_etcd() {
     if container=$(etcd_container) && etcdctl_is_in "$container"; then
         snapshot_by "$data/lockkeeper-$ATTEMPT.db" '' timeout -k 1 1800 crictl -r "$(cri_socket)" exec "$container"
     elif command -v etcdctl >/dev/null 2>&1; then
-        snapshot_by "$ROOT$data/lockkeeper-$ATTEMPT.db" "$ROOT" timeout -k 1 1800
+        snapshot_by "$ROOT$data/lockkeeper-$ATTEMPT.db" "$ROOT" timeout -k 1 1800 env ETCDCTL_API=3   # before 3.4 it spoke the old one
     else
         refuse 69 "There is no etcdctl, neither in the etcd container nor on this machine: install etcd-client, or consent to go on without a snapshot."
     fi
     # Another disk makes a copy of this move: under its name there is a whole one only.
-    mv -f "$ROOT$data/lockkeeper-$ATTEMPT.db" "$kept.part" && sync "$kept.part" && mv -f "$kept.part" "$kept" ||
+    mv -f "$ROOT$data/lockkeeper-$ATTEMPT.db" "$kept.part" && chmod 0600 "$kept.part" && sync "$kept.part" && mv -f "$kept.part" "$kept" ||
         refuse 71 "The snapshot could not be moved to $SNAPSHOT_DIR: check the disk."
     say "The snapshot is $SNAPSHOT_DIR/etcd-$ATTEMPT.db, $(wc -c <"$kept") bytes$unverified."
 }
