@@ -40,7 +40,7 @@ class Transport:
         self._relax = relax_x509_strict
         self._client = ApiClient(configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
-        self._pool.pool_classes_by_scheme = {"https": DeadlinePool}
+        self._pool.pool_classes_by_scheme = {**self._pool.pool_classes_by_scheme, "https": DeadlinePool}
         if relax_x509_strict:
             # urllib3 would load these into the shared context again at every connection, and threads that do so at
             # the same time were seen to mix the key of one with the certificate of another, or to hang
