@@ -14,6 +14,7 @@ from cluster.versions import Minor
 GAUGE = "apiserver_requested_deprecated_apis"
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+COUNTS = "use of deprecated APIs"  # how what could not be counted is called
 _NAMED = 3  # objects of one caller that are kept
 _OURS = "# TYPE apiserver_"  # some line of every API server's page
 

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from cluster.admission import UnavailableApi, Webhook
 from cluster.declarations import Declarations
-from cluster.deprecation import DeprecatedUse
+from cluster.deprecation import COUNTS, DeprecatedUse
 from cluster.dns import DnsDeployment
 from cluster.neighbours import Signs
 from cluster.report import Unread
+from cluster.survey import ApiUse
 from cluster.workloads import Workloads
 
 
@@ -29,3 +30,8 @@ class Examination:
     dns_plugins: tuple[str, ...] = ()  # that its Corefile names
     signs: Signs = field(default_factory=Signs)  # of other tools that look after the same machines
     declared: Declarations = field(default_factory=Declarations)
+
+    @property
+    def api_use(self) -> ApiUse:
+        """What is kept of it for later reports."""
+        return ApiUse(self.read_at, self.deprecated, tuple(u for u in self.unread if u.what.startswith(COUNTS)))

@@ -1,4 +1,4 @@
-"""What the machines of one cluster said of themselves, and when; a machine that could not be asked is a value too."""
+"""What one cluster told when it was last looked at closely: its machines, and who asks for deprecated APIs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from cluster.deprecation import DeprecatedUse
 from cluster.facts import MachineFacts, Offer
 from cluster.report import Unread
 from cluster.versions import Minor
@@ -23,6 +24,15 @@ class SurveyedMachine:
         return next((o for o in self.offers if o.minor == minor), None)
 
 
+@dataclass(frozen=True, slots=True)
+class ApiUse:
+    """Deprecated APIs that somebody asks for, as the API servers counted at `read_at` (UTC); `unread` did not tell."""
+
+    read_at: datetime
+    uses: tuple[DeprecatedUse, ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+
 @dataclass(frozen=True)  # without slots: its machines are looked up by name, thousands of times
 class Survey:
     """All machines of the inventory, read at `read_at` (UTC)."""
@@ -30,6 +40,7 @@ class Survey:
     cluster: str
     read_at: datetime
     machines: tuple[SurveyedMachine, ...] = ()
+    apis: ApiUse | None = None  # None where nobody looked
 
     def machine(self, name: str) -> SurveyedMachine | None:
         return self._by_name.get(name)

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from itertools import islice
 
-from cluster.deprecation import Caller, DeprecatedApi, DeprecatedUse, find_callers, read_gauge
+from cluster.deprecation import COUNTS, Caller, DeprecatedApi, DeprecatedUse, find_callers, read_gauge
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.inquiry import ONE_READ, Inquiry
 from cluster.kube import Kube
@@ -21,7 +21,7 @@ _NOT_THERE = (403, 404)
 
 def read_counted(ask: Inquiry, server: ApiServer) -> frozenset[DeprecatedApi]:
     """What somebody asked this API server for since it was started; through a balancer any one might answer."""
-    what = f"use of deprecated APIs on {server.node or server.endpoint}"
+    what = f"{COUNTS} on {server.node or server.endpoint}"
     return ask.attempt(what, partial(_counted, ask.kube, server), frozenset())
 
 

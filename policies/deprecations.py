@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cluster.deprecation import DeprecatedUse
-from cluster.examination import Examination
 from cluster.findings import Finding, Severity
 from cluster.versions import Minor
 from policies.data_files import DataFile, Row
@@ -36,10 +35,10 @@ def read_file() -> ApiRemovals:
     return ApiRemovals.read("api_removals.yaml")
 
 
-def check_deprecations(examination: Examination, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+def check_deprecations(uses: Iterable[DeprecatedUse], minors: tuple[Minor, ...]) -> Iterator[Finding]:
     """`minors` are those of the plan; without one, everything is for later."""
     last = max(minors, default=None)
-    for use in examination.deprecated:
+    for use in uses:
         where = f"an API server was asked for {use.api} ({some_of(use.servers)})"
         who = _callers(use)
         if last is not None and use.api.removed <= last:

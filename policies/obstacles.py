@@ -22,7 +22,7 @@ def check_obstacles(seen: Observation, minors: tuple[Minor, ...]) -> Findings:
     return (
         *_unchecked(examination),
         *check_admission(examination),
-        *check_deprecations(examination, minors),
+        *check_deprecations(examination.deprecated, minors),
         *check_components(examination.declared, minors),
         *check_etcd_jumps(seen.report, examination.declared, minors),
         *check_dns(examination.dns, minors, examination.dns_plugins),

@@ -10,8 +10,9 @@ from cluster.findings import Finding, Findings, Severity, worst_first
 from cluster.operation import OperationState
 from cluster.report import ClusterReport, Unread
 from cluster.settings import Cluster
-from cluster.survey import Survey, SurveyedMachine
+from cluster.survey import ApiUse, Survey, SurveyedMachine
 from cluster.versions import ReportedVersion
+from policies.deprecations import check_deprecations
 from policies.distributions import KUBEADM, check_distribution, maker_of
 from policies.drift import check_drift
 from policies.etcd import check_etcd
@@ -59,6 +60,7 @@ def look_over(
     moves = any(f.code in _MOVING for f in traces) or (known is None and bool(report.lease_holder))
     found = (
         *_of_versions(report, _fresh(report, survey, now), cluster, moves=moves),
+        *_unsurveyed(report, survey, cluster, now),
         *(_moving(f) if f.code == "run-in-hand" else f for f in traces),
         *_nodes(report),
         *check_age(report, support, now),
@@ -80,6 +82,7 @@ def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster,
         yield from check_halfway(report, cluster)
     if survey is not None:
         yield from _machines(report, survey)
+        yield from _apis(survey.apis)
 
 
 def _reported_only(report: ClusterReport) -> Finding:
@@ -114,7 +117,9 @@ def _fresh(report: ClusterReport, survey: Survey | None, now: datetime) -> Surve
 
 def _is_current(report: ClusterReport, machine: SurveyedMachine) -> bool:
     node = report.node(machine.name)
-    if node is None or isinstance(machine.facts, Unread) or not isinstance(node.kubelet, ReportedVersion):
+    if isinstance(machine.facts, Unread):
+        return True
+    if node is None or not isinstance(node.kubelet, ReportedVersion):
         return False
     installed = machine.facts.kubelet
     return installed is not None and installed.version >= node.kubelet.version
@@ -126,7 +131,40 @@ def _machines(report: ClusterReport, survey: Survey) -> Iterator[Finding]:
         node, facts = report.node(machine.name), survey.facts(machine.name)
         if node is not None and facts is not None:
             yield from _dated(check_machine(node, facts, (), snapshot=False), survey)
+        elif node is not None and isinstance(machine.facts, Unread):
+            yield from _dated((_silent(machine.name, machine.facts),), survey)
     yield from _dated(check_etcd(report, survey), survey)
+
+
+def _silent(name: str, unread: Unread) -> Finding:
+    sentence = f"The machine of {name} could not be read: {unread.reason}"
+    return Finding("machine-unreadable", Severity.WARNING, name, sentence, "Mend that, and check with: doctor")
+
+
+def _apis(seen: ApiUse | None) -> Iterator[Finding]:
+    """Who asks for deprecated APIs: too much to read for each report, and told of the last time that it was read."""
+    if seen is None:
+        return
+    moment = f"(Read {seen.read_at:%Y-%m-%d %H:%M} UTC.)"
+    for finding in check_deprecations(seen.uses, ()):
+        yield replace(finding, sentence=f"{finding.sentence} {moment}")
+    for unread in seen.unread:
+        sentence = f"Could not check {unread.what}: {unread.reason[:300]} {moment}"
+        remedy = "Mend that, or the rights of the worker's account there; the next plan looks again."
+        yield Finding("not-examined", Severity.WARNING, unread.what, sentence, remedy)
+
+
+def _unsurveyed(report: ClusterReport, survey: Survey | None, cluster: Cluster, now: datetime) -> Iterator[Finding]:
+    """What nobody looked at is not clean."""
+    if maker_of(report) != KUBEADM or not cluster.machines or (survey is not None and survey.age(now) <= SURVEY_TELLS):
+        return
+    when = f"were last asked on {survey.read_at:%Y-%m-%d}" if survey else "were never asked"
+    sentence = (
+        f"The machines of {report.cluster} {when}: certificates, packages and their sources, etcd's health and the use "
+        "of deprecated APIs are not judged here."
+    )
+    remedy = "Any plan asks them; it need not be approved: plan latest-patch, or next."
+    yield Finding("not-surveyed", Severity.NOTE, report.cluster, sentence, remedy)
 
 
 def _dated(found: Findings, survey: Survey) -> Iterator[Finding]:

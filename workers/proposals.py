@@ -90,7 +90,10 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     if (passed := timedelta(seconds=eyes.clock() - begun)) > _LONG:
         now += passed
         report = eyes.observe(name, cluster, now=now)
-    seen = Observation(report, survey, eyes.examine(name, cluster, report, now=now))
+    examination = eyes.examine(name, cluster, report, now=now)
+    survey = replace(survey, apis=examination.api_use)
+    store.save_survey(survey)
+    seen = Observation(report, survey, examination)
     judge_waiting(store, seen, cluster, now)
     if request.kind == "survey":
         findings = worst_first(check_preflight(seen, cluster, target=None, options=_options(cluster, request)))

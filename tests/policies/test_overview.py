@@ -5,10 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from cluster.certificates import Certificate
+from cluster.deprecation import DeprecatedApi, DeprecatedUse
 from cluster.facts import Package
 from cluster.findings import Severity
 from cluster.operation import OperationState
 from cluster.report import AddOn, Unread
+from cluster.survey import ApiUse
 from cluster.versions import KubeVersion, Minor
 from policies.overview import look_over
 from tests.policies_fixture import (
@@ -24,7 +27,7 @@ from tests.policies_fixture import (
 )
 from tests.recorded_api import READ_AT, recorded_report
 
-AGED = {"release-ended", "release-ending", "patches-behind"}
+AGED = {"release-ended", "release-ending", "patches-behind", "not-surveyed"}
 MACHINE = {"address": "10.0.0.1", "key_file": "/key", "host_key": "SHA256:" + "a" * 43}
 POOLS = {"workers": {"selector": "!node-role.kubernetes.io/control-plane"}}
 
@@ -167,3 +170,60 @@ def test_a_cluster_without_an_inventory_is_one_note():
     """Somebody wants its report alone: nothing is wrong with each of its nodes."""
     (finding,) = (f for f in look(make_report(), cluster=make_cluster(machines={})).findings if "machine" in f.code)
     assert (finding.code, finding.severity, finding.subject) == ("machine-missing", Severity.NOTE, "prod")
+
+
+USE = DeprecatedUse(DeprecatedApi("policy", "v1beta1", "podsecuritypolicies", Minor(1, 40)), ("cp1",))
+SILENT = Unread("use of deprecated APIs on cp2", "It does not answer.")
+
+
+@pytest.mark.parametrize(
+    ("apis", "found"),
+    [
+        (None, []),
+        (ApiUse(NOW), []),
+        (ApiUse(NOW, (USE,)), [("deprecated-api-in-use", Severity.NOTE)]),
+        (ApiUse(NOW, (), (SILENT,)), [("not-examined", Severity.WARNING)]),
+    ],
+)
+def test_who_asks_for_deprecated_apis_is_told_as_it_was_last_read(apis, found):
+    """With the moment; a report reads no metrics itself."""
+    seen = look(make_report(), replace(make_survey(), apis=apis))
+    told = [f for f in seen.findings if f.code in {"deprecated-api-in-use", "not-examined"}]
+    assert [(f.code, f.severity) for f in told] == found
+    assert all("(Read 2026-" in f.sentence for f in told)
+
+
+def test_an_ending_certificate_is_told_by_the_last_survey():
+    """With the moment of the survey."""
+    soon = Certificate("apiserver", NOW + timedelta(days=3))
+    seen = look(
+        make_report(), make_survey(facts={"cp1": replace(FACTS, control_plane=True, certificates=(soon,), time=NOW)})
+    )
+    (told,) = (f for f in seen.findings if f.code == "certificate-expiring")
+    assert "(Surveyed 2026-" in told.sentence
+
+
+@pytest.mark.parametrize(
+    ("survey", "said"),
+    [
+        (None, "The machines of prod were never asked"),
+        (replace(make_survey(), read_at=NOW - timedelta(days=2)), "The machines of prod were last asked on 2026-"),
+        (make_survey(), ""),
+    ],
+)
+def test_what_nobody_looked_at_is_not_clean(survey, said):
+    """A report says that it does not know."""
+    told = [f.sentence for f in look(make_report(), survey).findings if f.code == "not-surveyed"]
+    assert [t.startswith(said) for t in told] == ([True] if said else [])
+
+
+def test_a_machine_that_could_not_be_surveyed_is_told():
+    """As a warning: nothing of it is known."""
+    machines = tuple(
+        replace(m, facts=Unread("machine", "It refused the key.")) if m.name == "w1" else m
+        for m in make_survey().machines
+    )
+    seen = look(make_report(), replace(make_survey(), machines=machines))
+    (told,) = (f for f in seen.findings if f.code == "machine-unreadable")
+    assert (told.severity, told.subject) == (Severity.WARNING, "w1")
+    assert "It refused the key." in told.sentence
