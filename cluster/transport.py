@@ -34,10 +34,18 @@ class Reply:
 class Transport:
     """Connections to one endpoint; threads may share it, forked processes must each connect anew."""
 
-    def __init__(self, name: str, configuration: Configuration, *, relax_x509_strict: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        configuration: Configuration,
+        *,
+        relax_x509_strict: bool,
+        connect_timeout: float = CONNECT_TIMEOUT,
+    ) -> None:
         self.name = name
         self.configuration = configuration
         self._relax = relax_x509_strict
+        self._connect_timeout = connect_timeout
         self._client = ApiClient(configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         self._pool.pool_classes_by_scheme = {**self._pool.pool_classes_by_scheme, "https": DeadlinePool}
@@ -57,7 +65,7 @@ class Transport:
         # tokens the copy shares
         if (refresh := getattr(self.configuration, "refresh_api_key_hook", None)) is not None:
             setattr(configuration, "refresh_api_key_hook", lambda _: refresh(self.configuration))  # noqa: B010
-        return Transport(self.name, configuration, relax_x509_strict=self._relax)
+        return Transport(self.name, configuration, relax_x509_strict=self._relax, connect_timeout=self._connect_timeout)
 
     def close(self) -> None:
         self._pool.clear()
@@ -110,7 +118,7 @@ class Transport:
                 f"{url}?{urlencode(query)}" if query else url,
                 headers=headers,
                 body=None if body is None else json.dumps(body).encode(),
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=timeout),
+                timeout=urllib3.Timeout(connect=self._connect_timeout, read=timeout),
                 retries=False,
                 redirect=False,
                 preload_content=preload,
@@ -134,7 +142,9 @@ class Transport:
             reason = str(error).rpartition(": ")[2]
             return f"{self.where} cannot be reached ({reason}): check the address, and that the API server runs."
         if isinstance(error, urllib3.exceptions.TimeoutError):
-            waited = CONNECT_TIMEOUT if isinstance(error, urllib3.exceptions.ConnectTimeoutError) else timeout
+            in_handshake = f"read timeout={self._connect_timeout})" in str(error)
+            connecting = in_handshake or isinstance(error, urllib3.exceptions.ConnectTimeoutError)
+            waited = self._connect_timeout if connecting else timeout
             return f"{self.where} did not answer within {waited:g} s: check the network and its load."
         text = " ".join(str(error).split())
         if "Authority Key Identifier" in text or "Subject Key Identifier" in text:

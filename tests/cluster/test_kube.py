@@ -3,13 +3,15 @@
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from cluster.errors import ClusterUnreadable
 from cluster.kube import Kube
+from cluster.kubeconfig import read_kubeconfig
 from cluster.settings import Cluster
+from cluster.transport import Transport
 from lab.pki import Authority, server_context, write_kubeconfig
 
 TIMEOUT = 0.3  # seconds for a whole answer
@@ -108,6 +110,35 @@ def test_an_answer_that_drips_ends_at_its_deadline(serve, speech, read):
         with pytest.raises(ClusterUnreadable, match=r"did not answer within 0\.3 s"):
             read(kube)
         assert time.monotonic() - began < 2  # what drips would take at least 2.5 s
+
+
+@pytest.mark.timeout(15)
+def test_a_handshake_that_drips_ends_with_the_time_for_connections(authority, tmp_path):
+    """It has a deadline of its own, which the sentence names."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended = threading.Event()
+
+        def drip():
+            plain, _ = listening.accept()
+            with plain, suppress(OSError):  # the client leaves when it has had enough
+                plain.sendall(b"\x16\x03\x03\x40\x00")  # the beginning of a long TLS record
+                while not ended.wait(0.05):
+                    plain.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        server = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        path = write_kubeconfig(tmp_path / "kubeconfig", server, authority, "token")
+        try:
+            read = read_kubeconfig("lab", Cluster.model_validate({"kubeconfig": str(path)}))
+            with (
+                Kube(Transport("lab", read, relax_x509_strict=False, connect_timeout=0.25)) as kube,
+                pytest.raises(ClusterUnreadable, match=r"did not answer within 0\.25 s"),
+            ):
+                kube.get("/version")
+        finally:
+            ended.set()
+            thread.join(5)
 
 
 def test_a_list_without_an_end_ends_at_the_deadline_of_the_whole(serve):
