@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
 from datetime import date
@@ -21,12 +23,37 @@ CONFIG_ENV = "LOCKKEEPER_CONFIG"
 DEFAULT_PATH = Path("lockkeeper.yaml")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SHORTEST_KEY = 36  # bytes of an Ed25519 key after its kind
 _PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
 
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("must be 1 to 40 of a-z, 0-9 and -, starting and ending with a letter or digit")
+    return value
+
+
+def _like(pattern: str, words: str) -> AfterValidator:
+    """A text of this form; whoever writes another one is told what is meant, and not the pattern."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _key_line(value: str) -> str:
+    """A key is its kind and the blob that begins with it; one that was cut or never filled in would verify nothing."""
+    kind, blob, *_ = [*value.split(), "", ""]
+    try:
+        inside = base64.b64decode(blob, validate=True)
+    except (ValueError, binascii.Error):
+        inside = b""
+    named = len(kind).to_bytes(4) + kind.encode()
+    if not inside.startswith(named) or len(inside) < len(named) + _SHORTEST_KEY:
+        raise ValueError("must be a whole public key like `ssh-ed25519 AAAA…`, as the file id_ed25519.pub has it")
     return value
 
 
@@ -63,6 +90,12 @@ def _how_many(value: int | str) -> int | str:
 Name = Annotated[str, AfterValidator(_name)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 HowMany = Annotated[int | str, AfterValidator(_how_many)]
+ChannelId = Annotated[str, _like(r"[CG][A-Z0-9]{2,}", "a channel's id like C0123456789, not its name")]
+PersonId = Annotated[str, _like(r"[UW][A-Z0-9]{2,}", "a person's id like U0123ADA, not a name")]
+GroupId = Annotated[str, _like(r"S[A-Z0-9]{2,}", "a user group's id like S0123KEEPERS, not its name")]
+TeamId = Annotated[str, _like(r"[TE][A-Z0-9]{2,}", "the id of a workspace like T0123456789")]
+CommandName = Annotated[str, _like(r"/[a-z0-9_-]{1,31}", "a command like /k8s")]
+KeyLine = Annotated[str, AfterValidator(_key_line)]
 Seconds = Annotated[float, Field(gt=0)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -188,7 +221,7 @@ class Cluster(_Model):
     in_cluster: bool = False
     context: str | None = None
     relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
-    channel: str | None = None  # Slack channel id where plans and runs of this cluster go
+    channel: ChannelId | None = None  # Slack channel id where plans and runs of this cluster go
     smoke: Smoke = Smoke()
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
@@ -207,8 +240,8 @@ class Cluster(_Model):
 class Person(_Model):
     """One human being: the same person whether they click in Slack or sign on a terminal."""
 
-    slack: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,}$")] | None = None
-    ssh_keys: tuple[str, ...] = ()  # lines as in authorized_keys: "ssh-ed25519 AAAA… comment"
+    slack: PersonId | None = None
+    ssh_keys: tuple[KeyLine, ...] = ()  # lines as in authorized_keys: "ssh-ed25519 AAAA… comment"
     logins: tuple[str, ...] = ()  # local login names, so that the command line knows who types
 
 
@@ -216,11 +249,11 @@ class Approvals(_Model):
     """Who may approve; an empty list is refused at start, nobody is ever approver by default."""
 
     approvers: tuple[Name, ...] = ()
-    user_groups: tuple[Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,}$")], ...] = ()
+    user_groups: tuple[GroupId, ...] = ()
     expire_after: Seconds = 3600
     confirm_release_notes: bool = False  # whoever approves confirms to have read those of each hop
     signing_key: Secret | None = None  # the bot's Ed25519 private key (OpenSSH or PEM); only the bot has it
-    public_key: str | None = None  # its public half, "ssh-ed25519 AAAA…"; what workers verify with
+    public_key: KeyLine | None = None  # its public half, "ssh-ed25519 AAAA…"; what workers verify with
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
@@ -236,11 +269,11 @@ class Slack(_Model):
     bot_token: Secret
     app_token: Secret | None = None
     signing_secret: Secret | None = None
-    team_id: Annotated[str, Field(pattern=r"^[TE][A-Z0-9]{2,}$")]
-    command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/k8s"
+    team_id: TeamId
+    command: CommandName = "/k8s"
     api_url: str = "https://slack.com/api/"
     http_port: Annotated[int, Field(ge=1, le=65535)] = 3000
-    default_channel: str | None = None
+    default_channel: ChannelId | None = None
 
     @model_validator(mode="after")
     def _enough_for_its_mode(self) -> Self:
@@ -262,7 +295,7 @@ class Digest(_Model):
     day: Weekday = "monday"  # if weekly
     at: Clock = "09:00"
     timezone: Timezone = "UTC"
-    channel: str | None = None  # a Slack channel id; default: slack.default_channel
+    channel: ChannelId | None = None  # a Slack channel id; default: slack.default_channel
 
 
 class Waits(_Model):
@@ -332,6 +365,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise InvalidConfig(
             f"The configuration {path} cannot be read ({error.strerror}): name it with --config."
         ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfig(f"{path} is not text in UTF-8: look whether it is the right file.") from error
     except yaml.YAMLError as error:
         raise InvalidConfig(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     return parse_settings(data, str(path))
@@ -364,6 +399,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 # Where the library would name classes of ours to a reader of YAML.
 _PLAIN = {
+    "too_short": "must name at least one",
     "path_type": "should be a path, in text",
     "model_type": "should be a mapping of settings",
     "dict_type": "should be a mapping of names",

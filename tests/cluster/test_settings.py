@@ -9,6 +9,7 @@ import yaml
 from cluster.errors import InvalidConfig, UnknownThing
 from cluster.settings import Digest, load_settings, parse_settings
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJrk2G0ESi5rmQJr1aWgop7hHPyekVjKk4YcUh8AeqK+ grace"
 GOOD = {
     "clusters": {
         "prod": {
@@ -20,7 +21,7 @@ GOOD = {
             "pools": {"workers": {"selector": "role=worker", "max_unavailable": "10%"}},
         }
     },
-    "people": {"ada": {"slack": "U0ADA"}, "grace": {"slack": "U0GRACE", "ssh_keys": ["ssh-ed25519 AAAA grace"]}},
+    "people": {"ada": {"slack": "U0ADA"}, "grace": {"slack": "U0GRACE", "ssh_keys": [KEY]}},
     "approvals": {"approvers": ["grace"]},
     "slack": {
         "bot_token": {"env": "SLACK_BOT_TOKEN"},
@@ -100,6 +101,21 @@ def test_a_good_file_is_read():
         ("slack.bot_token", {"env": "A", "file": "/b"}, "slack.bot_token: name exactly one of `env` and `file`"),
         ("slack.bot_token", "xoxb-in-the-file", "slack.bot_token: "),
         ("clusters.prod.channel", None, "no Slack channel for prod"),
+        (
+            "clusters.prod.channel",
+            "#ops",
+            "clusters.prod.channel: must be a channel's id like C0123456789, not its name",
+        ),
+        ("slack.default_channel", "ops", "slack.default_channel: must be a channel's id"),
+        ("slack.team_id", "acme", "slack.team_id: must be the id of a workspace like T0123456789"),
+        ("people.ada.slack", "@ada", "people.ada.slack: must be a person's id like U0123ADA, not a name"),
+        ("approvals.user_groups", ["@keepers"], "approvals.user_groups.0: must be a user group's id like S0123KEEPERS"),
+        ("slack.command", "k8s", "slack.command: must be a command like /k8s"),
+        ("people.ada.ssh_keys", ["ssh-ed25519 AAAA… ada"], "people.ada.ssh_keys.0: must be a whole public key"),
+        ("people.ada.ssh_keys", ["/home/ada/.ssh/id_ed25519.pub"], "people.ada.ssh_keys.0: must be a whole public key"),
+        ("people.ada.ssh_keys", [KEY[:40]], "people.ada.ssh_keys.0: must be a whole public key"),
+        ("approvals.public_key", "SHA256:abc", "approvals.public_key: must be a whole public key"),
+        ("clusters", {}, "clusters: must name at least one"),
     ],
 )
 def test_a_mistake_is_named_with_its_path(path, value, words):
@@ -155,6 +171,10 @@ def test_a_missing_file_and_a_file_that_is_not_yaml_are_said(tmp_path):
     """Both name the file."""
     with pytest.raises(InvalidConfig, match=r"nowhere\.yaml cannot be read"):
         load_settings(tmp_path / "nowhere.yaml")
+    page = tmp_path / "page.yaml"
+    page.write_bytes(b"\xff\xfea: 1")
+    with pytest.raises(InvalidConfig, match=r"page\.yaml is not text in UTF-8"):
+        load_settings(page)
     bad = tmp_path / "bad.yaml"
     bad.write_text("clusters: [unclosed")
     with pytest.raises(InvalidConfig, match=r"bad\.yaml is not YAML"):
