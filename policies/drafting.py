@@ -179,9 +179,14 @@ def draft_revert(
 
 
 def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
-    """The blockers that stand against this plan now: preflight again, before its first step."""
+    """The blockers that stand against this plan now: preflight again, before its first step.
+
+    What a worker lacks that has joined meanwhile stops nobody: it is reported, and not touched.
+    """
     is_upgrade = plan.kind is PlanKind.UPGRADE
-    left_out = frozenset(n.name for n in plan.left_out)
+    planned = {n.name for n in plan.nodes}
+    joined = {n.name for n in seen.report.nodes if is_upgrade and not n.control_plane and n.name not in planned}
+    left_out = frozenset(n.name for n in plan.left_out) | joined
     found = check_preflight(
         seen,
         cluster,

@@ -156,6 +156,17 @@ def test_a_preflight_of_the_run_does_not_stumble_over_who_is_left_out():
     assert codes(recheck(plan, see(NOT_READY, silent("w1", "w2")), TWO_AWAY)) == ["machine-unreadable"]
 
 
+def test_a_worker_that_joined_after_the_plan_stops_no_run():
+    """Nobody has named a machine for it yet, and it is not Ready: it is reported, and not touched."""
+    plan, report = draft(cluster=TWO_AWAY).plan, make_report()
+    late = replace(report.nodes[-1], name="w9", uid="uid-w9", ready=False)
+    later = replace(report, nodes=(*report.nodes, late))
+    assert recheck(plan, see(later), TWO_AWAY) == ()
+    late_master = replace(report.nodes[0], name="cp9", uid="uid-cp9")
+    with_master = replace(report, nodes=(*report.nodes, late_master))
+    assert "machine-missing" in codes(recheck(plan, see(with_master), TWO_AWAY))
+
+
 def test_nothing_that_happens_to_a_worker_left_out_is_a_foreign_change():
     """It may be upgraded or rebuilt by hand meanwhile."""
     record = make_record(drafted=without("w1"))
