@@ -34,15 +34,6 @@ def test_two_minors_go_through_the_one_between():
     assert done.stdout.index("v1.35.4") < done.stdout.rindex("v1.36.2")
 
 
-def test_a_budget_that_allows_nothing_stops_the_run_and_gives_the_node_back():
-    """Exit 3: the pod and its budget are named, and the node takes work again."""
-    done = play("--scenario", "pdb-blocked", "--target", "v1.35.4")
-    assert done.returncode == 3
-    assert "demo/ledger" in done.stdout
-    assert "PodDisruptionBudget" in done.stdout
-    assert "WRONG" not in done.stdout
-
-
 def test_a_hand_edited_api_server_is_put_back_before_anything_else():
     """The plan says what kubeadm would be confused by; the revert is approved and runs first."""
     done = play("--scenario", "hand-edited-apiserver", "--target", "v1.35.4")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -19,20 +22,58 @@ from workers.runbook import StepBlocked, perform
 pytestmark = pytest.mark.story
 
 
-def test_a_small_cluster_goes_up_one_minor_step_by_step() -> None:
-    """Every step of every node in order; afterwards nothing of ours is left, and nothing was started twice."""
+@dataclass(frozen=True)
+class Walked:
+    """A small cluster before and after every step of its plan; a DaemonSet was broken before, and stayed so."""
+
+    walk: Walk
+    warned: set[tuple[str, str]]  # subject and code
+    complaint: str  # of the verification that was not told of the broken DaemonSet
+    before: dict[str, dict[str, Any]]
+    after: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def walked() -> Iterator[Walked]:
     with walking("small", "1.35.4") as walk:
-        before = walk.world.snapshot()
-        for _, name, position in walk.steps():
+        broken, before = walk.break_daemon_set("demo", "agent"), walk.world.snapshot()
+        drafted = walk.draft("v1.35.4")
+        unaware, complaint = walk.plan, ""
+        walk.plan = replace(unaware, accepted=drafted.plan.accepted)
+        for step, name, position in walk.steps():
+            if step.verb is Verb.VERIFY_NODE and name == broken:
+                with pytest.raises(StepBlocked) as blocked:
+                    perform(walk.site(name, position, plan=unaware, settings=impatient(walk.settings)))
+                complaint = blocked.value.finding.sentence
             walk.take(name, position)
-        after = walk.world.snapshot()
-        assert {after[n]["kubelet"] for n in after} == {"v1.35.4"}
-        assert after["cp1"]["apiserver"] == "v1.35.4"
-        assert {n: (after[n]["cordoned"], after[n]["holds"]) for n in after} == {
-            n: (before[n]["cordoned"], before[n]["holds"]) for n in before
-        }
-        assert len(walk.starts()) == len(set(walk.starts()))
-        assert not any("lockkeeper-smoke" in pod for node in after.values() for pod in node["pods"])
+        warned = {(f.subject, f.code) for f in drafted.findings if f.severity is Severity.WARNING}
+        yield Walked(walk, warned, complaint, before, walk.world.snapshot())
+
+
+def impatient(settings: Settings) -> Settings:
+    return settings.model_copy(update={"waits": settings.waits.model_copy(update={"node_ready": 3.0})})
+
+
+@pytest.mark.xdist_group("walked")
+def test_a_small_cluster_goes_up_one_minor_step_by_step(walked: Walked) -> None:
+    """Every step of every node in order; afterwards nothing of ours is left, and nothing was started twice."""
+    before, after, starts = walked.before, walked.after, walked.walk.starts()
+    assert {after[n]["kubelet"] for n in after} == {"v1.35.4"}
+    assert after["cp1"]["apiserver"] == "v1.35.4"
+    assert {n: (after[n]["cordoned"], after[n]["holds"]) for n in after} == {
+        n: (before[n]["cordoned"], before[n]["holds"]) for n in before
+    }
+    assert starts
+    assert len(starts) == len(set(starts))
+    assert not any("lockkeeper-smoke" in pod for node in after.values() for pod in node["pods"])
+
+
+@pytest.mark.xdist_group("walked")
+def test_a_daemonset_that_was_broken_before_is_warned_of_and_holds_nothing_up(walked: Walked) -> None:
+    """The warning goes into the plan; verification asks the DaemonSet's pods of whoever did not accept it."""
+    assert ("demo/agent", "daemonset-not-ready") in walked.warned
+    assert re.search(r"demo/agent-\w+ of a DaemonSet is not ready", walked.complaint)
+    assert {n["kubelet"] for n in walked.after.values()} == {"v1.35.4"}
 
 
 def test_workers_that_stay_within_the_skew_jump_to_the_last_minor_at_once() -> None:
@@ -175,24 +216,3 @@ def test_a_time_out_that_passed_with_an_earlier_driver_blocks_at_once() -> None:
         long_ago = datetime.now(UTC) - timedelta(hours=1)
         with pytest.raises(StepBlocked, match="900 s"):
             perform(walk.site("w1", walk.position("w1", Verb.DRAIN), started_at=long_ago))
-
-
-def test_a_daemonset_that_was_broken_before_is_warned_of_and_holds_nothing_up() -> None:
-    """The warning goes into the plan; verification asks the DaemonSet's pods of whoever did not accept it."""
-    with walking("small", "1.35.4") as walk:
-        broken = walk.break_daemon_set("demo", "agent")
-        drafted = walk.draft("v1.35.4")
-        warned = {(f.subject, f.code) for f in drafted.findings if f.severity is Severity.WARNING}
-        assert ("demo/agent", "daemonset-not-ready") in warned
-        unaware = walk.plan
-        walk.plan = replace(unaware, accepted=drafted.plan.accepted)
-        for step, name, position in walk.steps():
-            if step.verb is Verb.VERIFY_NODE and name == broken:
-                with pytest.raises(StepBlocked, match=r"demo/agent-\w+ of a DaemonSet is not ready"):
-                    perform(walk.site(name, position, plan=unaware, settings=impatient(walk.settings)))
-            walk.take(name, position)
-        assert {n["kubelet"] for n in walk.world.snapshot().values()} == {"v1.35.4"}
-
-
-def impatient(settings: Settings) -> Settings:
-    return settings.model_copy(update={"waits": settings.waits.model_copy(update={"node_ready": 3.0})})
