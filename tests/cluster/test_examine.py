@@ -1,6 +1,8 @@
 """Examining a real API over TLS: what it tells beyond versions, and each failure as a value."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,12 +11,13 @@ from cluster.errors import ClusterUnreadable
 from cluster.examine import examine
 from cluster.kube import Kube
 from cluster.observe import observe
-from cluster.settings import Cluster
+from cluster.settings import Cluster, parse_settings
 from cluster.versions import Minor
 from lab.apiserver import Availability
 from lab.world import World
 from policies.obstacles import check_obstacles
 from tests.policies_fixture import codes, see
+from workers import doctor
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOOK = {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "guard"}}
@@ -214,3 +217,24 @@ def test_a_configuration_that_is_none_is_said(world, settings, text):
         assert [u.what for u in look(settings).unread] == ["the ConfigMap kubelet-config"]
     finally:
         world.call(lambda: store.put(before))
+
+
+def test_the_doctor_says_what_it_could_read_and_what_not(world, servers):
+    """A note for a cluster that answers, and a warning for each part of it that does not."""
+
+    @contextmanager
+    def knock(name, machine):
+        yield SimpleNamespace(version=lambda: 1)
+
+    for server in servers.values():
+        server.faults.fail("poddisruptionbudgets", 403, times=None)
+    told = codes(
+        doctor.examine(
+            parse_settings({**world.config(), "people": {"grace": {}}, "approvals": {"approvers": ["grace"]}}),
+            now=NOW,
+            connect=knock,
+        )
+    )
+    assert told.count("cluster-readable") == 1
+    assert told.count("partly-unreadable") == 1
+    assert set(told) - {"cluster-readable", "partly-unreadable", "smoke-namespace-missing"} == {"machine-ready"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.errors import Refused
-from cluster.facts import EtcdTool, Offer, OfferState, Package, Room
+from cluster.facts import EtcdTool, KubeletUnit, Offer, OfferState, Package, Room
 from cluster.findings import Severity, blockers
 from cluster.plan import Options, PlanKind, Role
 from cluster.report import ApiServer, Budget, DaemonSet, Unread
@@ -132,6 +132,12 @@ UNREACHABLE = Offer(Minor(1, 35), OfferState.UNREACHABLE, reason="timed out")
             replace(make_report(), api_servers=(ApiServer("cp1", "cp1:6443", reported("v1.34.7")),)),
             None,
         ),
+        (
+            "api-server-unread",
+            replace(make_report(), api_servers=(ApiServer("cp1", "cp1:6443", Unread("API server on cp1", "refused")),)),
+            None,
+        ),
+        ("kubelet-not-running", None, facts_of("w1", kubelet_unit=KubeletUnit(True, False, "failed", 7, "Mon"))),
         ("kubeadm-config-unread", replace(make_report(), declared=Unread("kubeadm-config", "It is gone.")), None),
         ("static-pod-missing", replace(make_report(), static_pods=make_report().static_pods[:-1]), None),
         ("partly-unread", replace(make_report(), unread=(Unread("pod disruption budgets", "403"),)), None),
@@ -165,6 +171,7 @@ def test_a_node_without_a_machine_blocks():
         ("budget-allows-none", replace(make_report(), budgets=(Budget("demo", "ledger", 0, 1, 1),)), None),
         ("cgroup-v1", None, facts_of("w1", cgroup="v1")),
         ("stray-manifest", None, facts_of("cp1", stray_manifests=("kube-apiserver.yaml.bak",))),
+        ("machine-partly-unread", None, facts_of("w1", unread=(Unread("kernel", "uname: not found"),))),
     ],
 )
 def test_a_warning_is_approved_with_the_plan(code, report, survey):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import KubeDenied
+from cluster.errors import KubeDenied, UnknownThing
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
 from cluster.operation import OperationState, RowState, Wish
@@ -213,6 +213,19 @@ def test_a_bug_in_a_step_blocks_its_node_and_tells_only_a_reference(small: Yard,
     assert finding is not None
     assert finding.code == "internal-error"
     assert "secret-detail" not in finding.sentence + finding.remedy
+
+
+def test_what_a_step_says_of_itself_blocks_its_node(small: Yard, store: Store) -> None:
+    """A deliberate error without a code of its own; its words are for people."""
+
+    def give_up(site: Site) -> None:
+        raise UnknownThing(f"{site.node.name} has no such thing.")
+
+    small.script("w-1", Verb.DRAIN, give_up)
+    begin(small, store).join()
+    finding = store.operation(OP).row("w-1").finding
+    assert finding is not None
+    assert (finding.code, finding.sentence) == ("step-failed", "w-1 has no such thing.")
 
 
 def test_pause_finishes_the_nodes_in_hand_and_resume_goes_on(small: Yard, store: Store) -> None:

@@ -268,8 +268,9 @@ def test_a_command_has_to_end_well_and_its_last_words_are_told() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "nslookup: can't resolve\n"}}
     failed = {"phase": "Failed", "containerStatuses": [{"state": ended}]}
     bench.api.post = _post_stuck(bench, failed)  # type: ignore[method-assign]
-    with pytest.raises(StepBlocked, match=r"it ended with 1 \(nslookup: can't resolve\)"):
+    with pytest.raises(StepBlocked, match=r"it ended with 1 \(nslookup: can't resolve\)") as blocked:
         perform(site)
+    assert blocked.value.finding.code == "smoke-test-failed"
     assert smoke_pods(bench) == []
 
 
@@ -324,8 +325,9 @@ def test_a_deployment_that_does_not_scale_blocks_and_is_deleted() -> None:
     bench = upgraded()
     bench.api.most_replicas = 1
     site = with_smoke(bench.site("w1", Verb.SMOKE_TEST), deployment=True)
-    with pytest.raises(StepBlocked, match="did not bring its 2 pods up within 120 s: its controller made no pod"):
+    with pytest.raises(StepBlocked, match="did not bring its 2 pods up within 120 s: its controller made no pod") as no:
         perform(site)
+    assert no.value.finding.code == "smoke-deployment-failed"
     assert bench.api.deployments == {}
 
 
