@@ -330,16 +330,18 @@ def worker(config: ConfigPath = None) -> None:
 
 @app.command()
 def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
-    """Check the configuration, Redis, every cluster and every machine; change nothing."""
+    """Check the configuration, Redis, Slack, every cluster and every machine; change nothing."""
 
     from bot import terminal
     from bot.desk import store_findings
+    from bot.doctor import examine_slack
     from cluster.findings import blockers
     from workers.doctor import examine
 
     desk = _desk(config)
     found = (
         *store_findings(desk.store),
+        *examine_slack(desk.settings),
         *examine(desk.settings, now=datetime.now(UTC)),
     )
     _say(terminal.findings_json(found) if output is Output.JSON else terminal.render_findings(found))

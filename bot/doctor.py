@@ -1,0 +1,59 @@
+"""The part of `lockkeeper doctor` that asks Slack: are the tokens good, is it our workspace, are the groups there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from bot.delivery import SlackAway, SlackRefused, ask, connect
+from cluster.errors import InvalidConfig
+from cluster.findings import Finding, Findings, Severity
+from cluster.settings import Settings, Slack
+
+
+def examine_slack(settings: Settings) -> Findings:
+    """A note where Slack is ready, a finding for each thing that is not; nothing without a `slack` part."""
+    slack = settings.slack
+    if slack is None:
+        return ()
+    try:
+        found = tuple(_examine(settings, slack))
+    except InvalidConfig as error:  # where workers run the tokens are not, and need not be
+        sentence = f"Slack was not asked. {error}"
+        remedy = "Run this where `lockkeeper serve` runs."
+        return (Finding("slack-not-ready", Severity.WARNING, slack.team_id, sentence, remedy),)
+    sentence = (
+        f"Slack knows our tokens, in the workspace {slack.team_id}. "
+        "Whether the bot is in its channels shows itself as soon as it posts: /invite it there."
+    )
+    return found or (Finding("slack-ready", Severity.NOTE, slack.team_id, sentence, ""),)
+
+
+def _examine(settings: Settings, slack: Slack) -> Iterator[Finding]:
+    client = connect(slack.bot_token.read(), slack.api_url)
+    app_token = slack.app_token.read() if slack.mode == "socket" and slack.app_token else ""
+    try:
+        ours = ask("auth.test", client.auth_test)
+    except (SlackAway, SlackRefused) as error:
+        yield _blocked("slack.bot_token", str(error))
+        return
+    if slack.team_id not in {ours.get("team_id"), ours.get("enterprise_id")}:
+        sentence = f"The bot's token is one of the workspace {ours.get('team_id')}, and `slack.team_id` names another."
+        yield _blocked(slack.team_id, sentence)
+    for group in settings.approvals.user_groups:
+        yield from _tried(group, "usergroups.users.list", partial(client.usergroups_users_list, usergroup=group))
+    if app_token:
+        opened = partial(client.apps_connections_open, app_token=app_token)
+        yield from _tried("slack.app_token", "apps.connections.open", opened)
+
+
+def _tried(subject: str, method: str, call: Callable[[], object]) -> Iterator[Finding]:
+    try:
+        ask(method, call)
+    except (SlackAway, SlackRefused) as error:
+        yield _blocked(subject, f"{subject}: {error}")
+
+
+def _blocked(subject: str, sentence: str) -> Finding:
+    remedy = "Mend it, and run `lockkeeper doctor` again."
+    return Finding("slack-not-ready", Severity.BLOCKER, subject, sentence, remedy)
