@@ -15,7 +15,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.workers.node_bench import Bench
-from workers.node_script import render
 
 NEEDED = ("apt-get", "apt-cache", "apt-mark", "dpkg", "dpkg-deb", "dpkg-query", "gpg", "gpgv")
 MISSING = tuple(tool for tool in NEEDED if shutil.which(tool) is None)
@@ -166,7 +165,7 @@ def make_apt_root(home: Path, base: str, key: Path) -> AptRoot:
         "#clear DPkg::Post-Invoke;\n#clear DPkg::Pre-Invoke;\n"
     )
     root.file("/proc/sys/kernel/random/boot_id", "boot-one\n")
-    root.file("/usr/local/sbin/lockkeeper-node", render(root=str(root.root), tools=str(home / "tools")))
+    root.install_script()
     root.source()
     root.file("/etc/apt/sources.list", f"deb [signed-by={root.keyring}] {base}/distribution/ /\n")
     apt = str(home / "tools/apt-get")

@@ -49,14 +49,25 @@ keyring() {
     say "${KEYRING:-$found}"
 }
 
-# A mirror that fails for a moment is asked again, with apt's own growing pauses: 1, 2 and 4 s.
-AGAIN='-o Acquire::Retries=3'
-tell_retries() { # LOG OF APT
-    awk '/^Ign:/ { missed[substr($1, 5)] = 1 }
-        /^(Get|Hit):/ && (substr($1, 5) in missed) {
-            print "[lockkeeper] " $2 " answered only when it was asked again: look at that mirror, or at the way to it"
-            exit
-        }' "$1"
+# A mirror that fails for a moment is asked again, by apt itself and by a new apt: one that was refused once does not
+# try that address any more as long as it lives.
+AGAIN='-o Acquire::Retries=1'
+PAUSE=2   # seconds between two tries, whatever is waited for; twice that before the last one at a mirror
+persistently() { # LOG COMMAND…: what the command writes anew each time, or the output of the whole attempt
+    log=$1
+    shift
+    try=1 began=$(date +%s)
+    while :; do
+        mark=0
+        [ "$log" != "$JOB/out" ] || mark=$(wc -c <"$log")
+        "$@"
+        ended=$?
+        tail -c "+$((mark + 1))" "$log" | grep -q 'Failed to fetch' || return "$ended"
+        [ "$try" -lt 3 ] && [ $(($(date +%s) - began)) -lt 25 ] || return "$ended"
+        say "[lockkeeper] a mirror could not be reached, and is asked again: $(tail -c "+$((mark + 1))" "$log" | grep 'Failed to fetch' | head -n 1 | one_line)" >&2
+        sleep "$((try * PAUSE))"
+        try=$((try + 1))
+    done
 }
 
 # apt-get or apt-cache with a throw-away package list of one minor: no source of the machine is touched.
@@ -101,12 +112,14 @@ update_problem() { # EXIT-CODE LOG
     reason=$(grep -E '^(W|E):' "$2" | grep -v unsandboxed | head -n 1 | one_line)
     say "$kind ${reason:-apt-get update ended with $1}"
 }
+fill_private_list() { # FOLDER
+    # shellcheck disable=SC2086 # two words
+    private_apt "$1" timeout -k 1 25 apt-get update $AGAIN -o Acquire::http::Timeout=12 -o Acquire::https::Timeout=12 >"$1/log" 2>&1
+}
 update_private() { # FOLDER MINOR: prints the problem, if any
     private_list "$1" "$2" || { say "unreachable $1 cannot be written"; return; }
-    # shellcheck disable=SC2086 # two words
-    private_apt "$1" timeout -k 1 55 apt-get update $AGAIN -o Acquire::http::Timeout=12 -o Acquire::https::Timeout=12 >"$1/log" 2>&1
-    problem=$(update_problem "$?" "$1/log")
-    if [ -n "$problem" ]; then say "$problem"; else tell_retries "$1/log" >&2; fi
+    persistently "$1/log" fill_private_list "$1"
+    update_problem "$?" "$1/log"
 }
 
 offers() { # MINOR…
@@ -139,12 +152,12 @@ patiently() { # COMMAND…
             tail -c "+$((from + 1))" "$JOB/out" | grep -Eq 'Could not get lock|locked by another process' || return "$code"
         [ -n "$told" ] || say "[lockkeeper] another package manager is at work: waiting for it" >&2
         told=yes
-        sleep 2
+        sleep "$PAUSE"
     done
 }
 install_packages() { # apt-get arguments …
     # shellcheck disable=SC2086 # two words
-    patiently apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages $AGAIN \
+    persistently "$JOB/out" patiently apt-get install -y --no-install-recommends --no-remove --allow-change-held-packages $AGAIN \
         -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 is_installed() { [ "$(installed_version "$1")" = "$2" ]; } # PACKAGE VERSION
@@ -204,9 +217,8 @@ fetch() { # PACKAGE-VERSION
 }
 download_packages() { # FOLDER PACKAGE-VERSION
     # shellcheck disable=SC2046,SC2086 # words made here
-    private_apt "$1" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
-        $AGAIN -o DPkg::Lock::Timeout=300 $(wanted_with "$2" $PACKAGES) || return
-    tell_retries "$JOB/out"
+    persistently "$JOB/out" private_apt "$1" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
+        $AGAIN -o DPkg::Lock::Timeout=300 $(wanted_with "$2" $PACKAGES)
 }
 add_machine_sources() { # FOLDER: links only, and the lists as they were fetched last
     mkdir -p "$1/parts" && chmod 0755 "$1/parts" || return
@@ -242,9 +254,9 @@ switch_file() { # FILE MINOR
     list=$STATE/sources/update.${path##*.}
     (umask 077 && rm -f "$list" && read_sources "$path" "$2" >"$list") || refuse 71 "$list cannot be written: check the disk."
     log=$STATE/sources/update.log
-    patiently update_list "$list" "$log"
+    persistently "$log" patiently update_list "$list" "$log"
     problem=$(update_problem "$?" "$log")
-    [ -n "$problem" ] || { tell_retries "$log"; return 0; }
+    [ -n "$problem" ] || return 0
     cp -p "$kept" "$staged" && mv -f "$staged" "$path"
     refuse 69 "The package source of $2 cannot be used (${problem%% *}), $1 is as it was: ${problem#* }"
 }
