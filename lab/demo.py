@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from cluster.errors import LockkeeperError
 from cluster.operation import RowState
+from cluster.versions import KubeVersion, parse_target
 from lab.chaos import KINDS, LEAST, unleash
 from lab.rig import Rig, rig
 from lab.scenarios import SCENARIOS
@@ -31,6 +32,8 @@ def run_demo(*, scenario: str, target: str, headless: bool, chaos: str | None, s
         raise LockkeeperError(f"There is no chaos `{chaos}`: name one of {', '.join(KINDS)}.")
     if chaos is not None and not headless:
         raise LockkeeperError("Chaos strikes the headless story: add --headless.")
+    if headless:
+        parse_target(target)  # raises: a lab takes its time to start
     chosen = speed or (STORY_SPEED if headless else PAGE_SPEED)
     with terminated_cleanly(), rig(scenario, speed=chosen, port=port) as made:
         if headless:
@@ -61,7 +64,8 @@ def play(made: Rig, target: str, chaos: str | None, say: Callable[[str], None]) 
     if strikes is not None and len(strikes.struck) < LEAST[chaos or ""]:
         wrong.append(f"chaos struck {len(strikes.struck)} times, {LEAST[chaos or '']} were promised")
     if code == DONE:
-        wrong.extend(judge_end(made.world, before, target, story.last_card()))
+        planned = str(made.store.plan(made.store.operations()[0].plan_id).plan.target)
+        wrong.extend(judge_end(made.world, before, target, story.last_card(), planned=planned))
     if code == WAITING:
         wrong.extend(judge_stop(made))
     for sentence in wrong:
@@ -82,13 +86,16 @@ def judge_log(world: World) -> Iterator[str]:
             yield f"{unit} was started {count} times on {machine}"
 
 
-def judge_end(world: World, before: dict[str, dict[str, object]], target: str, card: str) -> Iterator[str]:
+def judge_end(
+    world: World, before: dict[str, dict[str, object]], target: str, card: str, *, planned: str
+) -> Iterator[str]:
     """The lab's own state: every version at the target, every cordon and hold as it was, and the card says so."""
-    wanted = target if target.startswith("v") else f"v{target}"
+    asked = parse_target(target)
+    wanted = str(asked) if isinstance(asked, KubeVersion) else planned
     for name, after in world.snapshot().items():
         for what in ("kubelet", "apiserver"):
             version = after.get(what)
-            if version and not (version == wanted or str(version).startswith(wanted + ".")):
+            if version and version != wanted:
                 yield f"{name}: {what} is {version}, not {wanted}"
         for what in ("cordoned", "holds"):
             if after[what] != before[name][what]:
