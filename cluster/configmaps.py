@@ -31,6 +31,11 @@ def read_declarations(ask: Inquiry) -> Declarations:
     own = _attempt(ask, "kubeadm-config", "ClusterConfiguration", read_cluster_configuration)
     kubelet = _attempt(ask, "kubelet-config", "kubelet", read_kubelet_configuration)
     proxy = _attempt(ask, "kube-proxy", "config.conf", read_proxy_configuration, may_be_missing=True)
+    return join_declarations(own, kubelet, proxy)
+
+
+def join_declarations(own: Declarations, kubelet: Declarations, proxy: Declarations) -> Declarations:
+    """What kubeadm-config declares, with what the kubelets and kube-proxy are told beside it."""
     return replace(
         own,
         gates=(*own.gates, *kubelet.gates, *proxy.gates),

@@ -1,35 +1,31 @@
-"""Every code that a finding may carry has a heading of its own in docs/findings.md, and no heading is left over."""
+"""docs/findings.md has a heading for each finding and says how each was shown; each is named in a test."""
 
-import ast
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-MAKERS = {"Finding", "MachineStep", "blocked", "_stop", "_warn", "_note", "_finding", "_blocker"}
-
-
-def codes_in(path):
-    """The first argument of whatever makes a finding; `{part}-newer` stands for both parts of a node."""
-    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(call, ast.Call):
-            continue
-        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-        named = [k.value for k in call.keywords if k.arg == "code"]
-        if name not in MAKERS or not (call.args or named):
-            continue
-        first = (named or call.args)[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str) and CODE.fullmatch(first.value):
-            yield first.value
-        elif isinstance(first, ast.JoinedStr):
-            yield from (ast.unparse(first)[2:-1].replace("{part}", part) for part in ("kubelet", "kube-proxy"))
+from tests.findings_table import PAGE, make_table, named_in_tests, seen_on_recordings, table_of, used_codes
 
 
 def test_every_code_has_its_own_heading():
-    """A finding that nobody can look up is half a finding."""
-    folders = ("policies", "workers", "cluster", "bot")
-    used = {code for folder in folders for path in (ROOT / folder).rglob("*.py") for code in codes_in(path)}
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    """A finding that nobody can look up is half a finding; no heading is left over."""
+    headings = re.findall(r"^### (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(headings) == len(set(headings))
-    assert set(headings) == used
+    assert set(headings) == set(used_codes())
+
+
+def test_every_finding_is_named_in_a_test():
+    """What nobody has seen once is only hoped for."""
+    assert not set(used_codes()) - set(named_in_tests())
+
+
+def test_the_table_of_findings_is_what_the_code_and_the_recordings_say():
+    """Weights, and what shows each finding."""
+    wanted = make_table()
+    assert table_of(PAGE.read_text(encoding="utf-8")) == wanted, "write it anew with: python -m tests.findings_table"
+
+
+def test_recordings_of_a_real_cluster_show_what_happened_to_it():
+    """Among them nothing that blocks a sound cluster."""
+    seen = seen_on_recordings()
+    assert seen["hand-edited-apiserver"] == ["drift"]
+    assert seen["kubeadm-config-ahead"] == ["mixed"]
+    assert seen["kube-proxy-behind"] == ["applied"]
