@@ -40,7 +40,7 @@ def _etcd(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterator[Findin
             continue
         wanted = " and ".join(f"{_mib(needed)} for {what}" for _, needed, what in demands)
         sentence = f"{node.name} has {_mib(room.free_kib)} free at {room.place} and needs {wanted} there."
-        remedy = "Make room: old backups under /etc/kubernetes/tmp and old snapshots stay until somebody removes them."
+        remedy = "Make room there: look at old backups under /etc/kubernetes/tmp, and at old snapshots."
         yield Finding("disk-space", Severity.BLOCKER, node.name, sentence, remedy)
 
 
