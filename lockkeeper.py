@@ -334,7 +334,7 @@ def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
 
     from bot import terminal
     from bot.desk import store_findings
-    from bot.doctor import examine_slack
+    from bot.doctor import examine_slack, untold
     from cluster.findings import blockers
     from workers.doctor import examine
 
@@ -342,6 +342,7 @@ def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
     found = (
         *store_findings(desk.store),
         *examine_slack(desk.settings),
+        *untold(desk.store),
         *examine(desk.settings, now=datetime.now(UTC)),
     )
     _say(terminal.findings_json(found) if output is Output.JSON else terminal.render_findings(found))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from bot.delivery import SlackAway, SlackRefused, ask, connect
-from cluster.errors import InvalidConfig
+from bot.text import count
+from cluster.errors import InvalidConfig, StoreUnavailable
 from cluster.findings import Finding, Findings, Severity
 from cluster.settings import Settings, Slack
+from cluster.store import Store
 
 
 def examine_slack(settings: Settings) -> Findings:
@@ -27,6 +30,25 @@ def examine_slack(settings: Settings) -> Findings:
         "Whether the bot is in its channels shows itself as soon as it posts: /invite it there."
     )
     return found or (Finding("slack-ready", Severity.NOTE, slack.team_id, sentence, ""),)
+
+
+def untold(store: Store) -> Findings:
+    """What Slack did not take and still waits: a channel without the bot shows itself here."""
+    try:
+        waiting = [item for item in store.outbox_pending() if item.error]
+    except StoreUnavailable:
+        return ()  # Redis has a finding of its own
+    why = Counter((item.channel, item.error) for item in waiting)
+    return tuple(
+        Finding(
+            "messages-untold",
+            Severity.WARNING,
+            channel,
+            f"{count(number, 'message')} to the channel {channel} could not be told yet. {error}",
+            "Invite the bot there, or correct the channel; they are told as soon as Slack takes them.",
+        )
+        for (channel, error), number in why.items()
+    )
 
 
 def _examine(settings: Settings, slack: Slack) -> Iterator[Finding]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bot.doctor import examine_slack
+from bot.doctor import examine_slack, untold
+from cluster.events import Event, Happened
+from cluster.outbox import OutboxItem, OutboxKind
 from lab.slack import LabSlack
-from tests.bot_fixture import settings
+from tests.bot_fixture import CHANNEL, NOW, settings
+from tests.redis_fixture import redis_server, redis_url, store
+
+__all__ = ["redis_server", "redis_url", "store"]
 
 
 @pytest.fixture
@@ -54,3 +59,18 @@ def test_what_is_wrong_is_named_with_its_place(slack, changes, words):
 def test_without_slack_nothing_is_asked(slack):
     """The command line works alone."""
     assert examine_slack(settings(slack=None)) == ()
+
+
+def test_what_slack_does_not_take_is_found_by_its_reason(store):
+    """Somebody forgot to invite the bot, and wonders why there is no card."""
+    told = Event(Happened.DRIVER_TOOK_OVER, NOW, "prod", "A line.")
+    items = tuple(OutboxItem(f"line:{n}", OutboxKind.POST, CHANNEL, event=told) for n in range(3))
+    store.outbox_ingest("0", "1-0", items)
+    assert untold(store) == ()
+    for n in range(2):
+        store.outbox_defer(f"line:{n}", NOW, "Slack refuses chat.postMessage: not_in_channel.")
+    (found,) = untold(store)
+    assert found.code == "messages-untold"
+    assert "2 messages to the channel C0OPS" in found.sentence
+    assert "not_in_channel" in found.sentence
+    assert "Invite the bot" in found.remedy
