@@ -274,8 +274,13 @@ def test_pruning_keeps_the_newest_three_of_each_kind(bench: Bench):
     """Backups of kubeadm are never removed by kubeadm."""
     for day in range(1, 7):
         bench.file(f"/etc/kubernetes/tmp/kubeadm-backup-etcd-2026-11-0{day}-00-00-00/etcd/x")
+        bench.file(f"/var/lib/lockkeeper/snapshots/etcd-op-{day}.db")
+        bench.file(f"/var/lib/lockkeeper/snapshots/etcd-2026-11-0{day}.db")  # the owner's
     bench.file("/etc/kubernetes/tmp/mine/x")
     assert bench.finish("op-1", "prune").code == 0
+    kept = [p.name for p in (bench.root / "var/lib/lockkeeper/snapshots").iterdir()]
+    assert len([name for name in kept if "op-" in name]) == 3
+    assert len([name for name in kept if "2026" in name]) == 6
     left = sorted(p.name for p in (bench.root / "etc/kubernetes/tmp").iterdir())
     assert left == [f"kubeadm-backup-etcd-2026-11-0{d}-00-00-00" for d in (4, 5, 6)] + ["mine"]
 

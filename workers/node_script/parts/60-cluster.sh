@@ -172,7 +172,7 @@ snapshot_etcd() {
 }
 drop_unfinished_snapshots() { # of attempts that were killed: they lie in etcd's own data, and kubeadm would copy them
     find "$ROOT$data" -mindepth 1 -maxdepth 1 -type f -name 'lockkeeper-*.db*' 2>/dev/null | remove_each
-    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -type f -name 'etcd-*.db.part' 2>/dev/null | remove_each
+    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -type f -name 'etcd-op-*.db.part' 2>/dev/null | remove_each
 }
 snapshot_by() { # FILE PREFIX RUNNER…: paths are those that the runner sees
     file=$1 prefix=$2
@@ -234,7 +234,7 @@ prune() { # the newest three of each kind stay
         find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name "$kind*" 2>/dev/null | sort -r | tail -n +4 | remove_each
     done
     find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name 'kubeadm-upgrade-*dryrun*' 2>/dev/null | remove_each
-    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -name 'etcd-*.db' -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +4 | cut -d' ' -f2- | remove_each
+    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -name 'etcd-op-*.db' -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +4 | cut -d' ' -f2- | remove_each
     tidy
 }
 tidy() { # what the attempts themselves left
