@@ -26,7 +26,7 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 
 # More at a time than a small machine has processors: most of the suite waits for servers and deadlines.
 TESTS_AT_ONCE ?= 4
-PYTEST = -m pytest -q -n $(TESTS_AT_ONCE) --dist loadgroup
+PYTEST = -m pytest -q -n $(TESTS_AT_ONCE) --dist loadscope --no-loadscope-reorder
 # What an interpreter can change, and at a cost that is worth it: the node script is a shell's, a browser its own.
 CHANGEABLE := -m "not story and not long" --ignore-glob="*/test_node_script_*.py"
 

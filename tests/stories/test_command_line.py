@@ -12,7 +12,7 @@ import pytest
 from lab.rig import rig
 
 ROOT = Path(__file__).parent.parent.parent
-pytestmark = [pytest.mark.story, pytest.mark.timeout(300), pytest.mark.xdist_group("terminal")]
+pytestmark = [pytest.mark.story, pytest.mark.timeout(300)]
 
 
 class Terminal:

@@ -29,7 +29,7 @@ from cluster.store.records import OPERATION, ROW
 from lab.redis import RedisServer
 from lab.rig import CHANNEL, assemble
 
-pytestmark = [pytest.mark.story, pytest.mark.timeout(300), pytest.mark.xdist_group("office")]
+pytestmark = [pytest.mark.story, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

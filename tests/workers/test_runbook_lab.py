@@ -54,7 +54,6 @@ def impatient(settings: Settings) -> Settings:
     return settings.model_copy(update={"waits": settings.waits.model_copy(update={"node_ready": 3.0})})
 
 
-@pytest.mark.xdist_group("walked")
 def test_a_small_cluster_goes_up_one_minor_step_by_step(walked: Walked) -> None:
     """Every step of every node in order; afterwards nothing of ours is left, and nothing was started twice."""
     before, after, starts = walked.before, walked.after, walked.walk.starts()
@@ -68,7 +67,6 @@ def test_a_small_cluster_goes_up_one_minor_step_by_step(walked: Walked) -> None:
     assert not any("lockkeeper-smoke" in pod for node in after.values() for pod in node["pods"])
 
 
-@pytest.mark.xdist_group("walked")
 def test_a_daemonset_that_was_broken_before_is_warned_of_and_holds_nothing_up(walked: Walked) -> None:
     """The warning goes into the plan; verification asks the DaemonSet's pods of whoever did not accept it."""
     assert ("demo/agent", "daemonset-not-ready") in walked.warned
