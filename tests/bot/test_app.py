@@ -317,11 +317,12 @@ def test_the_full_plan_opens_for_whoever_may_see_the_card(desk):
     assert "1.35.4-1.1" in str(view["blocks"])
 
 
-def test_a_bot_starts_while_slack_is_down(quiet_desk):
+def test_a_bot_starts_while_slack_is_down(quiet_desk, caplog):
     """It waits for Slack and is there when Slack is."""
     quiet_desk.slack.outage()
     starter = threading.Thread(target=quiet_desk.start_bot)
     starter.start()
+    quiet_desk.slack.wait_for(lambda _: "Slack cannot be reached" in caplog.text)
     quiet_desk.slack.outage(False)
     starter.join(30)
     quiet_desk.slack.say(ADA, CHANNEL, "/k8s help")
