@@ -17,6 +17,7 @@ CGROUP_V2_ONLY = Minor(1, 35)  # from here on the kubelet refuses cgroup v1 by d
 FLAGS_OF_KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
 EXTRA_ARGS = "/etc/default/kubelet"
 GATES = "--feature-gates"
+_ITS_OWN = frozenset({"containerRuntimeEndpoint", "resolvConf"})  # what kubeadm itself writes by the machine
 
 
 def check_kubelet(
@@ -37,7 +38,7 @@ def check_kubelet(
     yield from _removed_flags(node, facts, last)
     yield from _removed_gates(node, facts, last)
     if declared is not None and declared.kubelets_read:
-        yield from _lost_gates(node, facts, declared)
+        yield from _lost_edits(node, facts, declared)
 
 
 def _cgroup(node: Node, facts: MachineFacts, declared: Declarations) -> Finding:
@@ -97,18 +98,24 @@ def _kept_gates(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Findin
             yield _warn("removed-feature-gate", node, sentence, remedy)
 
 
-def _lost_gates(node: Node, facts: MachineFacts, declared: Declarations) -> Iterator[Finding]:
+def _lost_edits(node: Node, facts: MachineFacts, declared: Declarations) -> Iterator[Finding]:
     """An upgrade writes the kubelet's configuration from the ConfigMap, with the patches that there may be."""
     shared = {gate.name: gate.value for gate in declared.gates if gate.component == KUBELET}
     own = {name: value.lower() for name, value in facts.feature_gates or ()}
-    edited = [f"{name}={value}" for name, value in sorted(own.items()) if shared.get(name) != value]
+    edited = [f"feature gate {name}={value}" for name, value in sorted(own.items()) if shared.get(name) != value]
+    edited += _edited_settings(dict(facts.kubelet_settings), dict(declared.kubelet_settings))
     if edited and not facts.patches.startswith("present"):
         sentence = (
-            f"The kubelet's configuration on {node.name} sets feature gates that kubelet-config does not: "
-            f"{some_of(edited)}. The upgrade writes it anew from there."
+            f"The kubelet's configuration on {node.name} has what kubelet-config does not: {some_of(edited)}. The "
+            "upgrade writes it anew from there."
         )
-        remedy = "Put them into the ConfigMap kubelet-config, or into kubeadm's patches, where they are to stay."
+        remedy = "Put that into the ConfigMap kubelet-config, or into kubeadm's patches, where it is to stay."
         yield _warn("kubelet-edit-lost", node, sentence, remedy)
+
+
+def _edited_settings(own: dict[str, str], shared: dict[str, str]) -> list[str]:
+    differing = (name for name in sorted(own) if own[name] != shared.get(name) and name not in _ITS_OWN)
+    return [f"{name}: {own[name]}" for name in differing]
 
 
 def _stop(code: str, node: Node, sentence: str, remedy: str) -> Finding:

@@ -223,13 +223,28 @@ def test_a_real_cluster_on_cgroup_v1_may_go_on_as_its_administrators_decided():
         ({"feature_gates": (("Foo", "true"),), "patches": "present /p"}, 36, ""),
         ({"feature_gates": (("Shared", "true"),)}, 36, ""),
         ({"feature_gates": (("Shared", "false"),)}, 36, "kubelet-edit-lost"),
+        ({"kubelet_settings": (("maxPods", "200"),)}, 36, "kubelet-edit-lost"),
+        ({"kubelet_settings": (("maxPods", "110"),)}, 36, ""),
+        ({"kubelet_settings": (("failSwapOn", "false"),)}, 36, "kubelet-edit-lost"),
+        ({"kubelet_settings": (("failSwapOn", "false"),), "patches": "present /p"}, 36, ""),
+        ({"kubelet_settings": (("containerRuntimeEndpoint", "unix:///run/other.sock"),)}, 36, ""),
         ({"feature_gates": None}, 36, ""),
     ],
 )
 def test_a_kubelets_own_gates_are_judged_by_where_they_are_set(facts, last, found):
     """Nobody rewrites its arguments; its configuration is written anew from the ConfigMap."""
-    shared = replace(READ, gates=(Gate("kubelet", "the ConfigMap kubelet-config", "Shared", "true"),))
+    gates = (Gate("kubelet", "the ConfigMap kubelet-config", "Shared", "true"),)
+    shared = replace(READ, gates=gates, kubelet_settings=(("maxPods", "110"),))
     assert [code for code, _ in of_kubelet(facts, shared, last)] == ([found] if found else [])
+
+
+def test_a_real_machines_configuration_has_nothing_of_its_own():
+    """As kubeadm wrote it from that cluster's ConfigMap; it fills in the runtime's endpoint by the machine."""
+    text = (RECORDED.parents[1] / "machines" / "kubelet-config.yaml").read_text(encoding="utf-8")
+    own = read_kubelet_configuration(yaml.safe_load(text)).kubelet_settings
+    declared = read_kubelet_configuration(recorded("kubelet-config", "kubelet"))
+    assert dict(own)["containerRuntimeEndpoint"] != dict(declared.kubelet_settings)["containerRuntimeEndpoint"]
+    assert of_kubelet({"kubelet_settings": own}, declared, 35) == []
 
 
 UNLIMITED = [("kubelet-setting-changes", Severity.WARNING, "eventRecordQPS")]

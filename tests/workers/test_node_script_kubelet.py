@@ -81,6 +81,21 @@ def test_feature_gates_of_the_configuration_are_told_by_name(bench: Bench, text:
     assert _facts(bench).feature_gates == tuple(named[gate] for gate in gates)
 
 
+def test_settings_of_one_word_are_told(bench: Bench):
+    """Of the recorded real configuration each as it stands there; lists and sections are left out."""
+    told = dict(_facts(bench).kubelet_settings)
+    assert (told["cgroupDriver"], told["healthzPort"], told["rotateCertificates"]) == ("systemd", "10248", "true")
+    assert not {"authentication", "clusterDNS", "cacheTTL", "crashLoopBackOff"} & set(told)
+    bench.file(CONFIG, "maxPods: 200 # ours\nproviderID: \"a: b\"\nempty: ''\nfeatureGates:\n  A: true\nlast: yes\n")
+    assert _facts(bench).kubelet_settings == (
+        ("maxPods", "200"),
+        ("providerID", "a: b"),
+        ("empty", ""),
+        ("last", "yes"),
+    )
+    assert _facts(bench).feature_gates == (("A", "true"),)
+
+
 def test_a_configuration_that_is_not_there_is_unread(bench: Bench):
     """No gates and unknown gates are two answers."""
     (bench.root / CONFIG[1:]).unlink()

@@ -97,6 +97,7 @@ def _facts(lines: Lines) -> MachineFacts:
         feature_gates=None
         if lines.first("kubelet-config") is None
         else tuple((name, value) for name, _, value in _parted(lines, "feature-gate", "=")),
+        kubelet_settings=tuple((name, value) for name, _, value in _parted(lines, "kubelet-setting", "=")),
         runtime=next((Runtime(*words) for words in lines.words("runtime")), None),
         runtime_endpoint=lines.first("runtime-endpoint") or "",
         sandbox_image=lines.first("sandbox-image") or "",

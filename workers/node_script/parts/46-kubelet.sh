@@ -31,6 +31,15 @@ observe_kubelet_config() {
             next
         }
         /^[^ \t#]/ { inside = 0 }
+        /^[A-Za-z][A-Za-z0-9]*:[ \t]+[^ \t|>&*{[]/ { # of one word; lists and sections are left out
+            name = $1
+            sub(/:.*/, "", name)
+            sub(/^[^:]*:[ \t]+/, "")
+            sub(/[ \t]+$/, "")
+            gsub(/^["'\'']|["'\'']$/, "")
+            print "kubelet-setting", name "=" $0
+            next
+        }
         inside && /:/ { gsub(/[" \t]/, ""); sub(/:/, "="); print "feature-gate", $0 }' "$KUBELET_CONFIG"
 }
 # Where the kubelet is told its runtime: flags win over the configuration, and the owner's come last.
