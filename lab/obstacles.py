@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lab.discovery import Removed
 from lab.objects import ObjectStore
 from lab.staticpods import REGISTRY
+
+if TYPE_CHECKING:
+    from lab.site import Site
 
 OLD_API: Removed = ("storage.k8s.io", "v1alpha1", "volumeattributesclasses", "1.35")
 LATER_API: Removed = ("storage.k8s.io", "v1beta1", "volumeattributesclasses", "1.37")
@@ -21,8 +24,9 @@ _ARGUMENTS = [
 ]
 
 
-def obstruct(store: ObjectStore) -> None:
+async def obstruct(site: Site) -> None:
     """Put all of it into a cluster that is settled."""
+    store = site.store
     for obj in _objects():
         store.put(obj)
     store.merge("Deployment", "coredns", "kube-system", {"spec": {"template": {"spec": {"containers": [_coredns()]}}}})
@@ -30,6 +34,8 @@ def obstruct(store: ObjectStore) -> None:
     for node in tuple(store.each("Node")):
         machine = {"cluster.x-k8s.io/machine": f"lab-{node['metadata']['name']}"}
         store.merge("Node", node["metadata"]["name"], "", {"metadata": {"annotations": machine}})
+    for server in site.cluster.servers.values():
+        server.asked_for |= {OLD_API, LATER_API}
 
 
 def _objects() -> Iterator[dict[str, Any]]:

@@ -42,6 +42,7 @@ class Repository:
     base: str
     minors: dict[str, tuple[str, ...]]  # "v1.35" → releases like "1.35.4", any order
     reachable: bool = True
+    revision: str = "1.1"  # of its packages; whoever builds a release again counts another one
     trust: dict[str, Trust] = field(default_factory=dict)
 
     def minor_of(self, url: str) -> str | None:
@@ -52,7 +53,7 @@ class Repository:
     def packages(self, minor: str) -> str:
         """The Packages file of one minor, newest first as apt shows it."""
         rows = [
-            f"Package: {name}\nVersion: {release}-1.1\nArchitecture: amd64\n"
+            f"Package: {name}\nVersion: {release}-{self.revision}\nArchitecture: amd64\n"
             for name in KUBE_PACKAGES
             for release in sorted(self.minors[minor], key=Version, reverse=True)
         ]

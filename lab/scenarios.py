@@ -43,7 +43,7 @@ class Scenario:
     edited_apiserver: str = ""  # the version that somebody wrote into the first API server's manifest
     blocked_app: str = ""  # this app's budget allows no disruption, and it runs on the first worker
     bare_pods: tuple[str, ...] = ()  # pods that no controller would bring back
-    obstructed: bool = False  # things of lab/obstacles.py are in the way
+    state: str = ""  # what somebody made of it, by its name in lab/states.py
 
     @property
     def control_plane_names(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ _ALL = (
         "a webhook that nobody answers for, an old API in use, arguments that the target drops, and other tools about",
         1,
         2,
-        obstructed=True,
+        state="obstructed",
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -16,26 +16,20 @@ from lab.inhabitants import CLUSTER_NAME, settle
 from lab.kubelet import Kubelet
 from lab.machines import Machine
 from lab.objects import ObjectStore
-from lab.obstacles import LATER_API, OLD_API, obstruct
-from lab.packages import KEYRING, KEYRING_TEXT, KUBE_PACKAGES, Package, Repository
+from lab.packages import Repository
+from lab.provision import NODE_SCRIPT, install, write_manifests
 from lab.scenarios import Scenario
 from lab.sshd import SshDaemon
-from lab.staticpods import COMPONENTS, Seat, images, minor_of, render, template
+from lab.states import STATES
+from lab.staticpods import Seat
 from lab.toolbox import ExecLog, Toolbox
 from lab.tools import TOOLS
-from workers.node_script import render as render_script
 
 PACKAGES_AT = "http://packages.lab:8000/core:/stable:"
-NODE_SCRIPT = "usr/local/sbin/lockkeeper-node"
 POOL_LABEL = "lockkeeper.dev/pool"
 POOL = "workers"
+APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 SETTLE_SECONDS = 30.0  # real; until the first pods run
-_OTHERS = {
-    "containerd": "2.1.9+ds1-5",
-    "cri-tools": "1.34.0-1.1",
-    "kubernetes-cni": "1.7.1-1.1",
-    "runc": "1.1.5+ds1-1+deb12u1",
-}
 
 
 class Site:
@@ -43,6 +37,7 @@ class Site:
 
     def __init__(self, scenario: Scenario, clock: LabClock, directory: Path) -> None:
         self.scenario = scenario
+        self.state = STATES[scenario.state]
         self.clock = clock
         self.directory = directory
         self.log = ExecLog()
@@ -98,6 +93,7 @@ class Site:
         await self.cluster.start()
         for machine in self.machines.values():
             self._join(machine)
+            self.state.machine(machine)
             machine.ssh = SshDaemon(machine, authorized)
             await machine.ssh.start()
             if machine.kubelet is not None:
@@ -105,10 +101,7 @@ class Site:
                 await machine.kubelet.start()
         settle(self.store, self.scenario, self.endpoint)
         await self._settled()
-        if self.scenario.obstructed:
-            obstruct(self.store)
-            for server in self.cluster.servers.values():
-                server.asked_for |= {OLD_API, LATER_API}
+        await self.state.cluster(self)
 
     def _machine(self, name: str) -> Machine:
         control_plane = name in self.scenario.control_plane_names
@@ -125,30 +118,8 @@ class Site:
         machine.view = self
         machine.program = lambda tool, version: self.toolbox.program(machine, tool, version)
         self.toolbox.equip(machine)
-        self._install(machine)
+        install(machine, self.scenario.version)
         return machine
-
-    def _install(self, machine: Machine) -> None:
-        """Packages, package source and the node script, as an administrator left them."""
-        version = self.scenario.version.removeprefix("v") + "-1.1"
-        machine.packages.put(
-            *(Package(name, version, held=True) for name in KUBE_PACKAGES),
-            *(Package(name, other) for name, other in _OTHERS.items()),
-        )
-        minor = minor_of(self.scenario.version)
-        machine.write(KEYRING, KEYRING_TEXT)
-        machine.write("/var/lib/kubelet/pki/kubelet-client-current.pem", "the kubelet's certificate\n", 0o600)
-        machine.write(
-            "/etc/apt/sources.list.d/kubernetes.list", f"deb [signed-by={KEYRING}] {PACKAGES_AT}/{minor}/deb/ /\n"
-        )
-        source = f"{PACKAGES_AT}/{minor}/deb".removeprefix("http://").replace("/", "_")
-        machine.write(f"/var/lib/apt/lists/{source}_Packages", self.repository.packages(minor))
-        machine.images.update(images(self.scenario.version))
-        machine.write("/var/lib/kubelet/config.yaml", template("kubelet-config.yaml"))
-        machine.write("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS=""\n')
-        machine.write("/etc/kubernetes/kubelet.conf", "apiVersion: v1\nkind: Config\n", 0o600)
-        script = render_script(root=str(machine.root), tools=str(machine.tools))
-        machine.write(f"/{NODE_SCRIPT}", script, 0o755)
 
     def _join(self, machine: Machine) -> None:
         """Make the machine a node, with static pods if it is a control plane."""
@@ -172,11 +143,10 @@ class Site:
         return Seat(name, host, port, CLUSTER_NAME, peers)
 
     def _furnish_control_plane(self, machine: Machine, seat: Seat) -> None:
-        for component in COMPONENTS:
-            text = render(component, self.scenario.version, seat)
-            if component == "kube-apiserver" and self.scenario.edited_apiserver and machine.name == "cp1":
-                text = text.replace(f":{self.scenario.version}", f":{self.scenario.edited_apiserver}")
-            machine.write(f"/etc/kubernetes/manifests/{component}.yaml", text, 0o600)
+        write_manifests(machine, seat, self.scenario.version)
+        if self.scenario.edited_apiserver and machine.name == "cp1":
+            text = machine.read(APISERVER).replace(f":{self.scenario.version}", f":{self.scenario.edited_apiserver}")
+            machine.write(APISERVER, text, 0o600)
         self.cluster.write_admin_kubeconfig(machine.path("/etc/kubernetes/admin.conf"), f"https://{self.endpoint}")
         for name in ("ca.crt", "server.crt", "server.key", "healthcheck-client.crt", "healthcheck-client.key"):
             machine.write(f"/etc/kubernetes/pki/etcd/{name}", "of the lab\n", 0o600)
@@ -186,8 +156,9 @@ class Site:
 
     async def _settled(self) -> None:
         """Wait until every pod that was asked for runs."""
-        wanted = sum(a.replicas for a in self.scenario.apps) + 2 + 2 * len(self.machines)
-        wanted += len(COMPONENTS) * self.scenario.control_planes
+        wanted = sum(d["spec"]["replicas"] for d in self.store.each("Deployment"))
+        wanted += len(self.machines) * sum(1 for _ in self.store.each("DaemonSet"))
+        wanted += sum(len(m.kubelet.running) for m in self.machines.values() if m.kubelet is not None)
         end = asyncio.get_running_loop().time() + SETTLE_SECONDS
         while asyncio.get_running_loop().time() < end:
             pods = list(self.store.each("Pod"))

@@ -25,6 +25,9 @@ class Companions:
 
 
 COMPANIONS: Mapping[str, Companions] = {
+    "v1.30": Companions("3.5.15-0", "v1.11.3", "3.9"),
+    "v1.31": Companions("3.5.24-0", "v1.11.3", "3.10"),
+    "v1.32": Companions("3.5.24-0", "v1.11.3", "3.10"),
     "v1.33": Companions("3.5.24-0", "v1.12.0", "3.10"),
     "v1.34": Companions("3.6.5-0", "v1.12.1", "3.10.1"),
     "v1.35": Companions("3.6.6-0", "v1.13.1", "3.10.1"),
