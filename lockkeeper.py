@@ -144,6 +144,23 @@ def export(
         _say(f"{plan_id} is in {to}.")
 
 
+@app.command("dry-run")
+def dry_run(
+    plan_id: Annotated[str, typer.Argument(help="p-…")],
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+) -> None:
+    """Try each eviction of a plan without effect: would its pods leave now? Exits 3 when some would not."""
+    from bot.dry_run_text import dry_run_text
+    from bot.terminal import dry_run_json
+
+    made = _desk(config).ask_for_dry_run(plan_id, timeout=timeout)
+    _say(dry_run_json(made) if output is Output.JSON else dry_run_text(made))
+    if not made.is_clear:
+        raise typer.Exit(EXIT_WAITING)
+
+
 @app.command()
 def approve(  # noqa: PLR0917 - options of a command line, all by name
     plan_id: Annotated[str, typer.Argument(help="p-…")],

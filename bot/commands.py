@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -95,7 +96,14 @@ class Export:
     form: ExportForm = ExportForm.MARKDOWN
 
 
-Command = Help | Versions | Plan | Export | Status | Pause | Resume | Cancel | Retry | Skip
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Have the API server judge every eviction of a plan now."""
+
+    plan: str = ""  # p-…; "" for the newest one of the channel
+
+
+Command = Help | Versions | Plan | Export | DryRun | Status | Pause | Resume | Cancel | Retry | Skip
 
 _PLAN_ID = re.compile(r"p-[0-9a-f]{8}")
 _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
@@ -109,7 +117,7 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "export", "retry", "skip", *_ONE_CLUSTER)
+WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -122,6 +130,7 @@ HELP: tuple[tuple[str, str], ...] = (
         "export [plan] [markdown|json|runbook]",
         "a plan as a file: for a change ticket, for programs, as commands to type",
     ),
+    ("dry-run [plan]", "ask the API server now for each pod that a plan would move: would it leave?"),
     ("status [cluster]", "plans that wait for a decision, and upgrades in hand"),
     ("pause [cluster]", "stop after the nodes in hand"),
     ("resume [cluster]", "go on"),
@@ -140,8 +149,8 @@ def parse_command(text: str, command: str = "/k8s") -> Command:
     word, rest = words[0].lower(), tuple(words[1:])
     if word == "help":
         return Help()
-    if word in {"plan", "export"}:
-        return (_parse_plan if word == "plan" else _parse_export)(rest, command)
+    if word in _PARSED:
+        return _PARSED[word](rest, command)
     if word == "retry":
         _at_most(rest, 2, f"{command} retry [node] [cluster]")
         return Retry(rest)
@@ -198,6 +207,21 @@ def _parse_export(rest: tuple[str, ...], command: str) -> Export:
     if plans and not _PLAN_ID.fullmatch(plans[0]):
         raise NotUnderstood(f"`{clean(plans[0], 40)}` is neither a plan like `p-1a2b3c4d` nor a form: type `{usage}`.")
     return Export(plans[0] if plans else "", ExportForm(forms[0]) if forms else ExportForm.MARKDOWN)
+
+
+def _parse_dry_run(rest: tuple[str, ...], command: str) -> DryRun:
+    usage = f"{command} dry-run [plan]"
+    _at_most(rest, 1, usage)
+    if rest and not _PLAN_ID.fullmatch(rest[0]):
+        raise NotUnderstood(f"`{clean(rest[0], 40)}` is no plan like `p-1a2b3c4d`: type `{usage}`.")
+    return DryRun(rest[0] if rest else "")
+
+
+_PARSED: dict[str, Callable[[tuple[str, ...], str], Command]] = {
+    "plan": _parse_plan,
+    "export": _parse_export,
+    "dry-run": _parse_dry_run,
+}
 
 
 def _at_most(rest: tuple[str, ...], most: int, usage: str) -> None:

@@ -13,6 +13,7 @@ from bot.sights import Sights
 from bot.voids import check_still_fits
 from cluster import observe
 from cluster.approval import Approval, statement_of
+from cluster.dry_run import DryRun
 from cluster.errors import ClusterUnreadable, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity, blockers
@@ -20,12 +21,13 @@ from cluster.operation import Operation, Wish, schedule
 from cluster.plan import PlanRecord, PlanStatus
 from cluster.queues import Wakeups
 from cluster.report import ClusterReport
-from cluster.requests import Answer, PlanRequest
+from cluster.requests import Answer, PlanRequest, request_dry_run
 from cluster.settings import Settings
 from cluster.signing import fingerprint, sign_with_ssh
 from cluster.store import Decision, Store, already_decided
 from policies.approvals import may_decide
 from policies.consents import read_consents
+from policies.drained import check_living
 from policies.fleet import FleetLine
 from policies.overview import Overview
 from policies.release_notes import confirmed, facts_of, notes_of
@@ -90,6 +92,20 @@ class Desk:
         self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=request.person))
         self.wakeups.ask_for_plan(request.id)
         return self._wait_for_answer(request.id, timeout)
+
+    def ask_for_dry_run(self, plan_id: str, *, timeout: float) -> DryRun:
+        """Have a worker try each eviction of the plan, and wait for what the API server says."""
+        record, now, person = self.store.plan(plan_id), _now(), self.person
+        check_living(record)
+        request = request_dry_run(record, f"r-{secrets.token_hex(4)}", person, now)
+        sentence = f"{person} asked for a dry run of {plan_id}."
+        asked = Event(Happened.DRY_RUN_ASKED, now, request.cluster, sentence, plan_id, person=person)
+        self.store.put_request(request, asked)
+        self.wakeups.ask_for_plan(request.id)
+        answer = self._wait_for_answer(request.id, timeout)
+        if answer.dry_run is None:
+            raise Refused(answer.refusal)
+        return answer.dry_run
 
     def _wait_for_answer(self, request_id: str, timeout: float) -> Answer:
         deadline = time.monotonic() + timeout

@@ -19,7 +19,7 @@ _SCOPE_MISSING = "missing_scope"  # the app was installed before it asked for fi
 def export(station: Station, asked: Asked, command: Export) -> Message:
     """Put the file where the plan's card is, and say so to the person who asked."""
     station.person(asked)
-    record = station.store.plan(command.plan) if command.plan else _newest(station, asked)
+    record = station.store.plan(command.plan) if command.plan else newest_plan(station, asked)
     posted = station.store.message(card_key(record.id))
     terminal = f"`lockkeeper export {record.id} --as {command.form}`"
     if posted is None:
@@ -38,11 +38,11 @@ def export(station: Station, asked: Asked, command: Export) -> Message:
     return Message(f"{code(document.name)} is in the thread of its plan.{f' <{link}|Open>' if link else ''}")
 
 
-def _newest(station: Station, asked: Asked) -> PlanRecord:
+def newest_plan(station: Station, asked: Asked) -> PlanRecord:
     """Of the clusters of this channel; of all of them elsewhere."""
     names = set(station.settings.clusters)
     here = {name for name in names if station.settings.channel(name) == asked.channel}
     plans = [record for record in station.store.plans() if record.plan.cluster in (here or names)]
     if not plans:
-        raise Refused(f"There is no plan to export yet: make one with `{station.command} plan v1.35`.")
+        raise Refused(f"There is no plan yet: make one with `{station.command} plan v1.35`.")
     return plans[0]

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from bot import approvals, controls, exports, plans, reports
+from bot import approvals, controls, dry_runs, exports, plans, reports
 from bot.asked import (
     Asked,
     clicked,
@@ -26,6 +26,7 @@ from bot.blocks import Message
 from bot.commands import (
     Cancel,
     Command,
+    DryRun,
     Export,
     Help,
     NotUnderstood,
@@ -129,6 +130,8 @@ class Front:
                 return plans.ask_for_plan(station, asked, command)
             case Export():
                 return exports.export(station, asked, command)
+            case DryRun(plan):
+                return dry_runs.ask_for_dry_run(station, asked, plan)
             case Retry(words) | Skip(words):
                 return controls.steer_node(station, asked, _STEERED[type(command)], words)
             case Pause(cluster) | Resume(cluster) | Cancel(cluster):

@@ -19,6 +19,7 @@ from bot.report_rows import count_images, image_lines, overview_rows
 from bot.run_card import machine_words, machines_done
 from bot.run_card import title as run_title
 from bot.text import NOTHING, clean, clock, count, duration, moment
+from cluster.dry_run import DryRun
 from cluster.events import Event
 from cluster.findings import Finding, blockers, worst_first
 from cluster.operation import Operation
@@ -72,6 +73,10 @@ def plan_json(record: PlanRecord) -> str:
     return as_json(
         "plan", plan=_plain(record), notes=[_plain(n) for n in notes], permanent=[_plain(p) for p in lasting]
     )
+
+
+def dry_run_json(made: DryRun) -> str:
+    return as_json("dry-run", dry_run=_plain(made))
 
 
 def operation_json(operation: Operation) -> str:

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 
 from bot.blocks import Message, section
 from bot.bulletin_card import render_bulletin
+from bot.dry_run_text import render_dry_run
 from bot.plan_card import render_plan
 from bot.run_card import render_run
 from bot.run_thread import ENDINGS, render_line, render_result
 from bot.text import code, escape
 from cluster.errors import UnknownThing
-from cluster.events import Event
+from cluster.events import Event, Happened
 from cluster.outbox import OutboxItem
 from cluster.plan import PlanRecord
 from cluster.report import ClusterReport
@@ -43,6 +44,8 @@ class Writer:
             return self._result(item.event, now)
         if kind == REFUSAL:
             return self._refusal(name, item.event)
+        if item.event.kind is Happened.DRY_RUN_FINISHED:
+            return self._dry_run(item.event)
         return render_line(item.event, self._record(item.event))
 
     def _card(self, kind: str, name: str, now: datetime) -> Message | None:
@@ -66,9 +69,16 @@ class Writer:
         late = now - event.at > _LATE
         return render_result(event, record, operation, after=after, mention=mention, delayed=late)
 
+    def _dry_run(self, event: Event) -> Message | None:
+        """In full while its answer is kept, which is for days."""
+        answer = self.store.answer(event.facts.get("request", ""))
+        return render_dry_run(answer.dry_run) if answer and answer.dry_run else None
+
     def _refusal(self, request_id: str, event: Event) -> Message:
-        target = escape(self.store.request(request_id).target or "That", 40)
-        text = f"{target} on {code(event.cluster)} cannot be planned: {escape(event.sentence, 1000)}"
+        request = self.store.request(request_id)
+        target = escape(request.target or "That", 40)
+        cannot = "cannot be tried" if request.kind == "dry-run" else "cannot be planned"
+        text = f"{target} on {code(event.cluster)} {cannot}: {escape(event.sentence, 1000)}"
         return Message(text, (section(text),))
 
     def _record(self, event: Event) -> PlanRecord | None:

@@ -39,6 +39,8 @@ class Happened(StrEnum):
     NODE_JOINED = "node-joined"  # seen, not touched
     LOCK_RELEASED = "lock-released"
     SURVEY_FINISHED = "survey-finished"
+    DRY_RUN_ASKED = "dry-run-asked"
+    DRY_RUN_FINISHED = "dry-run-finished"
 
 
 @dataclass(frozen=True, slots=True)

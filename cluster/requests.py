@@ -6,19 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from cluster.dry_run import DryRun
 from cluster.findings import Findings
+from cluster.plan import PlanRecord
 
-RequestKind = Literal["plan", "survey", "revert"]
+RequestKind = Literal["plan", "survey", "revert", "dry-run"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """A plan, a survey or a revert that somebody asked for."""
+    """A plan, a survey, a revert or a dry run that somebody asked for."""
 
     id: str  # r-xxxxxxxx
     kind: RequestKind
     cluster: str
-    target: str  # as typed: "v1.35.4", "v1.35", "next"; "" for a survey
+    target: str  # as typed: "v1.35.4", "v1.35", "next"; "" for a survey, the plan's id for a dry run
     person: str  # a name in `people:`
     channel: str  # where the plan may be decided; "" on the command line of a cluster without one
     at: datetime
@@ -28,11 +30,26 @@ class PlanRequest:
     asked_in: str = ""  # the Slack channel where it was typed: a refusal is told there, to the person alone
 
 
+def request_dry_run(record: PlanRecord, request_id: str, person: str, now: datetime, asked_in: str = "") -> PlanRequest:
+    """The request for a dry run of this plan; what comes of it is told where the plan is."""
+    return PlanRequest(
+        id=request_id,
+        kind="dry-run",
+        cluster=record.plan.cluster,
+        target=record.id,
+        person=person,
+        channel=record.channel,
+        at=now,
+        asked_in=asked_in,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request: plans, or one sentence of refusal with its findings."""
+    """What became of a request: plans, a dry run of one, or one sentence of refusal with its findings."""
 
     request_id: str
     plan_ids: tuple[str, ...] = ()
     refusal: str = ""
     findings: Findings = ()
+    dry_run: DryRun | None = None

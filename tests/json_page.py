@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from bot.terminal import SCHEMA
+from cluster.dry_run import DryRun
 from cluster.events import Event
 from cluster.findings import Finding
 from cluster.operation import Operation
@@ -65,6 +66,10 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
             "release_notes": (tuple[ReleaseNotes, ...], "what is to be read before, for each minor that is entered"),
             "may_approve": (tuple[str, ...], "who may approve it, in words"),
         },
+    ),
+    "dry-run": (
+        "lockkeeper dry-run",
+        {"dry_run": (DryRun, "what the API server said to a trial of each eviction; it judges that moment")},
     ),
     "operation": (
         "lockkeeper approve, status, pause, resume, cancel, retry, skip",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.labels import read_selector
 from workers.drain_rules import PodFate
 from workers.patience import may_be_new, passing
-from workers.site import Api
 
 Raw = dict[str, Any]
 # its controller is behind, and makes that good
@@ -42,7 +41,13 @@ class EvictionAnswer:
     again_after: float | None = None
 
 
-def evict(kube: Api, pod: PodFate) -> EvictionAnswer:
+class Posts(Protocol):
+    """What an eviction needs of cluster.kube.Kube, or of what stands before it."""
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Raw: ...
+
+
+def evict(kube: Posts, pod: PodFate) -> EvictionAnswer:
     """Ask once for one pod, and only for that one: a same-named successor elsewhere is not touched."""
     body = {
         "apiVersion": "policy/v1",

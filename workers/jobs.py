@@ -28,6 +28,7 @@ from policies.gate import check_approval, check_gate
 from policies.machines import check_control_planes
 from workers import engine, proposals, runbook
 from workers.crew import Crew
+from workers.dry_run import answer_dry_run
 from workers.errand import errand
 from workers.login import SshTarget
 from workers.machine import NodeMachine
@@ -60,8 +61,9 @@ def propose(request_id: str) -> None:
         if not taken or store.answer(request_id) is not None:
             return
         request = store.request(request_id)
+        answer = answer_dry_run if request.kind == "dry-run" else proposals.propose
         try:
-            proposals.propose(request, settings=settings, store=store, now=datetime.now(UTC))
+            answer(request, settings=settings, store=store, now=datetime.now(UTC))
         except StoreUnavailable:
             raise  # the request stays open, and a reconciler brings it back
         except Exception as error:  # noqa: BLE001 - the edge of a job: whoever asked gets an answer

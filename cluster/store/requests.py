@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster.dry_run import DryRun
 from cluster.errors import UnknownThing
 from cluster.events import Event
 from cluster.findings import Findings
@@ -49,10 +50,11 @@ class Requests(Ledger):
         plan_ids: tuple[str, ...] = (),
         refusal: str = "",
         findings: Findings = (),
+        dry_run: DryRun | None = None,
         event: Event | None = None,
     ) -> Answer:
         """Answer once; a second answer changes nothing. Returns the one that counts."""
-        answer = Answer(request_id, plan_ids, refusal, findings)
+        answer = Answer(request_id, plan_ids, refusal, findings, dry_run)
         place = key("request", request_id)
         effects: list[Effect] = [
             ("HSET", place, "answer", ANSWER.dump_json(answer).decode()),

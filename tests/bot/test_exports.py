@@ -113,7 +113,7 @@ def test_without_a_name_it_is_the_newest_plan_of_the_channel(channel: str, chose
 @pytest.mark.parametrize(
     ("station", "said"),
     [
-        (PaperStation(), "There is no plan to export yet: make one with `/k8s plan v1.35`."),
+        (PaperStation(), "There is no plan yet: make one with `/k8s plan v1.35`."),
         (PaperStation((record(),), carded=False), "no card in Slack whose thread could take a file: type `lockkeeper"),
         (PaperStation((record(),), refusal="missing_scope"), "give it the scope `files:write` and install it anew"),
     ],

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from bot import terminal
 from bot.freshness import freshness_json
 from bot.plan_export import export_json
+from cluster.dry_run import DryRun, NodeTrial
 from cluster.events import Event, Happened
 from cluster.report import ClusterReport
 from policies.fleet import FleetLine, line_of
@@ -23,6 +24,7 @@ WRITTEN = {
     "fleet": terminal.fleet_json([line_of("prod", overview())]),
     "plan": terminal.plan_json(record()),
     "export": export_json(record(), settings().approvals),
+    "dry-run": terminal.dry_run_json(DryRun("p-1a2b3c4d", "prod", NOW, (NodeTrial("w-1", 3),))),
     "operation": terminal.operation_json(operation()),
     "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),
     "findings": terminal.findings_json([finding()]),

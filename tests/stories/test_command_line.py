@@ -92,6 +92,8 @@ def test_an_upgrade_is_planned_approved_and_carried_out(terminal):
     directory = terminal.rig.directory
     plan = terminal.ask("plan", "v1.35")["plan"]
     assert plan["plan"]["hops"][-1]["target"] == "v1.35.4"
+    tried = terminal.ask("dry-run", plan["id"])["dry_run"]
+    assert [(n["node"], n["hindrances"]) for n in tried["nodes"]] == [("cp1", []), ("w1", []), ("w2", [])]
     refused = terminal.type("approve", plan["id"], "--yes", "--key", str(directory / "bot.key"), expect=1)
     assert "cannot be read" in refused or "belongs to nobody" in refused
     operation = json.loads(

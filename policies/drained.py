@@ -1,0 +1,43 @@
+"""Whom a plan still drains, from where its nodes are now; and what a trial of these drains comes to."""
+
+from __future__ import annotations
+
+from cluster.dry_run import DryRun
+from cluster.errors import Refused
+from cluster.plan import DrainMode, PlanKind, PlanNode, PlanRecord, PlanStatus, UpgradePlan
+from cluster.procedure import kubelet_moves
+from cluster.versions import KubeVersion
+from policies.wording import count_of
+
+_LIVING = frozenset({PlanStatus.PROPOSED, PlanStatus.APPROVED})
+
+
+def check_living(record: PlanRecord) -> None:
+    """Raises Refused for a plan that nobody will carry out."""
+    if record.status not in _LIVING:
+        raise Refused(
+            f"The plan {record.id} is {record.status}, so that none of its drains will come: plan anew first."
+        )
+
+
+def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None) -> bool:
+    """Whether some hop ahead of this kubelet empties the node first; one that was not read has all of them ahead."""
+    if plan.kind is PlanKind.REVERT:
+        return False
+    for index, hop in enumerate(plan.hops):
+        if not kubelet_moves(plan, node, index) or (kubelet is not None and kubelet >= hop.target):
+            continue
+        if plan.options.drain is DrainMode.ALWAYS or kubelet is None or kubelet.minor != hop.target.minor:
+            return True
+        kubelet = hop.target
+    return False
+
+
+def tell_dry_run(made: DryRun) -> str:
+    """One sentence, which says what such a verdict is worth."""
+    said = (
+        f"{count_of(made.leaving, 'pod')} of {count_of(len(made.nodes), 'node')} would leave now, {made.held} would not"
+    )
+    missed = sum(bool(n.not_tried) for n in made.nodes)
+    lost = f"; {count_of(missed, 'node')} could not be tried" if missed else ""
+    return f"Dry run of {made.plan_id}: {said}{lost}. This judges now, not the moment of the drain."
