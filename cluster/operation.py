@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field
 
 from cluster.errors import StaleMove
 from cluster.findings import Finding
 from cluster.plan import PlanRecord
-from cluster.procedure import itinerary
+from cluster.procedure import fingerprint, itinerary
 
 
 class OperationState(StrEnum):
@@ -69,6 +72,9 @@ class Wish(StrEnum):
     CANCEL = "cancel"
 
 
+_Moment = Annotated[datetime | None, Field(exclude_if=lambda value: value is None)]
+
+
 @dataclass(frozen=True, slots=True)
 class NodeRow:
     """One node's place on its way: `position` is an index into cluster.procedure.itinerary()."""
@@ -82,6 +88,7 @@ class NodeRow:
     started_at: datetime | None = None  # of the step in hand
     cordoned_by_us: bool = False
     skipped_by: str = ""  # a person: what is left of its way only gives back what was changed
+    back_at: _Moment = None  # when it last got its work back, upgraded
 
 
 @dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times
@@ -102,6 +109,7 @@ class Operation:
     wished_by: str = ""
     fence: int = 0
     ended_at: datetime | None = None
+    procedure: str = ""  # cluster.procedure.fingerprint of the release that scheduled it: what its positions mean
 
     def row(self, node: str) -> NodeRow:
         """Raises KeyError for a node that is not in it."""
@@ -143,4 +151,5 @@ def schedule(record: PlanRecord, *, operation_id: str, approved_by: str, now: da
         created_at=now,
         approved_by=approved_by,
         rows=rows,
+        procedure=fingerprint(record.plan),
     )

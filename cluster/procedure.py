@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -132,6 +133,15 @@ class Step:
 def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
     """Every step of this node, in order, over all hops; an index into it is a node row's position."""
     return _itinerary(plan.kind, plan.whole_hops, node.role, node.moves)
+
+
+def fingerprint(plan: UpgradePlan) -> str:
+    """Eight hex digits of every way of this plan: two releases of lockkeeper that differ here read rows differently."""
+    ways = {(n.role, n.moves): itinerary(plan, n) for n in plan.nodes}
+    told = sorted(
+        f"{role} {moves}: {[f'{s.hop}/{s.phase}/{s.verb}' for s in way]}" for (role, moves), way in ways.items()
+    )
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
 
 
 @cache  # a handful of values, asked for by every row of thousands

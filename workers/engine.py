@@ -76,6 +76,9 @@ class Driver:
 
     def work(self) -> None:
         run = self._run
+        if (misread := self._opening.read_rows()) is not None:
+            self._stop(run.operation(), (misread,))
+            return
         self._opening.start()
         try:
             while not run.leaving():
@@ -115,7 +118,7 @@ class Driver:
 
     def _advance(self, operation: Operation, report: ClusterReport | None) -> bool:
         run = self._run
-        turn = find_runnable(run.plan, operation, report, held=frozenset(self._hands))
+        turn = find_runnable(run.plan, operation, report, now=run.now(), held=frozenset(self._hands))
         if not run.has_stops() and not run.giving_way.is_set():  # after a no of the gate whoever is in hand rests first
             for node in turn.nodes:
                 if self._may_begin(operation, node):

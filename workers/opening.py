@@ -10,8 +10,9 @@ from functools import partial
 
 from cluster.errors import ClusterUnreadable, StoreUnavailable
 from cluster.events import Happened
-from cluster.findings import Finding, Findings
+from cluster.findings import Finding, Findings, Severity
 from cluster.operation import Operation, OperationState, RowState
+from cluster.procedure import fingerprint
 from cluster.steering import needs_driver
 from policies.gate import has_started
 from workers.claim import claim_of
@@ -66,6 +67,23 @@ class Opening:
         self._told = True
         run.woken.set()
         return was_open
+
+    def read_rows(self) -> Finding | None:
+        """Whether this release reads the rows as the one that wrote them: what they count are steps of its own."""
+        run, ours = self._run, fingerprint(self._run.plan)
+
+        def adopt(now_at: Operation) -> Move | None:
+            fits = now_at.procedure == ours or has_started(now_at)
+            return None if fits else Move(replace(now_at, procedure=ours), ())
+
+        operation = run.move(adopt, run.new_token("procedure"))
+        if operation.procedure == ours:
+            return None
+        sentence = f"{operation.id} was begun by another release of lockkeeper, whose steps were others."
+        remedy = (
+            "Run workers of that release until it has ended; or look at its nodes by hand, and `release` the cluster."
+        )
+        return Finding("other-release", Severity.BLOCKER, operation.id, sentence, remedy)
 
     def _greet(self, operation: Operation) -> None:
         """Say that another worker goes on, where something was left in the middle."""
