@@ -181,6 +181,22 @@ def test_a_warning_is_approved_with_the_plan(code, report, survey):
     assert made.plan.accepted == (code,)
 
 
+def test_a_plan_in_a_freeze_says_until_when_it_waits_and_blocks_nothing():
+    """It may be approved now, and begins when something may begin."""
+    today = NOW.date().isoformat()
+    made = draft(cluster=make_cluster(freezes=[{"begins": today, "ends": today}]))
+    (told,) = (f for f in made.findings if f.code == "freeze")
+    assert told.severity is Severity.NOTE
+    assert blockers(made.findings) == ()
+
+
+def test_a_window_that_is_too_short_for_a_plan_is_approved_with_it():
+    """Not even the shortest estimate fits into a minute."""
+    minute = {"opens": "12:00", "closes": "12:01"}
+    made = draft(cluster=make_cluster(windows=[minute]))
+    assert made.plan.accepted == ("window-too-short",)
+
+
 def test_a_daemonset_that_is_ready_everywhere_is_no_news():
     """One warning for each that is not; each is accepted by itself, since verification then spares it."""
     daemons = (DaemonSet("kube-system", "cni", 5, 5), DaemonSet("demo", "a", 5, 4), DaemonSet("demo", "b", 5, 0))
