@@ -15,6 +15,7 @@ from policies.drafting import draft_revert
 from tests.policies_fixture import (
     FACTS,
     MASTERS,
+    NOW,
     WORKERS,
     codes,
     draft,
