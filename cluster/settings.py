@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pyrage
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +25,7 @@ DEFAULT_PATH = Path("lockkeeper.yaml")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _SHORTEST_KEY = 36  # bytes of an Ed25519 key after its kind
+_SPAN, _UNITS = re.compile(r"(\d{1,6})(s|m|h)"), {"s": 1, "m": 60, "h": 3600}
 _PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
 
 
@@ -66,6 +68,24 @@ def _fingerprint(value: str) -> str:
     return value
 
 
+def _recipient(value: str) -> str:
+    if value.upper().startswith("AGE-SECRET-KEY-"):
+        raise ValueError(
+            "is a secret key, which belongs nowhere here: take the line that `age-keygen -y` prints for it"
+        )
+    try:
+        pyrage.x25519.Recipient.from_str(value)
+    except pyrage.RecipientError as error:
+        raise ValueError(f"must be an age recipient like age1…, and `{value[:20]}` is none: take a new copy") from error
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute() or ".." in value.parts:
+        raise ValueError("must be an absolute path: begin it with /, and leave out ..")
+    return value
+
+
 def _clock(value: object) -> object:
     """YAML reads 10:30 without quotation marks as a number of sixtieths."""
     return f"{value // 60:02}:{value % 60:02}" if isinstance(value, int) and not isinstance(value, bool) else value
@@ -77,6 +97,12 @@ def _timezone(value: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError("must be a time zone that this system knows, such as UTC or Europe/Berlin") from error
     return value
+
+
+def _span(value: object) -> object:
+    """Seconds, also as `90s`, `15m`, `2h`."""
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) * _UNITS[found[2]] if found else value
 
 
 def _how_many(value: int | str) -> int | str:
@@ -96,7 +122,9 @@ GroupId = Annotated[str, _like(r"S[A-Z0-9]{2,}", "a user group's id like S0123KE
 TeamId = Annotated[str, _like(r"[TE][A-Z0-9]{2,}", "the id of a workspace like T0123456789")]
 CommandName = Annotated[str, _like(r"/[a-z0-9_-]{1,31}", "a command like /k8s")]
 KeyLine = Annotated[str, AfterValidator(_key_line)]
+Recipient = Annotated[str, AfterValidator(_recipient)]
 Seconds = Annotated[float, Field(gt=0)]
+Span = Annotated[int, BeforeValidator(_span), Field(ge=0, le=604_800)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Clock = Annotated[str, BeforeValidator(_clock), Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
@@ -155,6 +183,15 @@ class Pool(_Model):
 
     selector: str  # labels, as kubectl's -l takes them: "a=b,c!=d,e"
     max_unavailable: HowMany = 1
+    canary: Annotated[int, Field(ge=0)] = 0  # so many go before the others
+    soak: Span = 0  # from the end of the last canary until the others follow
+    ramp: bool = False  # whether its waves double, up to the limit
+
+    @model_validator(mode="after")
+    def _somebody_to_watch(self) -> Self:
+        if self.soak and not self.canary:
+            raise ValueError("`soak` needs a `canary`: it is the time in which one is watched before the others follow")
+        return self
 
     def limit(self, size: int) -> int:
         """How many of `size` nodes may be away at once; at least 1."""
@@ -192,6 +229,14 @@ class Smoke(_Model):
         return self.model_copy(update={"image": None, "command": ()}) if self.command else self
 
 
+class Snapshots(_Model):
+    """Where etcd's snapshots go, encrypted on the way; without this they stay on their machine."""
+
+    store: Annotated[Path, AfterValidator(_absolute)]  # a folder of every worker: a mount that outlives the cluster
+    recipients: Annotated[tuple[Recipient, ...], Field(min_length=1)]  # age1…; each of their keys opens them
+    keep: Annotated[int, Field(ge=1)] = 5  # of each cluster; those of a running operation beside
+
+
 class Window(_Model):
     """A time of the week in which upgrades may go on; one that closes at or before it opens closes on the next day."""
 
@@ -223,6 +268,7 @@ class Cluster(_Model):
     relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
     channel: ChannelId | None = None  # Slack channel id where plans and runs of this cluster go
     smoke: Smoke = Smoke()
+    snapshots: Snapshots | None = None
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
     defaults: Defaults = Defaults()

@@ -61,6 +61,20 @@ def test_secrets_go_only_where_they_are_needed(objects):
     assert bot.count("/etc/lockkeeper/kubeconfigs") == worker.count("/etc/lockkeeper/kubeconfigs") == 1
 
 
+def test_snapshots_are_mounted_where_the_configuration_has_their_store(objects):
+    """In the workers alone, and nowhere unless a volume is named."""
+    worker, bot = (
+        named(objects, "Deployment", f"keeper-{part}")["spec"]["template"]["spec"] for part in ("worker", "bot")
+    )
+    text = named(objects, "ConfigMap", "keeper-config")["data"]["lockkeeper.yaml"]
+    snapshots = parse_settings(yaml.safe_load(text)).clusters["prod"].snapshots
+    assert snapshots is not None
+    assert {"name": "snapshots", "mountPath": str(snapshots.store)} in worker["containers"][0]["volumeMounts"]
+    assert {"name": "snapshots", "persistentVolumeClaim": {"claimName": "snapshots"}} in worker["volumes"]
+    assert "snapshots" not in str(bot)
+    assert "claimName" not in helm("template", "keeper", "helm").stdout
+
+
 def test_the_chart_writes_no_secret(objects):
     """Secrets are named, never made."""
     assert not [o for o in objects if o["kind"] == "Secret"]

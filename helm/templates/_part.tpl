@@ -97,6 +97,9 @@ spec:
             - {name: signing, mountPath: /etc/lockkeeper/signing, readOnly: true}
             {{- else }}
             - {name: ssh, mountPath: /etc/lockkeeper/ssh, readOnly: true}
+            {{- if $root.Values.snapshots.volume }}
+            - {name: snapshots, mountPath: {{ $root.Values.snapshots.mountPath }}}
+            {{- end }}
             {{- end }}
             - {name: tmp, mountPath: /tmp}
       volumes:
@@ -117,6 +120,10 @@ spec:
           secret:
             secretName: {{ $root.Values.secrets.ssh.name }}
             defaultMode: 0440
+        {{- with $root.Values.snapshots.volume }}
+        - name: snapshots
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
         {{- end }}
         - name: tmp
           emptyDir: {}

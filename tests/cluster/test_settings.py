@@ -225,3 +225,33 @@ def test_the_periodic_report_goes_to_its_channel_or_the_default_one():
     assert parse_settings(data).digest_channel is None
     assert parse_settings({**data, "digest": {}}).digest_channel == "C0DEFAULT"
     assert parse_settings({**data, "digest": {"channel": "C0NEWS"}}).digest_channel == "C0NEWS"
+
+
+RECIPIENT = "age1ua6aha78tydma754jlxcwcvhqu2tq3znjffs8h6ydpx38xhvxgequcgrn4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recipients": []}, "snapshots.recipients: must name at least one"),
+        ({"recipients": [RECIPIENT, RECIPIENT[:-1] + "5"]}, "snapshots.recipients.1: must be an age recipient"),
+        ({"recipients": ["ssh-ed25519 AAAA"]}, "`ssh-ed25519 AAAA` is none"),
+        ({"store": "snapshots"}, "snapshots.store: must be an absolute path"),
+        ({"store": "/srv/../etc"}, "snapshots.store: must be an absolute path"),
+        ({"keep": 0}, "snapshots.keep: "),
+    ],
+)
+def test_a_mistake_about_snapshots_is_found_at_start(changes, words):
+    """And not when the first one is to be stored; of several recipients the wrong one is named."""
+    whole = {"store": "/snapshots", "recipients": [RECIPIENT]}
+    assert parse_settings(changed("clusters.prod.snapshots", whole)).clusters["prod"].snapshots is not None
+    with pytest.raises(InvalidConfig, match=re.escape(words)):
+        parse_settings(changed("clusters.prod.snapshots", {**whole, **changes}))
+
+
+def test_a_secret_key_in_place_of_a_recipient_is_never_repeated():
+    """Whoever reads the complaint in a log must not be able to open a snapshot."""
+    secret = "AGE-SECRET-KEY-17HXRPGL2GFD8AVTHUKUGHKC8D3K7Y8PZGG6AY3TNUHMF772V4DXSSRYHRH"
+    with pytest.raises(InvalidConfig, match="is a secret key") as told:
+        parse_settings(changed("clusters.prod.snapshots", {"store": "/s", "recipients": [secret]}))
+    assert "17HXRPGL" not in str(told.value)
