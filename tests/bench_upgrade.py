@@ -28,7 +28,7 @@ from cluster.procedure import Phase, Verb, itinerary
 from cluster.store import Store
 from lab.redis import RedisServer
 from tests import scale_fixture as scale
-from tests.scripted_site import OPERATION, Durations, ScriptedSite
+from tests.scripted_site import OPERATION, RENEWED, Durations, ScriptedSite
 from workers.engine import drive
 
 WORKERS, SHORTEST, WINDOW = 100, 3.0, 10
@@ -64,7 +64,9 @@ def work_of(site: ScriptedSite) -> Mapping[str, float]:
 def _lasts(site: ScriptedSite, worker: str, verb: Verb) -> float:
     if verb in _AT_ONCE:
         return 0.0
-    return site.settings.waits.stable if verb is Verb.VERIFY_NODE else site.durations.draw(worker, verb)
+    if verb is Verb.VERIFY_NODE:  # the second renewal after the first look is at least one whole interval away
+        return RENEWED + site.settings.waits.stable
+    return site.durations.draw(worker, verb)
 
 
 def bound(work: Sequence[float], window: int) -> float:

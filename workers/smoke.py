@@ -10,7 +10,7 @@ from cluster.settings import Smoke
 from workers.control_plane import image_of
 from workers.cordon import read_node
 from workers.patience import CONFLICT, NOT_FOUND, ask_api, is_policy
-from workers.site import Site, StepBlocked, StepDone
+from workers.site import API_LOOK, Site, StepBlocked, StepDone
 from workers.smoke_deployment import delete_deployment, deployments_of, run_deployment
 from workers.smoke_pod import build_pod, fetched_image, has_passed, known_image, why_not_pulled, why_not_ready
 
@@ -148,7 +148,7 @@ def _await(site: Site, name: str) -> None:
         ended = (pod.get("status") or {}).get("phase") == "Failed"
         if ended or site.elapsed(since) > site.waits.smoke:
             raise _not_pulled(site, pod, not_pulled) if waits_for else _failed(site, why_not_ready(pod))
-        site.wait(min(site.waits.poll, 1.0))
+        site.wait(min(site.pause(since, API_LOOK), 1.0))
 
 
 def _failed(site: Site, why: str) -> StepBlocked:
