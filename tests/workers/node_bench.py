@@ -59,7 +59,7 @@ case "$*" in
 *"endpoint status"*) cat "$R/etcd/status.stdout" ;;
 *"member list"*) cat "$R/etcd/members.stdout" ;;
 esac""",
-    "etcdutl": "echo 1 2 3",
+    "etcdutl": """echo '{"hash":3187672142,"revision":1288,"totalKey":412,"totalSize":4218912,"version":"3.6.0"}'""",
 }
 _SYSTEMD_RUN = """unit=
 while [ "$1" != -- ]; do case $1 in --unit=*) unit=${1#--unit=} ;; esac; shift; done

@@ -61,6 +61,7 @@ PATCHES_DIR=
 HOOKS=
 ADMIN_CONF=
 SNAPSHOT_DIR=/var/lib/lockkeeper/snapshots
+SNAPSHOT_EXPORT=yes
 DEFAULT_BASE_URL=https://pkgs.k8s.io/core:/stable:
 DEFAULT_KEYRING=/etc/apt/keyrings/kubernetes-apt-keyring.gpg
 
@@ -98,6 +99,8 @@ setting() { # KEY VALUE
         PATCHES_DIR) PATCHES_DIR=$2 ;;
         HOOKS) HOOKS=${2%/} ;;
         ADMIN_CONF) ADMIN_CONF=$2 ;;
+        SNAPSHOT_EXPORT)
+            case $2 in yes | no) SNAPSHOT_EXPORT=$2 ;; *) refuse 78 "SNAPSHOT_EXPORT in $CONF is neither yes nor no: write one of them." ;; esac ;;
         SNAPSHOT_DIR) SNAPSHOT_DIR=${2:-$SNAPSHOT_DIR} ;;
         *) refuse 78 "$CONF has the unknown setting '$1': remove it or correct its name." ;;
     esac

@@ -148,7 +148,7 @@ etcdctl_is_in() { within_look crictl -r "$(cri_socket)" exec "$1" etcdctl versio
 snapshot_etcd() {
     [ -e "$MANIFESTS/etcd.yaml" ] || refuse 69 "This machine runs no etcd of kubeadm: take the snapshot where etcd runs."
     kept=$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db
-    [ ! -s "$kept" ] || { say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
+    [ ! -s "$kept" ] || { tell_sum; say "The snapshot $SNAPSHOT_DIR/etcd-$ATTEMPT.db is there."; return 0; }
     # A folder that is there may be everybody's (/var/backups, say): it stays as it is, and the snapshot is private by itself.
     (umask 077 && mkdir -p "$ROOT$SNAPSHOT_DIR") || refuse 71 "$SNAPSHOT_DIR cannot be made: check the disk."
     data=$(etcd_flag data-dir /var/lib/etcd)
@@ -168,7 +168,23 @@ snapshot_etcd() {
     # Another disk makes a copy of this move: under its name there is a whole one only.
     mv -f "$ROOT$data/lockkeeper-$ATTEMPT.db" "$kept.part" && chmod 0600 "$kept.part" && sync "$kept.part" && mv -f "$kept.part" "$kept" ||
         refuse 71 "The snapshot could not be moved to $SNAPSHOT_DIR: check the disk."
+    tell_sum
     say "The snapshot is $SNAPSHOT_DIR/etcd-$ATTEMPT.db, $(wc -c <"$kept") bytes$unverified."
+}
+tell_sum() { # by which it is recognized wherever it is copied to
+    sum=$(sha256sum <"$kept") || refuse 71 "The snapshot cannot be read again: check the disk."
+    say "[lockkeeper] snapshot of $(($(wc -c <"$kept"))) bytes, SHA-256 ${sum%% *}"
+}
+read_snapshot() { # ATTEMPT OFFSET: a piece of a finished snapshot; no path is ever given, and no link is followed
+    [ "$SNAPSHOT_EXPORT" = yes ] || refuse 70 "SNAPSHOT_EXPORT=$SNAPSHOT_EXPORT in $CONF keeps snapshots on this machine: set it to yes there, or configure no store for them."
+    kept=$ROOT$SNAPSHOT_DIR/etcd-$1.db
+    only_ours "$kept" f || refuse 66 "There is no snapshot of the attempt $1 on this machine: take it with 'start'."
+    size=$(($(wc -c <"$kept")))
+    length=$((size - $2))
+    [ "$length" -ge 0 ] || length=0
+    [ "$length" -le 8388608 ] || length=8388608
+    say "SNAPSHOT $size $length"
+    [ "$length" -eq 0 ] || timeout -k 1 25 tail -c "+$(($2 + 1))" "$kept" 2>/dev/null | head -c "$length"
 }
 drop_unfinished_snapshots() { # of attempts that were killed: they lie in etcd's own data, and kubeadm would copy them
     find "$ROOT$data" -mindepth 1 -maxdepth 1 -type f -name 'lockkeeper-*.db*' 2>/dev/null | remove_each
@@ -201,9 +217,9 @@ snapshot_by() { # FILE PREFIX RUNNER…: paths are those that the runner sees
 verify_snapshot() { # FILE RUNNER…: 2 where there is no tool; etcdctl lost "snapshot status" in 3.6, etcdutl has it since 3.5
     seen=$1
     shift
-    if "$@" etcdutl version >/dev/null 2>&1; then "$@" etcdutl snapshot status "$seen" -w table || return 1
+    if "$@" etcdutl version >/dev/null 2>&1; then "$@" etcdutl snapshot status "$seen" -w json || return 1
     elif "$@" etcdctl snapshot status --help 2>/dev/null | grep -q 'snapshot status'; then
-        "$@" etcdctl snapshot status "$seen" -w table || return 1
+        "$@" etcdctl snapshot status "$seen" -w json || return 1
     else return 2; fi
 }
 

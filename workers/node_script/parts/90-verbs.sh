@@ -66,6 +66,12 @@ main() {
             check_id "$1"
             check_number "$2" offset
             poll "$1" "$2" ;;
+        snapshot)
+            count 2 $# 'snapshot ID OFFSET'
+            check_id "$1"
+            check_number "$2" offset
+            load_settings
+            read_snapshot "$1" "$2" ;;
         start)
             [ $# -ge 3 ] || refuse 64 "Wrong number of arguments: the usage is 'start ID FENCE VERB ARGS…'."
             check_id "$1"
