@@ -77,6 +77,8 @@ class PlanNode:
 
 _Names = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
 _Nodes = Annotated[tuple[PlanNode, ...], Field(exclude_if=lambda value: not value)]
+_Number = Annotated[int, Field(exclude_if=lambda value: not value)]
+_Flag = Annotated[bool, Field(exclude_if=lambda value: not value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class PlanPool:
     max_unavailable: int
     nodes: tuple[PlanNode, ...]
     left_out: _Nodes = ()  # workers that no step touches, as was asked; while they are away they count all the same
+    canary: _Number = 0  # so many workers go before all others of the pool, at each hop
+    soak: _Number = 0  # seconds from the last canary's end until the others follow
+    ramp: _Flag = False  # waves that double, each when the one before ended well, up to the limit
 
     @property
     def members(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from cluster.difference import Change, Difference, Part
 from cluster.plan import Hop, PlanNode, PlanPool, PlanRecord, PlanStatus, UpgradePlan
 from policies.consents import BLOCKERS
+from policies.pace import tell_pace
 
 _MINUTE = 60  # seconds
 
@@ -79,7 +80,7 @@ def _rebuilt(old: UpgradePlan, new: UpgradePlan) -> Iterator[Change]:
 
 
 def _limits(plan: UpgradePlan) -> dict[str, str]:
-    return {p.name: f"{p.max_unavailable} away at once" for p in plan.pools}
+    return {p.name: ", ".join(filter(None, (f"{p.max_unavailable} away at once", tell_pace(p)))) for p in plan.pools}
 
 
 def _running(record: PlanRecord) -> dict[str, str]:

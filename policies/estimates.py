@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cluster.plan import PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import kubelet_moves
+from policies.pace import count_waves, soak_of
 
 Range = tuple[int, int]  # seconds, shortest and longest
 
@@ -25,14 +26,14 @@ def estimate(plan: UpgradePlan) -> Range:
 
 def _hop(plan: UpgradePlan, hop: int, masters: list[PlanNode]) -> Range:
     upgraded = len(masters) if plan.hops[hop].whole else 0
-    waves = [_waves(pool, moving) for pool in plan.pools if (moving := _workers(plan, pool, hop))]
+    times = [_pool(pool, moving) for pool in plan.pools if (moving := _workers(plan, pool, hop))]
     kubelets = sum(kubelet_moves(plan, n, hop) for n in masters)
     return _sum(
         PREPARE,
         APPLY if upgraded else (0, 0),
         _scaled(UPGRADE_NODE, max(0, upgraded - 1)),
         _scaled(CONTROL_PLANE_KUBELET, kubelets),
-        (WORKER[0] * max(waves, default=0), WORKER[1] * sum(waves)),
+        (max((shortest for shortest, _ in times), default=0), sum(longest for _, longest in times)),
     )
 
 
@@ -40,8 +41,10 @@ def _workers(plan: UpgradePlan, pool: PlanPool, hop: int) -> int:
     return sum(n.role is Role.WORKER and kubelet_moves(plan, n, hop) for n in pool.nodes)
 
 
-def _waves(pool: PlanPool, moving: int) -> int:
-    return -(-moving // pool.max_unavailable)
+def _pool(pool: PlanPool, moving: int) -> Range:
+    """So many of its workers, wave by wave."""
+    soak = soak_of(pool, moving)
+    return _sum(_scaled(WORKER, count_waves(pool, moving)), (soak, soak))
 
 
 def _scaled(times: Range, count: int) -> Range:

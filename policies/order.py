@@ -10,6 +10,7 @@ from cluster.report import ClusterReport
 from cluster.settings import Cluster
 from cluster.workloads import Workloads
 from policies.databases import Database, find_databases, primary_nodes
+from policies.pace import tell_pace
 from policies.pools import form_pools, zone_of
 from policies.wording import count_of, some_of
 
@@ -47,6 +48,7 @@ def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database
     if workers:
         yield "Workers follow when every control plane is there: by name, and each pool within its own limit."
     for pool in workers:
+        yield from _steps_up(pool)
         yield from _zones(pool, report)
     moving = {n.name for p in workers for n in p.nodes} - set(plan.last)
     for database in databases:
@@ -56,6 +58,11 @@ def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database
     if plan.last:
         goes = "goes" if len(plan.last) == 1 else "go"
         yield f"{some_of(plan.last)} {goes} last of all: lockkeeper itself runs there, and so it moves only once."
+
+
+def _steps_up(pool: PlanPool) -> Iterator[str]:
+    if pace := tell_pace(pool):
+        yield f"The pool {pool.name} is not taken at once: {pace}."
 
 
 def _zones(pool: PlanPool, report: ClusterReport) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from cluster.plan import PlanNode, PlanPool, Role
 from cluster.report import ClusterReport, Node
@@ -52,7 +53,8 @@ def form_pools(
         left = [n for n, is_member in zip(left, chosen, strict=True) if not is_member]
         if members:
             ordered = _in_turn(members, last - own, own)
-            pools.append(_pool(name, pool.limit(len(members)), ordered, left_out))
+            formed = _pool(name, pool.limit(len(members)), ordered, left_out)
+            pools.append(replace(formed, canary=pool.canary, soak=pool.soak, ramp=pool.ramp))
     if left:
         pools.append(_pool(OTHER, 1, _in_turn(left, last - own, own), left_out))
     return tuple(pools)

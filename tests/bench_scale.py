@@ -84,7 +84,7 @@ def judge(said: Said, size: int) -> None:
     timed(said, "walk a plan through (part of the draft)", lambda: simulate(record.plan, report, survey))
     run, node, settings = scale.in_the_middle(record), record.plan.nodes[-1], scale.settings(3)
     step, approved = itinerary(record.plan, node)[run.rows[-1].position], scale.approval(record)
-    timed(said, "who may go on (each look of a driver)", lambda: find_runnable(record.plan, run, report))
+    timed(said, "who may go on (each look of a driver)", lambda: find_runnable(record.plan, run, report, now=scale.NOW))
     timed(
         said,
         "gate (each step)",

@@ -144,7 +144,7 @@ def sight(size: int) -> Sight:
 
 ENDED = scale.told(Happened.OPERATION_COMPLETED)
 WORK: dict[str, Callable[[Sight], object]] = {
-    "find-runnable": lambda s: find_runnable(s.record.plan, s.run, s.report),
+    "find-runnable": lambda s: find_runnable(s.record.plan, s.run, s.report, now=scale.NOW),
     "foreign-changes": lambda s: find_foreign_changes(s.record, s.run, s.report),
     "gate": lambda s: s.gate(),
     "cancelling": lambda s: cut_short(s.record.plan, s.run),
@@ -181,14 +181,15 @@ def test_a_window_of_a_hundred_is_used_whole() -> None:
     """The pool's own limit says how many workers are away at once; undisturbed steps go as wide."""
     at = sight(FEW)
     run = scale.operation(at.record)
-    assert len(find_runnable(at.record.plan, run, at.report).nodes) == scale.WINDOW + 1  # and the control plane's one
+    turn = find_runnable(at.record.plan, run, at.report, now=scale.NOW)
+    assert len(turn.nodes) == scale.WINDOW + 1  # and the control plane's one
     begun = next(
         n for n, s in enumerate(itinerary(at.record.plan, at.record.plan.nodes[-1])) if s.phase is Phase.WORKERS
     )
     last = [len(itinerary(at.record.plan, n)) - 1 for n in at.record.plan.nodes]
     is_worker = [r.node not in scale.MASTERS for r in run.rows]
     rows = tuple(replace(r, position=begun if w else e) for r, w, e in zip(run.rows, is_worker, last, strict=True))
-    turn = find_runnable(at.record.plan, replace(run, rows=rows), at.report)
+    turn = find_runnable(at.record.plan, replace(run, rows=rows), at.report, now=scale.NOW)
     assert len(turn.nodes) == scale.WINDOW
     assert scale.WINDOW < MOST_HANDS
 

@@ -66,7 +66,8 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
         cordoned = done.facts.get("cordoned") == "ours"
     elif step.verb is Verb.UNCORDON:
         cordoned = False
-    row = replace(row, started_at=None, cordoned_by_us=cordoned)
+    back_at = now if step.verb is Verb.UNCORDON and not _kept_note(row) else row.back_at
+    row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at)
     if row.position + 1 == len(steps):
         return _end_of_way(operation, row, told, now)
     if row.skipped_by:  # given back to its work; what is left are its package holds

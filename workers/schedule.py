@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
-from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb, disturbs, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand
+from policies.pace import Back, Pace, Trail, check_pace, is_paced
 
 MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and registries are the limit
 MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
@@ -40,6 +43,7 @@ def find_runnable(
     operation: Operation,
     report: ClusterReport | None,
     *,
+    now: datetime,
     held: frozenset[str] = frozenset(),
     max_parallel: int | None = None,
 ) -> Turn:
@@ -65,7 +69,7 @@ def find_runnable(
     occupied = tuple(p for p in here if p.in_hand)
     phase = here[0].step.phase
     limit = 1 if phase in _ONE_BY_ONE else max_parallel or parallel(plan)
-    candidates, waits = _admit(plan, phase, occupied, fresh, report)
+    candidates, waits = _Door(plan, operation, stage, occupied, fresh, now).admit(phase, report)
     new = candidates[: max(0, limit - len(occupied))]
     told = "; ".join(dict.fromkeys(w for w in (*lacking.values(), waits) if w))
     return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else told)
@@ -128,43 +132,69 @@ def _nobody_new(operation: Operation, places: tuple[_Place, ...], phase: Phase) 
     return operation.wish is not Wish.NONE or blocked > (_MOST_UNPREPARED if phase is Phase.PREPARE else 0)
 
 
-def _admit(
-    plan: UpgradePlan,
-    phase: Phase,
-    occupied: tuple[_Place, ...],
-    fresh: tuple[_Place, ...],
-    report: ClusterReport | None,
-) -> tuple[tuple[_Place, ...], str]:
-    if phase in {Phase.PREPARE, Phase.AFTER}:
-        return fresh, ""
-    if phase is Phase.CONTROL_PLANE:
-        return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
-    if report is None:
-        return (), _UNREADABLE
-    if any(p.node.name not in plan.last for p in (*occupied, *fresh)):
-        fresh = tuple(p for p in fresh if p.node.name not in plan.last)
-    new: list[_Place] = []
-    waits: list[str] = []
-    for pool in plan.pools:
-        chosen, why = _admit_pool(pool, occupied, fresh, report)
-        new += chosen
-        waits += [why] if why else []
-    return tuple(new), "; ".join(waits)
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Where those who have begun a stage, and those who have not, stand before it."""
 
+    plan: UpgradePlan
+    operation: Operation
+    stage: tuple[int, int]
+    occupied: tuple[_Place, ...]
+    fresh: tuple[_Place, ...]
+    now: datetime
 
-def _admit_pool(
-    pool: PlanPool, occupied: tuple[_Place, ...], fresh: tuple[_Place, ...], report: ClusterReport
-) -> tuple[list[_Place], str]:
-    names = {n.name for n in pool.nodes}
-    gone = _gone(pool, report)
-    away = gone | {p.node.name for p in occupied if p.node.name in names}
-    waiting = [p for p in fresh if p.node.name in names]
-    chosen: list[_Place] = []
-    # one that is away already takes no further place, so it goes first
-    for place in sorted(waiting, key=lambda p: p.node.name not in gone):
-        if len(away | {place.node.name}) <= pool.max_unavailable:
-            away |= {place.node.name}
-            chosen.append(place)
-    if chosen or not waiting:
-        return chosen, ""
-    return [], _back_again(pool, away)
+    def admit(self, phase: Phase, report: ClusterReport | None) -> tuple[tuple[_Place, ...], str]:
+        """Who of them may begin, in order; and what keeps the others, where nobody of a pool may."""
+        fresh = self.fresh
+        if phase in {Phase.PREPARE, Phase.AFTER}:
+            return fresh, ""
+        if phase is Phase.CONTROL_PLANE:
+            return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
+        if report is None:
+            return (), _UNREADABLE
+        if any(p.node.name not in self.plan.last for p in (*self.occupied, *fresh)):
+            fresh = tuple(p for p in fresh if p.node.name not in self.plan.last)
+        new: list[_Place] = []
+        waits: list[str] = []
+        for pool in self.plan.pools:
+            chosen, why = self._admit_pool(pool, fresh, report)
+            new += chosen
+            waits += [why] if why else []
+        return tuple(new), "; ".join(waits)
+
+    def _admit_pool(self, pool: PlanPool, fresh: tuple[_Place, ...], report: ClusterReport) -> tuple[list[_Place], str]:
+        names = {n.name for n in pool.nodes}
+        waiting = [p for p in fresh if p.node.name in names]
+        if not waiting:
+            return [], ""
+        gone = _gone(pool, report)
+        away = gone | {p.node.name for p in self.occupied if p.node.name in names}
+        pace = self._pace(pool, gone)
+        chosen: list[_Place] = []
+        # one that is away already takes no further place, so it goes first
+        for place in sorted(waiting, key=lambda p: p.node.name not in gone):
+            has_room = pace.room is None or len(chosen) < pace.room
+            if has_room and len(away | {place.node.name}) <= pool.max_unavailable:
+                away |= {place.node.name}
+                chosen.append(place)
+        if chosen or pace.room == 0:
+            return chosen, pace.waits
+        return [], _back_again(pool, away)
+
+    def _pace(self, pool: PlanPool, gone: frozenset[str]) -> Pace:
+        if not is_paced(pool):
+            return Pace(None)
+        names = {n.name for n in pool.nodes}
+        in_hand = sum(p.node.name in names and p.row.state is not RowState.BLOCKED for p in self.occupied)
+        return check_pace(pool, Trail(tuple(self._back(pool)), in_hand), gone, self.now)
+
+    def _back(self, pool: PlanPool) -> Iterator[Back]:
+        """Whoever has this stage behind it as it was planned."""
+        rows = {r.node: r for r in self.operation.rows}
+        for node in pool.nodes:
+            row, steps = rows.get(node.name), itinerary(self.plan, node)
+            if row is None or row.state is RowState.SKIPPED or row.skipped_by or row.note == CUT_SHORT:
+                continue
+            is_behind = row.state is RowState.FINISHED or steps[row.position].stage > self.stage
+            if is_behind and any(s.stage == self.stage for s in steps):
+                yield Back(row.node, row.back_at)

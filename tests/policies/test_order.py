@@ -82,7 +82,7 @@ def test_our_own_node_begins_when_every_other_one_is_done_whatever_its_pool():
     for done, turn in (((), ["a2", "b1"]), (("a2",), ["b1"]), (("a2", "b1"), ["a1"])):
         rows = tuple(at_workers(r, done) for r in operation.rows)
         now_at = replace(operation, state=OperationState.RUNNING, rows=rows)
-        assert [n.name for n in find_runnable(made.plan, now_at, in_zones(a=2, b=1)).nodes] == turn
+        assert [n.name for n in find_runnable(made.plan, now_at, in_zones(a=2, b=1), now=NOW).nodes] == turn
 
 
 def test_a_plan_says_its_order_a_sentence_for_each_reason():

@@ -728,3 +728,28 @@ def test_a_mark_that_may_not_be_taken_away_blocks_the_end_with_a_reason(small: Y
     operation = store.operation(OP)
     assert operation.state is OperationState.BLOCKED
     assert "forbidden" in operation.reason
+
+
+def test_the_others_follow_a_canary_after_its_soak_whoever_drives(tmp_path: Path, store: Store) -> None:
+    """The thread says until when; the second driver counts from the same end as the first one did."""
+    pools = (SMALL.pools[0], replace(SMALL.pools[1], canary=1, soak=2, max_unavailable=2))
+    yard = Yard(record(replace(SMALL, pools=pools)), tmp_path / "log")
+    first = begin(yard, store)
+
+    def said() -> list[str]:
+        return [e.sentence for _, e in store.events(OP) if "how its canaries do" in e.sentence]
+
+    wait_until(lambda: bool(said()))
+    first.end()
+    Driving(yard, store, OP).join()
+    back = store.operation(OP).row("w-1").back_at
+    assert back is not None
+    assert said() == [said()[0]] * 2
+    assert f"(w-1), until {back + timedelta(seconds=2):%Y-%m-%d %H:%M:%S} UTC." in said()[0]
+    cordoned = next(
+        e.at
+        for _, e in store.events(OP)
+        if e.kind is Happened.STEP_STARTED and e.step.endswith("cordon") and e.node == "w-2"
+    )
+    assert cordoned >= back + timedelta(seconds=2)
+    assert store.operation(OP).state is OperationState.COMPLETED

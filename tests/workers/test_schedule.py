@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cluster.findings import Finding, Severity
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish, schedule
-from cluster.plan import UpgradePlan
+from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from tests.engine_fixture import NODES, NOW, plan, record, report
-from workers.progress import block, cut_short, finish
+from workers.progress import block, cut_short, finish, with_row
 from workers.run import is_usable
 from workers.schedule import find_runnable
 from workers.site import StepDone
@@ -48,7 +52,7 @@ def everybody_at(phase: Phase, **others: NodeRow) -> Operation:
 
 
 def names(made: Operation, seen: ClusterReport | None = REPORT, of: UpgradePlan = PLAN, **more: object) -> list[str]:
-    return [n.name for n in find_runnable(of, made, seen, **more).nodes]  # type: ignore[arg-type]
+    return [n.name for n in find_runnable(of, made, seen, now=NOW, **more).nodes]  # type: ignore[arg-type]
 
 
 def changed(seen: ClusterReport, name: str, **changes: object) -> ClusterReport:
@@ -113,7 +117,7 @@ def test_a_worker_that_is_left_out_counts_while_it_is_away() -> None:
 def test_a_pool_that_is_full_says_who_fills_it() -> None:
     """The wait is told in words."""
     seen = changed(changed(changed(REPORT, "w-2", ready=False), "w-3", cordoned=True), "w-4", ready=False)
-    turn = find_runnable(PLAN, everybody_at(Phase.WORKERS), seen)
+    turn = find_runnable(PLAN, everybody_at(Phase.WORKERS), seen, now=NOW)
     assert turn.nodes == ()
     assert "w-2, w-3, w-4 of the pool general" in turn.waits
 
@@ -209,3 +213,51 @@ def _step(row: NodeRow) -> Step:
 def test_a_report_that_takes_long_to_read_is_no_reason_to_stand_still(age, took, usable):
     """Its age counts from its begin: with a fixed limit a slow cluster would never have a usable one."""
     assert is_usable(age, took) is usable
+
+
+PACES = st.builds(
+    PlanPool,
+    name=st.just("general"),
+    max_unavailable=st.integers(1, 6),
+    nodes=st.integers(1, 14).map(lambda n: tuple(PlanNode(f"w-{i}", f"uid-w-{i}", Role.WORKER) for i in range(n))),
+    canary=st.integers(0, 3),
+    soak=st.sampled_from([0, 60]),
+    ramp=st.booleans(),
+)
+
+
+@given(pool=PACES, chance=st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_a_pool_keeps_its_limit_its_canaries_and_its_ramp_and_comes_to_its_end(pool: PlanPool, chance: Random) -> None:
+    """Whoever ends when: never more away than the limit, others only after the canaries' soak, waves that double."""
+    made = plan((), ())
+    made = replace(made, pools=(made.pools[0], pool))
+    steps = itinerary(made, pool.nodes[0])
+    begin = next(n for n, s in enumerate(steps) if s.phase is Phase.WORKERS)
+    end = next(n for n, s in enumerate(steps) if s.verb is Verb.UNCORDON)
+    scheduled = schedule(record(made), operation_id="op-1", approved_by="grace", now=NOW)
+    rows = tuple(replace(r, position=begin) for r in scheduled.rows)
+    now_at, seen, now = replace(scheduled, state=OperationState.RUNNING, rows=rows), report(made), NOW
+    began, back = list[str](), dict[str, datetime]()
+    for _ in range(30 * len(rows)):
+        turn = find_runnable(made, now_at, seen, now=now)
+        in_hand = set(began) - set(back)
+        new = [n.name for n in turn.nodes if n.name not in began and n.name not in back]
+        assert len(in_hand) + len(new) <= pool.max_unavailable
+        if new and len(began) + len(new) > pool.canary > 0:
+            assert now >= max(back[n] for n in began[: pool.canary]) + timedelta(seconds=pool.soak)
+        if new and pool.ramp:
+            assert len(in_hand) + len(new) <= len(back) + max(1, pool.canary)
+        began += new
+        if len(back) == len(rows):
+            return
+        now += timedelta(seconds=chance.choice([1, 31]))
+        for name in sorted(set(began) - set(back)):
+            row = replace(now_at.row(name), position=end, state=RowState.STARTED)
+            if chance.random() < 0.5:
+                now_at, back[name] = finish(made, with_row(now_at, row), row, StepDone("done"), now).after, now
+            else:
+                now_at = with_row(now_at, replace(row, position=begin))
+        away = set(began) - set(back)
+        seen = replace(seen, nodes=tuple(replace(n, cordoned=n.name in away) for n in seen.nodes))
+    pytest.fail("it came to no end")
