@@ -31,7 +31,7 @@ from tests import scale_fixture as scale
 from tests.scripted_site import OPERATION, RENEWED, Durations, ScriptedSite
 from workers.engine import drive
 
-WORKERS, SHORTEST, WINDOW = 100, 3.0, 10
+WORKERS, SHORTEST, WINDOW = 100, 6.0, 10
 # Nobody knows beforehand which worker is slow, so whoever comes last costs something. With these draws a scheduler
 # without any overhead reaches 1.026 of the bound: what is above that is ours.
 SEED = 56
