@@ -20,10 +20,15 @@ _KEEPS_QUORUM = 3  # members from which on a sound etcd goes on without one of t
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """etcd as all of its machines told it; `silent` has the machines whose member could not be asked, and why."""
+    """
+    etcd as all of its machines told it.
+
+    `silent` has the machines whose member could not be asked, and why; `off` those that could not be asked anything.
+    """
 
     told: dict[str, EtcdFacts]
     silent: dict[str, Unread]
+    off: dict[str, Unread]
     members: tuple[EtcdMember, ...]
 
     def name_of(self, ident: str) -> str:
@@ -46,11 +51,13 @@ def check_etcd(report: ClusterReport, survey: Survey) -> Findings:
 
 
 def _look(nodes: tuple[str, ...], survey: Survey) -> _Seen:
-    told, silent = {}, {}
+    told, silent, off = {}, {}, {}
     for node in nodes:
-        facts = survey.facts(node)
-        if facts is None:
-            continue  # its machine has a finding of its own
+        facts, machine = survey.facts(node), survey.machine(node)
+        if facts is None:  # its machine has a finding of its own
+            if machine is not None and isinstance(machine.facts, Unread):
+                off[node] = machine.facts
+            continue
         why = next((u for u in facts.unread if u.what in ASKED_OF_ETCD), None)
         if facts.etcd is not None:
             told[node] = facts.etcd
@@ -58,7 +65,7 @@ def _look(nodes: tuple[str, ...], survey: Survey) -> _Seen:
             silent[node] = why
     # Every member has the same list; one without a leader has none.
     lists = [facts.members for facts in told.values() if facts.members]
-    return _Seen(told, silent, max(lists, key=len, default=()))
+    return _Seen(told, silent, off, max(lists, key=len, default=()))
 
 
 def _alarms(report: ClusterReport, seen: _Seen) -> Iterator[Finding]:
@@ -113,6 +120,10 @@ def _ill(report: ClusterReport, seen: _Seen, ready: dict[str, bool]) -> Iterator
     for node, unread in seen.silent.items():
         if not ready[node]:
             yield node, f"its pod is not ready, and {unread.reason[:200]}"
+    for name in seen.off:
+        home = report.node(name)
+        if home is not None and not home.ready:  # the status of its pod is that of the last time that anybody saw it
+            yield name, "its node is not Ready, and its machine does not answer"
     homes = [home for node in report.nodes if node.address for home in (f"//{node.address}:", f"[{node.address}]")]
     for member in seen.members:
         at_home = any(home in url for home in homes for url in member.client_urls)

@@ -7,6 +7,7 @@ import pytest
 from cluster.etcd import EtcdAlarm, EtcdFacts, EtcdMember
 from cluster.findings import Severity
 from cluster.report import Unread
+from cluster.survey import SurveyedMachine
 from policies.etcd import check_etcd
 from tests.policies_fixture import FACTS, MASTERS, codes, draft, make_report, make_survey
 
@@ -115,3 +116,14 @@ def test_a_plan_is_blocked_by_etcd_and_says_why():
     """The rule is asked before every upgrade."""
     blocked = draft(survey=survey_of(members=LEARNER))
     assert "etcd-learner" in codes(blocked.findings)
+
+
+def test_a_member_whose_node_and_machine_are_both_away_counts_as_lost():
+    """Its pod still shows as ready, as nobody is left there to say otherwise; a silent machine alone proves nothing."""
+    machine = SurveyedMachine("cp3", Unread("machine cp3", "it does not answer"))
+    seen = survey_of(masters=("cp1", "cp2"))
+    survey = replace(seen, machines=(*(m for m in seen.machines if m.name != "cp3"), machine))
+    report = make_report()
+    away = replace(report, nodes=tuple(replace(n, ready=n.name != "cp3") for n in report.nodes))
+    assert found(survey, report) == ()
+    assert codes(found(survey, away)) == ["etcd-member-unhealthy", "etcd-quorum-at-risk"]
