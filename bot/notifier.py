@@ -64,6 +64,8 @@ def _items(event_id: str, event: Event, channel: str) -> Iterator[OutboxItem]:
             yield _line(event_id, event, channel, run)
         if event.kind in ANNOUNCED:
             yield _post(result_key(event.operation_id), event, channel, item_id=f"result:{event_id}")
+    elif event.plan_id and not event.kind.is_known:
+        yield _line(event_id, event, channel, plan)
 
 
 def _post(key: str, event: Event, channel: str, item_id: str = "") -> OutboxItem:

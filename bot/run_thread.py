@@ -52,6 +52,7 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.PLAN_EXPIRED: "hourglass",
     Happened.PLAN_VOIDED: "no_entry_sign",
 }
+_OTHER_SIGN = "information_source"  # of what another release told
 _STOPPED = {
     Happened.OPERATION_PARKED: "Paused",
     Happened.OPERATION_BLOCKED: "Blocked",
@@ -69,7 +70,7 @@ def is_told(event: Event) -> bool:
     """Whether the thread gets a line for it; of the finished steps only those that people wait for."""
     if event.kind is Happened.STEP_FINISHED:
         return verb_of(event) in TOLD_STEPS
-    return event.kind in SIGNS
+    return event.kind in SIGNS or not event.kind.is_known
 
 
 def verb_of(event: Event) -> Verb | None:
@@ -87,7 +88,7 @@ def render_line(event: Event, record: PlanRecord | None) -> Message:
     """One line of the thread."""
     sentence = _sentence(event, record)
     node = [words(clean(event.node, 80), bold=True), words(" ")] if event.node and event.node not in sentence else []
-    body = line(emoji(SIGNS[event.kind]), words(" "), *node, *spans(sentence, 900))
+    body = line(emoji(SIGNS.get(event.kind, _OTHER_SIGN)), words(" "), *node, *spans(sentence, 900))
     return Message(escape(f"{event.node} {sentence}" if node else sentence, 900), (rich_text(body),))
 
 

@@ -42,12 +42,26 @@ class Happened(StrEnum):
     DRY_RUN_ASKED = "dry-run-asked"
     DRY_RUN_FINISHED = "dry-run-finished"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Happened | None:
+        """A kind of another release is kept as its text, which is none of these: its sentence can be told."""
+        if not isinstance(value, str):
+            return None
+        kind = str.__new__(cls, value)
+        kind._name_ = kind._value_ = value
+        return kind
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this release has it."""
+        return self.name in type(self).__members__
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One fact; `sentence` is fit for the thread, `facts` are its parts for programs."""
 
-    kind: Happened
+    kind: Happened  # or another text, where another release wrote it
     at: datetime
     cluster: str
     sentence: str

@@ -398,8 +398,10 @@ class Settings(_Model):
         return self.digest.channel or self.slack.default_channel
 
     def channel(self, cluster: str) -> str | None:
-        own = self.clusters[cluster].channel
-        return own or (self.slack.default_channel if self.slack else None)
+        """Where a cluster is told of; nowhere for one that is not in the configuration, or not any more."""
+        if cluster not in self.clusters:
+            return None
+        return self.clusters[cluster].channel or (self.slack.default_channel if self.slack else None)
 
 
 def load_settings(path: Path | None = None) -> Settings:

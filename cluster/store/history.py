@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
 from typing import Any
 
-from cluster.events import Event
+from cluster.events import Event, Happened
 from cluster.store.ledger import TIMEOUT, Ledger, key, record_events
 from cluster.store.records import EVENT
 
 _LONGEST_BLOCK = int(TIMEOUT * 1000 * 0.75)  # milliseconds; below the socket's own time-out
 _PAGE = 2000  # events in one answer
+_LOG = logging.getLogger(__name__)
 
 Entries = tuple[tuple[str, Event], ...]
 
@@ -51,4 +54,14 @@ class History(Ledger):
 
 
 def _entries(raw: Any) -> Entries:
-    return tuple((str(stream_id), EVENT.validate_json(fields["event"])) for stream_id, fields in raw)
+    return tuple((str(stream_id), _event(str(stream_id), fields.get("event", ""))) for stream_id, fields in raw)
+
+
+def _event(stream_id: str, text: str) -> Event:
+    """One that cannot be read is said in its place: whoever follows a stream must get past it."""
+    try:
+        return EVENT.validate_json(text)
+    except ValueError:
+        _LOG.warning("The event %s cannot be read.", stream_id)
+        at = datetime.fromtimestamp(int(stream_id.partition("-")[0]) / 1000, UTC)
+        return Event(Happened("unreadable"), at, "", "Something happened that this release cannot read.")

@@ -10,6 +10,8 @@ import pytest
 from bot.notifier import items_for
 from bot.outbox import in_groups
 from bot.run_card import PAUSE, RETRY
+from bot.run_thread import render_line
+from bot.terminal import render_events
 from cluster.approval import Approval, SignedWith, Statement
 from cluster.events import Event, Happened
 from cluster.operation import Operation, OperationState, RowState, Wish, schedule
@@ -99,6 +101,15 @@ def test_an_approval_edits_the_plan_and_posts_the_run():
 def test_every_event_moves_the_card_and_some_are_told(kind, sent):
     """What stops a run, and its end, come as messages of their own."""
     assert [i.id for i in items_for("1-0", event(kind), CHANNEL)] == sent
+
+
+def test_what_another_release_told_is_told_in_its_own_words():
+    """After a way back to an older release nothing of a run or a plan is silent, though this one has no sign for it."""
+    praised = replace(event(Happened("node-praised")), sentence="w-1 was praised.")
+    assert [i.id for i in items_for("1-0", praised, CHANNEL)] == ["edit:run:op-1", "line:1-0"]
+    assert [i.thread_of for i in items_for("1-0", replace(praised, operation_id=""), CHANNEL)] == ["plan:p-1"]
+    assert "w-1 was praised." in render_line(praised, None).text
+    assert "w-1 was praised." in render_events([praised])
 
 
 def test_what_a_step_waits_for_is_stale_before_a_result_is():

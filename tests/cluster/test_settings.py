@@ -227,6 +227,12 @@ def test_the_periodic_report_goes_to_its_channel_or_the_default_one():
     assert parse_settings({**data, "digest": {"channel": "C0NEWS"}}).digest_channel == "C0NEWS"
 
 
+def test_a_cluster_that_was_taken_out_of_the_configuration_is_told_of_nowhere():
+    """What the record still says of it must not stop the telling of all others."""
+    settings = parse_settings(changed("clusters.prod.channel", "C0PROD"))
+    assert (settings.channel("prod"), settings.channel("gone")) == ("C0PROD", None)
+
+
 RECIPIENT = "age1ua6aha78tydma754jlxcwcvhqu2tq3znjffs8h6ydpx38xhvxgequcgrn4"
 
 

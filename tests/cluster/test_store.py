@@ -19,6 +19,8 @@ from cluster.plan import PlanStatus
 from cluster.requests import PlanRequest
 from cluster.sighting import SeenNode, Sighting
 from cluster.store import Decision, Moved, Store
+from cluster.store.ledger import key
+from cluster.store.records import EVENT
 from cluster.survey import Survey
 from lab.redis import RedisServer
 from tests.engine_fixture import CLUSTER, NOW, approval, approve, event, plan, propose, record
@@ -305,6 +307,21 @@ def test_unknown_things_are_named(store: Store) -> None:
     for ask in asks:
         with pytest.raises(UnknownThing, match="nope"):
             ask("nope")
+
+
+def test_an_event_of_another_release_is_read_as_far_as_it_can_be(store: Store) -> None:
+    """A newer release wrote it, and this one was put back: whoever follows the feed must not stand still before it."""
+    text = EVENT.dump_json(event(Happened.PLAN_VOIDED)).decode()
+    for told in (text.replace("plan-voided", "plan-praised"), '{"kind": 7}', text):
+        store.ask(lambda r, told=told: r.xadd(key("feed"), {"event": told}))  # type: ignore[misc]
+    store.ask(lambda r: r.xadd(key("feed"), {"other": "fields"}))
+    assert [(e.kind, e.kind.is_known) for _, e in store.feed()] == [
+        ("plan-praised", False),
+        ("unreadable", False),
+        ("plan-voided", True),
+        ("unreadable", False),
+    ]
+    assert b'"kind":"plan-praised"' in EVENT.dump_json(store.feed(count=1)[0][1])
 
 
 def test_a_periodic_report_is_kept_once_with_its_message(store: Store) -> None:
