@@ -9,6 +9,7 @@ Our errors; the text of each is one sentence fit for a person: what, where, what
   x Refused                  a policy said no; carries its findings
   x ClusterUnreadable        the Kubernetes API could not be reached or read
     + KubeDenied             it answered, with an error status
+    + AnswerCutOff           it began to answer, and did not come to the end
   x StoreUnavailable         Redis cannot be reached, or refuses to write
   x Fenced                   another driver took the operation over; this one must stop
   x StaleMove                the record moved on since it was read
@@ -53,6 +54,10 @@ class Refused(LockkeeperError):  # noqa: N818 - as above
 
 class ClusterUnreadable(LockkeeperError):  # noqa: N818 - as above
     """The Kubernetes API could not be reached or read."""
+
+
+class AnswerCutOff(ClusterUnreadable):
+    """It began to answer, or took the question, and did not come to the end: nothing says that it would again."""
 
 
 class KubeDenied(ClusterUnreadable):

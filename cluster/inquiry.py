@@ -11,9 +11,9 @@ import yaml
 from cluster.errors import ClusterUnreadable
 from cluster.kube import Kube
 from cluster.report import Unread
+from cluster.sieve import MALFORMED, not_understood
 
 ONE_READ = 5.0  # seconds
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError)
 
 T = TypeVar("T")
 
@@ -30,7 +30,6 @@ class Inquiry:
             return read()
         except ClusterUnreadable as error:
             self.unread.append(Unread(what, str(error)))
-        except _MALFORMED as error:
-            reason = " ".join(str(error).split())
-            self.unread.append(Unread(what, f"It was not understood ({type(error).__name__}: {reason[:200]})."))
+        except (*MALFORMED, yaml.YAMLError) as error:
+            self.unread.append(Unread(what, not_understood(error)))
         return otherwise

@@ -9,7 +9,7 @@ from time import monotonic as clock
 from types import MappingProxyType
 from typing import Any, Self
 
-from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.errors import AnswerCutOff, ClusterUnreadable, KubeDenied
 from cluster.kubeconfig import ca_hash, read_kubeconfig
 from cluster.settings import Cluster
 from cluster.transport import BROKEN, Reply, Transport
@@ -114,8 +114,8 @@ class Kube:
         """
         seen: set[str] = set()
         for chunk in self._pages(path, query, accept=None, page=page, timeout=timeout, whole=whole):
-            for item in chunk.get("items") or ():
-                uid = (item.get("metadata") or {}).get("uid", "")  # a malformed object is for its reader to judge
+            for item in self._list(path, chunk.get("items")):
+                uid = _metadata(item).get("uid", "")  # a malformed object is for its reader to judge
                 if uid in seen:
                     continue
                 if uid:
@@ -156,15 +156,21 @@ class Kube:
             if chunk.get("kind") != "Table":
                 raise ClusterUnreadable(f"The API of `{self.name}` sent no table for {path}: look at its version.")
             # only the first page names the columns
-            names = [c["name"] for c in chunk.get("columnDefinitions") or ()] or names
-            for row in chunk.get("rows") or ():
-                cells = dict(zip(names, (str(cell) for cell in row["cells"]), strict=False))
-                metadata = (row.get("object") or {}).get("metadata") or {}
-                key = str(metadata.get("uid") or cells.get("Name"))
+            columns = self._list(path, chunk.get("columnDefinitions"))
+            names = [str(c.get("name")) for c in columns if isinstance(c, dict)] or names
+            for row in self._list(path, chunk.get("rows")):
+                cells, metadata = _row(names, row)
+                key = str(metadata.get("uid") or cells.get("Name") or "")
                 if key in seen:
                     continue
-                seen.add(key)
+                if key:
+                    seen.add(key)
                 yield cells, metadata
+
+    def _list(self, path: str, value: Any) -> list[Any]:
+        if not isinstance(value, list | None):
+            raise ClusterUnreadable(f"The API of `{self.name}` sent no list for {path}: look at what answers there.")
+        return value or []
 
     def post(
         self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING, *, timeout: float = 10
@@ -202,7 +208,7 @@ class Kube:
             if (left := until - clock()) <= 0:
                 raise ClusterUnreadable(late)
             try:
-                chunk = self.get(path, asked, accept=accept, timeout=min(timeout, left))
+                chunk = self._page(path, asked, accept=accept, timeout=min(timeout, left))
             except KubeDenied as error:
                 if error.status != _GONE or not token or restarts == _RESTARTS:
                     raise
@@ -216,6 +222,13 @@ class Kube:
             token = (chunk.get("metadata") or {}).get("continue") or ""
             if not token:
                 return
+
+    def _page(self, path: str, query: Mapping[str, str], *, accept: str | None, timeout: float) -> dict[str, Any]:
+        """One page; half of one is asked for once more, since reading changes nothing."""
+        try:
+            return self.get(path, query, accept=accept, timeout=timeout)
+        except AnswerCutOff:
+            return self.get(path, query, accept=accept, timeout=timeout)
 
     def _json(
         self,
@@ -238,11 +251,24 @@ class Kube:
         if reply.status not in _OK:
             raise self._transport.denied(method, path, reply, answer if isinstance(answer, dict) else {})
         if not isinstance(answer, dict):
-            raise ClusterUnreadable(
+            raise AnswerCutOff(
                 f"The API of `{self.name}` at {self.server} answered {method} {path} with something that is not JSON: "
                 "check that the address is an API server's."
             )
         return answer
+
+
+def _row(names: list[str], row: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Its cells by column, and its object's metadata; of a malformed one what there is."""
+    row = row if isinstance(row, dict) else {}
+    cells = row.get("cells")
+    shown = dict(zip(names, map(str, cells if isinstance(cells, list) else ()), strict=False))
+    return shown, _metadata(row.get("object"))
+
+
+def _metadata(item: Any) -> dict[str, Any]:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _parse(data: bytes) -> Any:

@@ -52,12 +52,18 @@ def ca_hash(configuration: Configuration) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[begin : found + len(end)])).hexdigest()
 
 
-def relaxed_context(configuration: Configuration) -> ssl.SSLContext:
+def relaxed_context(name: str, configuration: Configuration) -> ssl.SSLContext:
     """Chain and host name are checked as ever; only RFC 5280's demand for key identifiers is dropped."""
-    context = ssl.create_default_context(cadata=_ca_pem(configuration) or None)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    try:
+        context = ssl.create_default_context(cadata=_ca_pem(configuration) or None)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ClusterUnreadable(
+            f"The CA, certificate or key of `{name}` cannot be used ({reason}): check what its kubeconfig names."
+        ) from error
     return context
 
 
@@ -67,4 +73,8 @@ def _ca_pem(configuration: Configuration) -> str:
         return ssl.DER_cert_to_PEM_cert(data)
     if data:
         return str(data)
-    return Path(configuration.ssl_ca_cert).read_text(encoding="ascii") if configuration.ssl_ca_cert else ""
+    return (
+        Path(configuration.ssl_ca_cert).read_text(encoding="ascii", errors="ignore")
+        if configuration.ssl_ca_cert
+        else ""
+    )

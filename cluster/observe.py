@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import yaml
@@ -26,6 +26,7 @@ from cluster.report import (
     Unread,
 )
 from cluster.settings import Cluster
+from cluster.sieve import MALFORMED, Sieve, not_understood
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/lockkeeper"
@@ -53,7 +54,17 @@ class _Reader:
             return read()
         except ClusterUnreadable as error:
             self.unread.append(Unread(what, str(error)))
-            return otherwise
+        except MALFORMED as error:
+            self.unread.append(Unread(what, not_understood(error)))
+        return otherwise
+
+    def sift(self, what: str, kind: str, read: Callable[[Sieve], tuple[T, ...]]) -> tuple[T, ...]:
+        """A list of which single objects may be unread."""
+        sieve = Sieve(kind)
+        none: tuple[T, ...] = ()
+        found = self.attempt(what, lambda: read(sieve), none)
+        self.unread.extend(sieve.unread)
+        return found
 
 
 def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = None) -> ClusterReport:
@@ -66,12 +77,13 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
         pool = stack.enter_context(ThreadPoolExecutor(_PARALLEL))
         reader = _Reader()
         pods = pool.submit(reader.attempt, "pods of kube-system", lambda: _system_pods(kube), SystemPods())
-        nodes = pool.submit(read_nodes, kube)
+        lost_nodes = Sieve("Node", lambda _: True)
+        nodes = pool.submit(read_nodes, kube, lost_nodes)
         identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
         declared = pool.submit(_read_declared, kube)
         lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: _lease_holder(kube), "")
-        budgets = pool.submit(reader.attempt, "pod disruption budgets", lambda: read_budgets(kube), ())
-        daemons = pool.submit(reader.attempt, "daemon sets", lambda: read_daemon_sets(kube), ())
+        budgets = pool.submit(reader.sift, "pod disruption budgets", "PodDisruptionBudget", partial(read_budgets, kube))
+        daemons = pool.submit(reader.sift, "daemon sets", "DaemonSet", partial(read_daemon_sets, kube))
         listed, system, config = nodes.result(), pods.result(), declared.result()
         if config.present is False and system.read and not system.endpoints:
             servers: tuple[ApiServer, ...] = (_ask_address(kube),)
@@ -92,7 +104,7 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
             budgets=budgets.result(),
             daemon_sets=daemons.result(),
             lease_holder=lease.result(),
-            unread=(*reader.unread, *said),
+            unread=(*reader.unread, *lost_nodes.unread, *system.unread, *said),
         )
 
 
@@ -100,9 +112,9 @@ def _system_pods(kube: Kube) -> SystemPods:
     return read_pods(kube.items(PODS, page=POD_PAGE))
 
 
-def read_nodes(kube: Kube) -> tuple[Node, ...]:
+def read_nodes(kube: Kube, sieve: Sieve | None = None) -> tuple[Node, ...]:
     """Every node by Table, control plane first: display columns and metadata are all that a report of 5,000 needs."""
-    nodes = (_node(cells, metadata) for cells, metadata in kube.rows("/api/v1/nodes"))
+    nodes = (sieve or Sieve("Node")).read(kube.rows("/api/v1/nodes"), lambda row: _node(*row))
     return tuple(sorted(nodes, key=lambda n: (not n.control_plane, n.name)))
 
 
@@ -126,36 +138,47 @@ def _lease_holder(kube: Kube) -> str:
     return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
-def read_budgets(kube: Kube) -> tuple[Budget, ...]:
+def read_budgets(kube: Kube, sieve: Sieve) -> tuple[Budget, ...]:
     """The disruption budgets that guard at least one pod."""
-    found = []
-    for item in kube.items("/apis/policy/v1/poddisruptionbudgets"):
-        status, metadata = item.get("status") or {}, item["metadata"]
-        numbers = (int(status.get(key) or 0) for key in ("disruptionsAllowed", "desiredHealthy", "expectedPods"))
-        budget = Budget(str(metadata["namespace"]), str(metadata["name"]), *numbers)
-        if budget.expected:
-            found.append(budget)
+    found = (b for b in sieve.read(kube.items("/apis/policy/v1/poddisruptionbudgets"), _budget) if b.expected)
     return tuple(sorted(found, key=lambda b: (b.namespace, b.name)))
 
 
-def read_daemon_sets(kube: Kube) -> tuple[DaemonSet, ...]:
+def _budget(item: Mapping[str, Any]) -> Budget:
+    status, metadata = item.get("status") or {}, item["metadata"]
+    numbers = (int(status.get(key) or 0) for key in ("disruptionsAllowed", "desiredHealthy", "expectedPods"))
+    return Budget(str(metadata["namespace"]), str(metadata["name"]), *numbers)
+
+
+def read_daemon_sets(kube: Kube, sieve: Sieve) -> tuple[DaemonSet, ...]:
     """The DaemonSets that want a pod somewhere: their own counts, so that no pod must be read."""
-    found = []
-    for item in kube.items("/apis/apps/v1/daemonsets"):
-        status, metadata = item.get("status") or {}, item["metadata"]
-        wanted, ready = (int(status.get(key) or 0) for key in ("desiredNumberScheduled", "numberReady"))
-        spec = ((item.get("spec") or {}).get("template") or {}).get("spec") or {}
-        images = tuple(str(c.get("image", "")) for c in spec.get("containers") or ())
-        daemon = DaemonSet(str(metadata["namespace"]), str(metadata["name"]), wanted, ready, images)
-        if daemon.wanted:
-            found.append(daemon)
+    found = (d for d in sieve.read(kube.items("/apis/apps/v1/daemonsets"), _daemon_set) if d.wanted)
     return tuple(sorted(found, key=lambda d: (d.namespace, d.name)))
 
 
+def _daemon_set(item: Mapping[str, Any]) -> DaemonSet:
+    status, metadata = item.get("status") or {}, item["metadata"]
+    wanted, ready = (int(status.get(key) or 0) for key in ("desiredNumberScheduled", "numberReady"))
+    spec = ((item.get("spec") or {}).get("template") or {}).get("spec") or {}
+    images = tuple(str(c.get("image", "")) for c in spec.get("containers") or ())
+    return DaemonSet(str(metadata["namespace"]), str(metadata["name"]), wanted, ready, images)
+
+
 def _node(cells: Mapping[str, str], metadata: Mapping[str, Any]) -> Node:
+    """What its row says; of a node whose row is not as it should be its name, and that it was not understood."""
+    name = cells.get("Name") or str(metadata["name"])
+    try:
+        return _whole_node(name, cells, metadata)
+    except MALFORMED as error:
+        unread = Unread(f"kubelet of {name}", f"The node {name} was not read. {not_understood(error)}")
+        return Node(
+            name, str(metadata.get("uid", "")), control_plane=False, kubelet=unread, ready=False, cordoned=False
+        )
+
+
+def _whole_node(name: str, cells: Mapping[str, str], metadata: Mapping[str, Any]) -> Node:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     status = cells.get("Status", "").split(",")  # "Ready", "NotReady", "Ready,SchedulingDisabled"
-    name = cells["Name"]
     return Node(
         name=name,
         uid=str(metadata.get("uid", "")),
@@ -245,7 +268,7 @@ def _read_declared(kube: Kube) -> _Declared:
     except ClusterUnreadable as error:
         missing = isinstance(error, KubeDenied) and error.status == _NOT_FOUND
         return _Declared(Unread("kubeadm-config", str(error)), present=False if missing else None)
-    except (yaml.YAMLError, KeyError, TypeError, InvalidVersion) as error:
+    except (yaml.YAMLError, *MALFORMED, InvalidVersion) as error:
         reason = " ".join(str(error).split())
         unread = Unread("kubeadm-config", f"Its ClusterConfiguration names no version that we read ({reason}).")
         return _Declared(unread, present=present)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.report import AddOn, StaticPod
+from cluster.report import AddOn, StaticPod, Unread
+from cluster.sieve import Sieve
 
 PODS = "/api/v1/namespaces/kube-system/pods"
 _ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
@@ -23,25 +24,38 @@ class SystemPods:
     add_ons: tuple[AddOn, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
     read: bool = False
+    unread: tuple[Unread, ...] = ()  # single pods
 
 
 def read_pods(pods: Iterable[Mapping[str, Any]]) -> SystemPods:
     static: list[StaticPod] = []
     endpoints: dict[str, str] = {}
     images: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for pod in pods:
+
+    def fold(pod: Mapping[str, Any]) -> None:
         metadata, spec = pod["metadata"], pod.get("spec") or {}
         labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
         node = spec.get("nodeName") or ""
-        if labels.get("tier") == "control-plane" and labels.get("component"):
+        if _is_of_control_plane(pod):
             static.append(_static_pod(pod, node, labels["component"], annotations))
             if endpoint := annotations.get(_ENDPOINT):
                 endpoints[node] = endpoint
         elif node:
-            for name, image in _images(pod):
+            for name, image in list(_images(pod)):
                 images[name, image].add(node)
+
+    sieve = Sieve("Pod", _is_of_control_plane)
+    for _ in sieve.read(pods, fold):
+        pass
     add_ons = (AddOn(name, image, tuple(sorted(nodes))) for (name, image), nodes in sorted(images.items()))
-    return SystemPods(tuple(sorted(static, key=lambda s: (s.node, s.component))), tuple(add_ons), endpoints, read=True)
+    return SystemPods(
+        tuple(sorted(static, key=lambda s: (s.node, s.component))), tuple(add_ons), endpoints, True, sieve.unread
+    )
+
+
+def _is_of_control_plane(pod: Mapping[str, Any]) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return labels.get("tier") == "control-plane" and bool(labels.get("component"))
 
 
 def tag_of(image: str) -> str:

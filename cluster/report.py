@@ -19,6 +19,7 @@ class Unread:
 
     what: str
     reason: str
+    single: bool = False  # one object that is not as it should be, in a list that was read
 
 
 @dataclass(frozen=True, slots=True)

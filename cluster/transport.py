@@ -15,10 +15,12 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
 
 from cluster.deadlines import DeadlinePool
-from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.errors import AnswerCutOff, ClusterUnreadable, KubeDenied
 from cluster.kubeconfig import relaxed_context
 
 CONNECT_TIMEOUT = 3.0  # seconds; an answer may take longer, a connection never does
+_UNAUTHORIZED = 401
+_NOBODY = 'User "system:anonymous"'  # whose credentials never arrived
 BROKEN = (urllib3.exceptions.HTTPError, OSError)  # what an exchange that is cut short raises
 
 
@@ -54,7 +56,7 @@ class Transport:
             # the same time were seen to mix the key of one with the certificate of another, or to hang
             for loaded in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
                 self._pool.connection_pool_kw.pop(loaded, None)
-            self._pool.connection_pool_kw["ssl_context"] = relaxed_context(configuration)
+            self._pool.connection_pool_kw["ssl_context"] = relaxed_context(name, configuration)
             self._pool.clear()
 
     def at(self, endpoint: str) -> Transport:
@@ -124,11 +126,14 @@ class Transport:
                 preload_content=preload,
             )
         except (*BROKEN, ConfigException) as error:
-            raise ClusterUnreadable(self.explain(error, timeout)) from error
+            cut_off = isinstance(error, urllib3.exceptions.ProtocolError)
+            raise (AnswerCutOff if cut_off else ClusterUnreadable)(self.explain(error, timeout)) from error
 
     def denied(self, method: str, path: str, reply: Reply, body: dict[str, Any]) -> KubeDenied:
         """The error that an answer of an error status is."""
         reason = body.get("message") or reply.data[:200].decode(errors="replace").strip() or "no reason given"
+        if reply.status == _UNAUTHORIZED or _NOBODY in str(reason):
+            reason = f"{reason} (the token or certificate has expired, is wrong or is missing: renew it)"
         return KubeDenied(
             f"The API of `{self.name}` answered {method} {path} with {reply.status}: {reason}",
             status=reply.status,

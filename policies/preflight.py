@@ -82,7 +82,11 @@ def _readings(report: ClusterReport) -> Iterator[Finding]:
         if unread in told or unread is report.declared:  # has its own finding
             continue
         sentence = f"{unread.what[:1].upper()}{unread.what[1:]} could not be read: {unread.reason}"
-        yield _stop("partly-unread", report.cluster, sentence, "Check the rights of lockkeeper's account there.")
+        if unread.single:  # nothing is wrong with what was read beside it
+            remedy = "Look at it with: kubectl get … -o yaml. Nothing that depends on it was judged."
+            yield Finding("partly-unread", Severity.WARNING, report.cluster, sentence, remedy)
+        else:
+            yield _stop("partly-unread", report.cluster, sentence, "Check the rights of lockkeeper's account there.")
     for node in report.nodes:
         if isinstance(node.kubelet, Unread):
             yield _stop("kubelet-unread", node.name, node.kubelet.reason, f"Look at the kubelet of {node.name}.")

@@ -20,10 +20,15 @@ PAGE = b'{"metadata": {"continue": "more"}, "items": [{"metadata": {"uid": "0000
 
 
 class Drip:
-    """An API server that takes its time: `swift` comes at once, then a byte of `slow` every 50 ms."""
+    """
+    An API server that takes its time: `swift` comes at once, then a byte of `slow` every 50 ms.
 
-    def __init__(self, authority, folder, swift=b"", slow=b""):
+    With `says` each question is given the next of these, and then the connection ends.
+    """
+
+    def __init__(self, authority, folder, swift=b"", slow=b"", says=()):
         self.swift, self.slow, self.asked = swift, slow, 0
+        self.says = list(says)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._context = server_context(authority, authority.serve(("127.0.0.1",)), folder)
         self._closing = threading.Event()
@@ -48,6 +53,9 @@ class Drip:
             with self._context.wrap_socket(plain, server_side=True) as client:
                 while client.recv(65536):
                     self.asked += 1
+                    if self.says:
+                        client.sendall(self.says.pop(0))
+                        return
                     client.sendall(self.swift.replace(b"00000000", b"%08d" % self.asked))
                     for byte in self.slow:
                         if self._closing.wait(0.05):
@@ -149,3 +157,33 @@ def test_a_list_without_an_end_ends_at_the_deadline_of_the_whole(serve):
         with pytest.raises(ClusterUnreadable, match=r"did not come to the end of /api/v1/pods within 0\.3 s"):
             given.extend(kube.items("/api/v1/pods", timeout=10, whole=TIMEOUT))
         assert len(given) > 1
+
+
+WHOLE = b'{"metadata": {}, "items": [{"metadata": {"uid": "00000000", "name": "w1"}}]}'
+HALVES = (
+    OK + b"Content-Length: 1000\r\n\r\n" + PAGE,  # the connection ends in the middle
+    OK + b"Transfer-Encoding: chunked\r\n\r\n20\r\n" + PAGE[:20],
+    OK + b"Content-Length: 30\r\n\r\n" + PAGE[:30],  # a whole answer with half a page in it
+    b"",
+)
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_a_page_is_asked_for_once_more(serve, half):
+    """Reading changes nothing; every object of the list is given once."""
+    whole = OK + b"Content-Length: %b\r\n\r\n" % str(len(WHOLE)).encode() + WHOLE
+    with serve(says=[half, whole]) as (server, kube):
+        assert [item["metadata"]["name"] for item in kube.items("/api/v1/pods")] == ["w1"]
+        assert server.asked == 2
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_a_page_again_is_said_and_never_taken_for_the_whole(serve, half):
+    """Nobody asks for ever; whoever reads alone, or writes, is not asked twice at all."""
+    with serve(says=[half] * 9) as (server, kube):
+        with pytest.raises(ClusterUnreadable, match=r"broke the connection off|is not JSON"):
+            list(kube.items("/api/v1/pods"))
+        assert server.asked == 2
+        with pytest.raises(ClusterUnreadable):
+            kube.post("/api/v1/namespaces/demo/pods/a/eviction", {})
+        assert server.asked == 3

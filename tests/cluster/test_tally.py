@@ -275,7 +275,7 @@ class OnePage(Kube):
     """An API whose only page has these items."""
 
     def __init__(self, *items):
-        self._page = {"items": items}
+        self._page = {"items": list(items)}
 
     def _pages(self, *_, **__):
         yield self._page

@@ -1,0 +1,190 @@
+"""An API that answers badly: the report comes, says what is missing, and a plan refuses only what depends on it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.findings import Severity
+from cluster.kube import Kube
+from cluster.observe import observe
+from cluster.report import Unread
+from cluster.settings import Cluster
+from lab.pki import write_kubeconfig
+from lab.world import World
+from policies.preflight import _readings
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+PODS, NODES = "/api/v1/namespaces/kube-system/pods", "/api/v1/nodes"
+BUDGETS, DAEMONS = "/apis/policy/v1/poddisruptionbudgets", "/apis/apps/v1/daemonsets"
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World.start("small", speed=50) as running:
+        yield running
+
+
+def cluster_of(world):
+    return Cluster.model_validate(world.config()["clusters"]["lab"])
+
+
+def look(world, path, bend):
+    """The report of a cluster whose answer to one path `bend` changes, below the paging, where it is JSON already."""
+    with Kube.connect("lab", cluster_of(world)) as kube:
+        plain = kube.get
+
+        def get(asked, *rest, **more):
+            if not re.fullmatch(path, asked):
+                return plain(asked, *rest, **more)
+            try:
+                answer = plain(asked, *rest, **more)
+            except KubeDenied:
+                answer = {}
+            return bend(answer) or answer
+
+        kube.get = get
+        return observe("lab", cluster_of(world), now=NOW, kube=kube)
+
+
+def spoil(part, change):
+    """Bend the first object of a list, and leave the others alone."""
+
+    def bend(answer):
+        change(answer[part][0])
+
+    return bend
+
+
+BROKEN = [
+    (BUDGETS, spoil("items", lambda o: o["status"].update(expectedPods="many")), "the PodDisruptionBudget demo/shop"),
+    (BUDGETS, spoil("items", lambda o: o.update(metadata=None)), "the PodDisruptionBudget without a name"),
+    (DAEMONS, spoil("items", lambda o: o.update(status=[1])), "the DaemonSet demo/agent"),
+    (DAEMONS, spoil("items", lambda o: o["spec"].update(template="none")), "the DaemonSet demo/agent"),
+    (PODS, lambda answer: answer["items"].insert(0, {"metadata": {"name": "x"}, "spec": [1]}), "the Pod x"),
+]
+
+
+@pytest.mark.parametrize(("path", "bend", "what"), BROKEN)
+def test_one_malformed_object_costs_itself_alone(world, path, bend, what):
+    """It is named; everything else of the report is as it was, and a plan is warned, not refused."""
+    whole, seen = look(world, "none", None), look(world, path, bend)
+    (unread,) = seen.unread
+    assert unread.what == what
+    assert "was not understood" in unread.reason
+    assert (seen.nodes, seen.api_servers, seen.static_pods) == (whole.nodes, whole.api_servers, whole.static_pods)
+    assert len(whole.budgets) - len(seen.budgets) == (path == BUDGETS)
+    assert len(whole.daemon_sets) - len(seen.daemon_sets) == (path == DAEMONS)
+    (finding,) = _readings(seen)
+    assert (finding.code, finding.severity) == ("partly-unread", Severity.WARNING)
+
+
+@pytest.mark.parametrize("metadata", [{"labels": [1]}, {"annotations": "none"}])
+def test_a_malformed_node_is_there_by_its_name_and_blocks_what_depends_on_it(world, metadata):
+    """As a node whose kubelet could not be read does: the others are known, and it can be left out."""
+    seen = look(world, NODES, spoil("rows", lambda row: row["object"]["metadata"].update(metadata)))
+    assert {n.name for n in seen.nodes} == {"cp1", "w1", "w2"}
+    (lost,) = (n for n in seen.nodes if isinstance(n.kubelet, Unread))
+    assert lost.uid
+    stops = {f.code: f.subject for f in _readings(seen)}
+    assert stops["kubelet-unread"] == lost.name
+
+
+@pytest.mark.parametrize(
+    ("path", "bend"),
+    [
+        (NODES, lambda answer: answer["rows"].append("w3")),
+        (PODS, lambda answer: answer["items"].insert(0, "a pod")),
+        (NODES, lambda answer: answer["rows"].append({"object": {"metadata": {"uid": "u"}}})),
+        (PODS, lambda answer: answer["items"].append({**answer["items"][0], "metadata": {"name": "x", "labels": 7}})),
+    ],
+)
+def test_what_may_be_a_node_or_the_control_plane_is_not_taken_lightly(world, path, bend):
+    """Nobody knows then what there is: the report comes, and no plan is made of it."""
+    seen = look(world, path, bend)
+    assert len(seen.nodes) == 3
+    assert [(f.code, f.severity) for f in _readings(seen)] == [("partly-unread", Severity.BLOCKER)]
+
+
+def test_thousands_of_malformed_objects_are_a_few_names_and_a_number(world):
+    """Neither a card nor a terminal could hold them all."""
+    seen = look(world, PODS, lambda answer: answer["items"].extend([{"metadata": {"name": "x"}, "spec": [1]}] * 1000))
+    assert [u.what for u in seen.unread][-1] == "995 more objects of the kind Pod"
+    assert len(seen.unread) == 6
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "what"),
+    [
+        (PODS, {"items": {"a": 1}}, "pods of kube-system"),
+        (DAEMONS, {"items": "none"}, "daemon sets"),
+        (r"/api/v1/namespaces/kube-system", {"metadata": [1]}, "cluster identity"),
+        (r"/api/v1/namespaces/kube-system/configmaps/kubeadm-config", {"data": [1]}, "kubeadm-config"),
+        (r"/apis/coordination.*", {"spec": 5}, "Lease lockkeeper"),
+    ],
+)
+def test_an_answer_that_is_something_else_is_said(world, path, answer, what):
+    """And the rest is there."""
+    seen = look(world, path, lambda _: answer)
+    assert what in [u.what for u in seen.unread]
+    assert len(seen.nodes) == 3
+
+
+def test_an_expired_token_is_said_with_what_to_do(world, tmp_path):
+    """Nothing of the cluster can be read then, and the sentence says why."""
+    path = write_kubeconfig(
+        tmp_path / "old", world.cluster.balancer.url, world.cluster.authority, "expired", user="worker"
+    )
+    settings = cluster_of(world).model_copy(update={"kubeconfig": path})
+    with pytest.raises(ClusterUnreadable, match=r"401.*renew"):
+        observe("lab", settings, now=NOW)
+
+
+def bent_kubeconfig(world, path, part, **changes):
+    data = yaml.safe_load(world.kubeconfig.read_text(encoding="utf-8"))
+    inner = data[f"{part}s"][0][part]
+    for key, value in changes.items():
+        inner.pop(f"{key}-data", None)
+        inner.pop(key, None)
+        if value is not None:
+            inner[key] = value
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("cluster", {"certificate-authority": "/nowhere/ca.crt"}),
+        ("cluster", {"certificate-authority": __file__}),
+        ("cluster", {"certificate-authority-data": "bm90IGEgY2VydGlmaWNhdGU="}),
+        ("cluster", {"certificate-authority-data": "%%%"}),
+        ("user", {"client-certificate": "/nowhere/me.crt"}),
+        ("user", {"client-certificate": __file__}),
+        ("user", {"client-key-data": "bm90IGEga2V5"}),
+        ("user", {"client-certificate": None, "client-key": None, "tokenFile": "/nowhere/token"}),
+        ("user", {"client-certificate": None, "client-key": None, "exec": {"command": "/nowhere/login"}}),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_one_sentence(world, tmp_path, relaxed, part, changes):
+    """Whatever of the kubeconfig is missing, rubbish or of another kind: never a stack of Python's."""
+    path = tmp_path / "bent.kubeconfig"
+    bent_kubeconfig(world, path, part, **changes)
+    settings = cluster_of(world).model_copy(update={"kubeconfig": path, "relax_x509_strict": relaxed})
+    with pytest.raises(ClusterUnreadable, match=r"`lab`"):
+        observe("lab", settings, now=NOW)
+
+
+@pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: p.write_bytes(b"\xff\xfe\x00"), Path.absolute])
+def test_a_kubeconfig_that_is_no_file_of_text_is_named(world, tmp_path, make):
+    """A folder, bytes, or nothing at all."""
+    path = tmp_path / "bent.kubeconfig"
+    make(path)
+    settings = cluster_of(world).model_copy(update={"kubeconfig": path})
+    with pytest.raises(ClusterUnreadable, match=r"bent\.kubeconfig"):
+        observe("lab", settings, now=NOW)
