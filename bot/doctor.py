@@ -62,11 +62,19 @@ def _examine(settings: Settings, slack: Slack) -> Iterator[Finding]:
     if slack.team_id not in {ours.get("team_id"), ours.get("enterprise_id")}:
         sentence = f"The bot's token is one of the workspace {ours.get('team_id')}, and `slack.team_id` names another."
         yield _blocked(slack.team_id, sentence)
-    for group in settings.approvals.user_groups:
+    for group in dict.fromkeys((*settings.approvals.user_groups, *_on_call(settings, "S"))):
         yield from _tried(group, "usergroups.users.list", partial(client.usergroups_users_list, usergroup=group))
+    for person in _on_call(settings, "UW"):
+        yield from _tried(person, "users.info", partial(client.users_info, user=person))
     if app_token:
         opened = partial(client.apps_connections_open, app_token=app_token)
         yield from _tried("slack.app_token", "apps.connections.open", opened)
+
+
+def _on_call(settings: Settings, kinds: str) -> tuple[str, ...]:
+    """Whoever is mentioned where a run waits for a person: a group, or people, by the first letter of their id."""
+    chosen = (settings.on_call(name) for name in settings.clusters)
+    return tuple(dict.fromkeys(c.mention for c in chosen if c is not None and c.mention[0] in kinds))
 
 
 def _tried(subject: str, method: str, call: Callable[[], object]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from bot.outbox import Sender
 from bot.plan_card import card_key as plan_key
 from bot.run_card import card_key as run_key
 from bot.run_thread import ANNOUNCED, is_told, result_key
+from bot.stops import Stops
 from bot.writer import REFUSAL
 from cluster.errors import StoreUnavailable
 from cluster.events import Event, Happened
@@ -120,6 +121,7 @@ class Notifier:
     channel_of: Callable[[str], str | None]
     clock: Callable[[], datetime]
     bulletins: Bulletins | None = None
+    stops: Stops | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _beat: float = field(default=0.0)
 
@@ -153,6 +155,8 @@ class Notifier:
                 self.store.outbox_ingest(cursor, cursor, beats)
         if self.bulletins is not None:
             self.bulletins.step(self.clock())
+        if self.stops is not None:
+            self.stops.step(self.clock())
         self.sender.send_due(self.clock(), lambda: self.store.outbox_take_lease(self.owner, LEASE))
 
     def leave(self) -> None:

@@ -219,14 +219,19 @@ def in_groups(items: Iterable[OutboxItem]) -> list[list[OutboxItem]]:
     groups: list[list[OutboxItem]] = []
     threads: dict[str, list[OutboxItem]] = {}
     for item in sorted(items, key=_rank):
-        together = threads.get(item.thread_of) if item.thread_of else None
+        together = threads.get(item.thread_of) if _is_line(item) else None
         if together is not None and len(together) < _TOGETHER:
             together.append(item)
         else:
             groups.append([item])
-            if item.thread_of:
+            if _is_line(item):
                 threads[item.thread_of] = groups[-1]
     return groups
+
+
+def _is_line(item: OutboxItem) -> bool:
+    """Whether it may share a message: what has a card of its own in a thread, with buttons, may not."""
+    return bool(item.thread_of) and not item.card_key
 
 
 def _rank(item: OutboxItem) -> int:

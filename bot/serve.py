@@ -29,6 +29,7 @@ from bot.notifier import Notifier
 from bot.outbox import Sender
 from bot.people import People
 from bot.station import Station
+from bot.stops import Stops
 from bot.text import clean
 from bot.web import Quiet, ThreadingServer, web_application
 from cluster.errors import InvalidConfig, LockkeeperError
@@ -91,7 +92,8 @@ def build_bot(
     work, clicks = ThreadPoolExecutor(_WORKERS, "slack-work"), ThreadPoolExecutor(_WORKERS, "slack-clicks")
     owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
     sender = Sender(settings, store, delivery, lambda name: look(station.observe, name))
-    notifier = Notifier(store, sender, owner, settings.channel, clock, _bulletins(settings, store, station))
+    bulletins, stops = _bulletins(settings, store, station), Stops(settings, store)
+    notifier = Notifier(store, sender, owner, settings.channel, clock, bulletins, stops)
     app = build_app(station, client=client, signing_secret=secret, work=work, clicks=clicks)
     return Bot(settings, slack, app, notifier, work, clicks)
 

@@ -12,6 +12,7 @@ from bot.dry_run_text import render_dry_run
 from bot.plan_card import render_plan
 from bot.run_card import render_run
 from bot.run_thread import ENDINGS, render_line, render_result
+from bot.stop_card import REMINDER, STOP_CARDS, render_over, render_reminder, render_stop
 from bot.text import code, escape
 from cluster.errors import UnknownThing
 from cluster.events import Event, Happened
@@ -20,6 +21,7 @@ from cluster.plan import PlanRecord
 from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
+from policies.stops import stops_of
 
 REFUSAL = "refusal"  # a card key of its own: told to one person, kept nowhere
 _LATE = timedelta(minutes=2)  # a result that is told later says so
@@ -36,7 +38,7 @@ class Writer:
     def write(self, item: OutboxItem, now: datetime) -> Message | None:
         """The message; None where there is nothing to say any more. Raises UnknownThing for a record that is gone."""
         kind, _, name = item.card_key.partition(":")
-        if kind in {"plan", "run", "bulletin"}:
+        if kind in {"plan", "run", "bulletin", *STOP_CARDS}:
             return self._card(kind, name, now)
         if item.event is None:
             return None
@@ -52,6 +54,8 @@ class Writer:
         """As its record is now; None for a periodic report that a later one has taken the place of."""
         if kind == "plan":
             return render_plan(self.store.plan(name))
+        if kind in STOP_CARDS:
+            return self._stop(kind, name)
         if kind == "run":
             operation = self.store.operation(name)
             return render_run(self.store.plan(operation.plan_id), operation, now)
@@ -59,6 +63,19 @@ class Writer:
         if bulletin is None or bulletin.period != name:
             return None
         return render_bulletin(bulletin, slack.command if slack else "/k8s")
+
+    def _stop(self, kind: str, name: str) -> Message | None:
+        """A stop as it is by now, or the reminder of all of an operation; None where nothing stands still any more."""
+        operation = self.store.operation(name.partition("/")[0])
+        record, stops = self.store.plan(operation.plan_id), stops_of(operation)
+        known = operation.cluster in self.settings.clusters
+        on_call = self.settings.on_call(operation.cluster) if known else None
+        if kind == REMINDER:
+            return render_reminder(record, operation, stops, on_call) if stops and on_call else None
+        stop = next((s for s in stops if s.key == name), None)
+        if stop is None:
+            return render_over(record, operation, name)
+        return render_stop(record, operation, stop, on_call)
 
     def _result(self, event: Event, now: datetime) -> Message:
         operation = self.store.operation(event.operation_id)

@@ -31,6 +31,8 @@ class Happened(StrEnum):
     OPERATION_COMPLETED = "operation-completed"
     STEP_STARTED = "step-started"
     STEP_WAITED = "step-waited"  # an expected wait, said once: what for
+    NODE_HELD = "node-held"  # its drain waits for pods for longer than is usual
+    NODE_FREED = "node-freed"  # it does no more
     STEP_FINISHED = "step-finished"
     STEP_FAILED = "step-failed"
     NODE_UNCORDONED = "node-uncordoned"  # given back after a failed drain

@@ -76,6 +76,17 @@ _Moment = Annotated[datetime | None, Field(exclude_if=lambda value: value is Non
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A pod that a drain has waited for, for longer than is usual."""
+
+    pod: str  # namespace/name
+    uid: str
+    by: str  # what keeps it: `the PodDisruptionBudget shop/web`, `the API`, `its own end`
+    why: str  # in the words of the API server
+    since: datetime
+
+
 class NodeRow:
     """One node's place on its way: `position` is an index into cluster.procedure.itinerary()."""
 
@@ -89,6 +100,8 @@ class NodeRow:
     cordoned_by_us: bool = False
     skipped_by: str = ""  # a person: what is left of its way only gives back what was changed
     back_at: _Moment = None  # when it last got its work back, upgraded
+    held: tuple[Hold, ...] = ()  # what the drain in hand cannot move
+    stopped_at: datetime | None = None  # since when it waits for a person: blocked, or its drain held up
 
 
 @dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times
@@ -106,6 +119,7 @@ class Operation:
     reason: str = ""  # why it is parked or blocked
     goes_on_at: datetime | None = None  # when it goes on by itself, parked until a window opens or a freeze ends
     wish: Wish = Wish.NONE
+    stopped_at: datetime | None = None  # when it last was parked or blocked
     wished_by: str = ""
     fence: int = 0
     ended_at: datetime | None = None

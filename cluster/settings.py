@@ -124,6 +124,9 @@ CommandName = Annotated[str, _like(r"/[a-z0-9_-]{1,31}", "a command like /k8s")]
 KeyLine = Annotated[str, AfterValidator(_key_line)]
 Recipient = Annotated[str, AfterValidator(_recipient)]
 Seconds = Annotated[float, Field(gt=0)]
+OnCallId = Annotated[
+    str, _like(r"[UWS][A-Z0-9]{2,}", "a person's id like U0123ADA or a user group's like S0123KEEPERS")
+]
 Span = Annotated[int, BeforeValidator(_span), Field(ge=0, le=604_800)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -260,6 +263,13 @@ class Freeze(_Model):
 
 
 class Cluster(_Model):
+class OnCall(_Model):
+    """Who is mentioned where a run waits for a person, and how often again while it waits."""
+
+    mention: OnCallId
+    remind_every: Annotated[Span, Field(ge=60)] = 1800
+
+
     """One cluster: how to reach its API and its machines."""
 
     kubeconfig: Path | None = None
@@ -268,6 +278,7 @@ class Cluster(_Model):
     relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
     channel: ChannelId | None = None  # Slack channel id where plans and runs of this cluster go
     smoke: Smoke = Smoke()
+    on_call: OnCall | None = None  # default: slack.on_call
     snapshots: Snapshots | None = None
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
@@ -321,6 +332,7 @@ class Slack(_Model):
     http_port: Annotated[int, Field(ge=1, le=65535)] = 3000
     default_channel: ChannelId | None = None
 
+    on_call: OnCall | None = None
     @model_validator(mode="after")
     def _enough_for_its_mode(self) -> Self:
         if self.mode == "socket" and self.app_token is None:
@@ -403,6 +415,10 @@ class Settings(_Model):
             return None
         return self.clusters[cluster].channel or (self.slack.default_channel if self.slack else None)
 
+
+    def on_call(self, cluster: str) -> OnCall | None:
+        """Whom a stop of this cluster is for; None where nobody is mentioned."""
+        return self.clusters[cluster].on_call or (self.slack.on_call if self.slack else None)
 
 def load_settings(path: Path | None = None) -> Settings:
     """Read and check the file; raises InvalidConfig that lists every mistake with its path."""

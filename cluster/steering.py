@@ -111,7 +111,8 @@ def _going_on(operation: Operation, rows: tuple[NodeRow, ...]) -> Operation:
 def again(row: NodeRow) -> NodeRow:
     """The row before a new attempt of its step."""
     note = row.note if row.note == CUT_SHORT or row.skipped_by else ""
-    return replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, started_at=None)
+    row = replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None)
+    return replace(row, started_at=None, held=(), stopped_at=None)
 
 
 def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:

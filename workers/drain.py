@@ -13,6 +13,7 @@ from policies.wording import some_of
 from workers.cordon import cordon, is_cordoned, is_unreachable, read_node, stays_at_work, uncordon
 from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
+from workers.holding import Holding
 from workers.patience import JUST_STARTED, LONGEST_PAUSE, NOT_FOUND, api_refused, ask_api
 from workers.residents import pods_lately_on, pods_on
 from workers.site import API_LOOK, Site, StepBlocked, StepDone
@@ -33,6 +34,7 @@ class Round:
     told: set[str] = field(default_factory=set)
     refused_since: dict[str, datetime] = field(default_factory=dict)
     daemon_sets: dict[tuple[str, str], bool] = field(default_factory=dict)  # whether there is one of that name
+    holding: Holding = field(default_factory=Holding)
 
     def leaving(self, fates: list[PodFate]) -> list[PodFate]:
         """Who must still go; what came since in spite of the cordon stays: evicted, it would only come again."""
@@ -51,7 +53,7 @@ def drain(site: Site) -> None:
     if not is_cordoned(read_node(site)):  # given back by a failure whose record was lost, or by a person
         cordon(site)
     try:
-        round_ = Round()
+        round_ = Round(holding=Holding(site.held))
         fates = _fates(site, round_)
         _ask_consent(site, fates)
         _tell_slow(site, fates)
@@ -75,6 +77,9 @@ def _empty(site: Site, round_: Round) -> None:
         site.check_lease()
         return evict(site.kube(), pod)
 
+    def holder(pod: PodFate) -> tuple[str, str]:
+        return _holder(site, pod, round_.said.get(pod.uid, _UNASKED))
+
     began = site.now()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
         while going := _going(site, round_):
@@ -82,9 +87,11 @@ def _empty(site: Site, round_: Round) -> None:
             due = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
             for pod, answer in zip(due, pool.map(ask, due), strict=True):
                 _note(site, round_, pod, answer)
+            round_.holding.tell(site, going, holder)
             if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
                 raise _timed_out(site, round_, going)
             site.wait(min(site.pause(began, API_LOOK), site.waits.eviction_retry))
+    round_.holding.tell(site, (), holder)
 
 
 def _going(site: Site, round_: Round) -> list[PodFate]:
@@ -104,6 +111,7 @@ def _tell_slow(site: Site, fates: list[PodFate]) -> None:
 
 def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> None:
     round_.said[pod.uid] = answer
+    round_.holding.note(pod, now=site.now(), waits=answer.said in _HELD)
     if answer.said is not Said.REFUSED:
         round_.refused_since.pop(pod.uid, None)
     if answer.said is Said.NEVER or _is_refused_for_good(site, round_, pod, answer):
@@ -112,7 +120,7 @@ def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> No
             f"{pod.pod} cannot be evicted from {site.node.name}: {answer.why}{_two_budgets(site, pod, answer)}.",
             "Correct that, or move the pod by hand, then `retry`.",
         )
-    if answer.said in {Said.BUDGET, Said.LATER, Said.REFUSED} and pod.uid not in round_.told:
+    if answer.said in _HELD and pod.uid not in round_.told:
         round_.told.add(pod.uid)
         held = f"its PodDisruptionBudget {_budget(site, pod, answer)}" if answer.said is Said.BUDGET else "the API"
         site.tell(f"{pod.pod} cannot leave yet and waits for {held}: {answer.why}.")
@@ -145,6 +153,15 @@ def _timed_out(site: Site, round_: Round, going: Iterable[PodFate]) -> StepBlock
 
 
 _UNASKED = EvictionAnswer(Said.ACCEPTED)
+_HELD = frozenset({Said.BUDGET, Said.LATER, Said.REFUSED})
+
+
+def _holder(site: Site, pod: PodFate, answer: EvictionAnswer) -> tuple[str, str]:
+    """What keeps a pod, and why in the server's words."""
+    if pod.fate is Fate.LEAVING:
+        return "its own end", pod.why
+    by = f"the PodDisruptionBudget {_budget(site, pod, answer)}" if answer.said is Said.BUDGET else "the API"
+    return by, answer.why
 
 
 def _reason(site: Site, pod: PodFate, answer: EvictionAnswer) -> str:

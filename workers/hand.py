@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
 from cluster.findings import Finding, Findings, Severity, blockers
-from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish, attempt_id
+from cluster.operation import Hold, NodeRow, Operation, OperationState, RowState, Wish, attempt_id
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
@@ -224,6 +224,11 @@ class Hand(threading.Thread):
 
         run.move(change, f"{self._attempt_id(row)}/told/{mark}")
 
+    def _hold(self, row: NodeRow, holds: tuple[Hold, ...]) -> None:
+        run = self._run
+        what = f"held/{run.now().timestamp()}"
+        self._record(row, what, lambda o, r: progress.hold(run.plan, o, r, holds, run.now()))
+
     def _is_wanted(self, operation: Operation, row: NodeRow, step: Step) -> bool:
         """Whether a step may still begin: a person may have asked to stop while the gate was looking."""
         if not needs_driver(operation):
@@ -266,6 +271,8 @@ class Hand(threading.Thread):
             now=run.now,
             sleep=run.sleep,
             attachments=run.crew.attachments,
+            held=row.held,
+            hold=lambda holds: self._hold(row, holds),
         )
 
     def _attempt_id(self, row: NodeRow) -> str:

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from cluster.events import Event, Happened
 from cluster.findings import Finding
-from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState
+from cluster.operation import CUT_SHORT, Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanNode, UpgradePlan
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.steering import OVER, again, is_in_hand
+from policies.stops import drain_ends_at
 from policies.wording import some_of
 from workers.site import StepDone
 
@@ -49,7 +50,7 @@ def with_row(operation: Operation, row: NodeRow) -> Operation:
 
 def begin(operation: Operation, row: NodeRow, step: Step, now: datetime) -> Move:
     """The attempt is written down before anything is done."""
-    started = replace(row, state=RowState.STARTED, started_at=now, note=_kept_note(row))
+    started = replace(row, state=RowState.STARTED, started_at=now, note=_kept_note(row), held=(), stopped_at=None)
     sentence = f"{row.node}: {DOING[step.verb]}."
     told = Teller(operation, now).of_step(Happened.STEP_STARTED, sentence, row, step)
     return Move(with_row(operation, started), (told,))
@@ -67,7 +68,7 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
     elif step.verb is Verb.UNCORDON:
         cordoned = False
     back_at = now if step.verb is Verb.UNCORDON and not _kept_note(row) else row.back_at
-    row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at)
+    row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at, held=(), stopped_at=None)
     if row.position + 1 == len(steps):
         return _end_of_way(operation, row, told, now)
     if row.skipped_by:  # given back to its work; what is left are its package holds
@@ -104,7 +105,8 @@ def block(
     if row.skipped_by and step.phase is Phase.AFTER:  # nobody waits for a machine that was given up
         ended = skip(operation, row, f"{row.note}, and its package holds could not be restored", now)
         return Move(ended.after, (told, *ended.events))
-    blocked = replace(row, state=RowState.BLOCKED, note=_kept_note(row) or finding.sentence, finding=finding)
+    said = _kept_note(row) or finding.sentence
+    blocked = replace(row, state=RowState.BLOCKED, note=said, finding=finding, held=(), stopped_at=now)
     if not uncordoned:
         return Move(with_row(operation, blocked), (told,))
     position = _position_of(steps, step, Verb.CORDON)
@@ -135,6 +137,22 @@ def skip(operation: Operation, row: NodeRow, why: str, now: datetime) -> Move:
 
 
 def cut_short(plan: UpgradePlan, operation: Operation) -> Operation:
+def hold(plan: UpgradePlan, operation: Operation, row: NodeRow, holds: tuple[Hold, ...], now: datetime) -> Move:
+    """What a drain in hand cannot move by now; nothing, when it goes on."""
+    tell, step = Teller(operation, now), itinerary(plan, _node(plan, row))[row.position]
+    if not holds:
+        told = tell.of_step(Happened.NODE_FREED, f"Nothing holds up the drain of {row.node} any more.", row, step)
+        return Move(with_row(operation, replace(row, held=(), stopped_at=None)), (told,))
+    since = (row.stopped_at if row.held else None) or min(h.since for h in holds)
+    held = replace(row, held=holds, stopped_at=since)
+    named = some_of((f"{h.pod} by {h.by} ({h.why})" for h in holds), _MOST_REASONS)
+    told = tell.of_step(Happened.NODE_HELD, f"The drain of {row.node} is held up: {named}.", row, step)
+    ends = drain_ends_at(plan, held)
+    facts = {"pods": ", ".join(h.pod for h in holds), "since": since.isoformat()}
+    told = replace(told, facts=facts | ({"deadline": ends.isoformat()} if ends else {}))
+    return Move(with_row(operation, held), (told,))
+
+
     """A cancelled operation's rows: untouched nodes are skipped, touched ones go on with what restores them."""
     return replace(operation, rows=tuple(_cut_row(plan, row) for row in operation.rows))
 
@@ -197,7 +215,7 @@ def stop(
 ) -> Move:
     """Parked or blocked: the driver leaves; a person goes on, or the reconciler at a known moment."""
     kind = Happened.OPERATION_PARKED if state is _S.PARKED else Happened.OPERATION_BLOCKED
-    after = replace(operation, state=state, reason=reason, goes_on_at=goes_on_at)
+    after = replace(operation, state=state, reason=reason, goes_on_at=goes_on_at, stopped_at=now)
     word = "Paused" if state is _S.PARKED else "Blocked"
     said = f"{word}{reason[len(word) :]}" if reason.startswith(word.lower()) else f"{word}: {reason}"
     return Move(after, (Teller(operation, now).event(kind, said.rstrip(".") + "."),))

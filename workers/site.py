@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from cluster.errors import LockkeeperError
 from cluster.facts import MachineFacts
 from cluster.findings import Finding, Findings, Severity
+from cluster.operation import Hold
 from cluster.plan import Hop, PlanNode, UpgradePlan
 from cluster.procedure import Step
 from cluster.settings import Settings, Waits
@@ -83,6 +84,10 @@ class RemoteNode(Protocol):
 
 @dataclass(frozen=True)
 class Site:
+def _unheard(_: tuple[Hold, ...]) -> None:
+    """Where nobody keeps what holds up a drain."""
+
+
     """Everything that one step of one node may touch; the engine makes one for each call of `perform`."""
 
     settings: Settings
@@ -107,6 +112,8 @@ class Site:
     attachments: Attachments = field(default_factory=Attachments)  # shared by the nodes that one driver works on
 
     @property
+    held: tuple[Hold, ...] = ()  # what held up this drain when it was last recorded
+    hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     def hop(self) -> Hop:
         return self.plan.hops[self.step.hop]
 

@@ -13,6 +13,7 @@ from cluster.store.records import BULLETIN, OUTBOX_ITEM
 
 _ITEMS, _CURSOR, _ORDER = key("outbox", "items"), key("outbox", "cursor"), key("outbox", "order")
 _BULLETIN, _PERIOD = key("bulletin", "last"), key("bulletin", "period")
+_STOPS = key("stops", "told")
 # only the newest of a card's edits is kept: its place is its card's, so an older one is overwritten
 
 
@@ -47,6 +48,19 @@ class Outbox(Ledger):
         effects = [("SET", _BULLETIN, text), ("SET", _PERIOD, bulletin.period), *self._queued((item,))]
         checks = [Check("period", _PERIOD, after)]
         made = self.commit(token=f"bulletin/{bulletin.period}", checks=checks, effects=effects)
+        return made.outcome is Outcome.DONE
+
+    def stops_told(self) -> dict[str, datetime]:
+        """When people were told of each stop that is still on their list, and when each operation's were repeated."""
+        return {name: datetime.fromisoformat(text) for name, text in self.fields(_STOPS).items()}
+
+    def tell_stop(
+        self, name: str, *, before: datetime | None, after: datetime | None, items: tuple[OutboxItem, ...]
+    ) -> bool:
+        """Note when it is told (None: it is over) and queue the messages in one write; False: another bot did so."""
+        effect = ("HSET", _STOPS, name, after.isoformat()) if after else ("HDEL", _STOPS, name)
+        checks = [Check("told", _STOPS, before.isoformat() if before else "", name)]
+        made = self.commit(token=new_token(), checks=checks, effects=[effect, *self._queued(items)])
         return made.outcome is Outcome.DONE
 
     def outbox_pending(self) -> tuple[OutboxItem, ...]:

@@ -46,6 +46,8 @@ def test_a_slack_that_is_ready_is_said(slack):
         ({"app_token": {"env": "LOCKKEEPER_TEST_NOWHERE"}}, "LOCKKEEPER_TEST_NOWHERE is empty"),
         ({"team_id": "T0OTHER"}, "workspace T0LAB, and `slack.team_id` names another"),
         ({"groups": ("S0NOBODY",)}, "S0NOBODY: Slack refuses usergroups.users.list"),
+        ({"on_call": {"mention": "S0NOBODY"}}, "S0NOBODY: Slack refuses usergroups.users.list"),
+        ({"on_call": {"mention": "U0NOBODY"}}, "U0NOBODY: Slack refuses users.info"),
         ({"api_url": "http://127.0.0.1:1/api/"}, "Slack cannot be reached for auth.test"),
     ],
 )

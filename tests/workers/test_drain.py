@@ -6,13 +6,14 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cluster.departures import OWNER_LABEL
 from cluster.errors import ClusterUnreadable
+from cluster.operation import Hold
 from cluster.plan import DrainMode, Options
 from cluster.procedure import Verb
 from cluster.report import CORDON_OWNER
@@ -185,6 +186,50 @@ def test_a_drain_that_fails_names_pod_and_budget_and_gives_the_node_back() -> No
     assert "demo/strict" in blocked.value.finding.sentence
     assert "unschedulable" not in bench.api.nodes["w1"]["spec"]
     assert CORDON_OWNER not in bench.api.nodes["w1"]["metadata"]["annotations"]
+
+
+def test_what_holds_up_a_drain_is_recorded_when_that_lasts_and_forgotten_when_it_ends() -> None:
+    """One pod after the other is usual; after a minute a person should know who is held by what."""
+    bench, recorded = cordoned_bench(pod("a", "w1"), pod("b", "w1")), []
+    bench.api.always = {"pods/a/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    began, since = bench.clock.now(), []
+
+    def hold(holds: tuple[Hold, ...]) -> None:
+        recorded.append(holds)
+        since.append((bench.clock.now() - began).total_seconds())
+        bench.api.always = {}
+
+    perform(replace(bench.site("w1", Verb.DRAIN), hold=hold))
+    assert [[(h.pod, h.by) for h in holds] for holds in recorded] == [
+        [("demo/a", "the PodDisruptionBudget demo/strict")],
+        [],
+    ]
+    assert 60 <= since[0] < 70
+
+
+def test_a_new_driver_goes_on_with_what_was_recorded() -> None:
+    """The minute does not begin anew, and nothing is recorded twice."""
+    bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=60))
+    bench.api.always = {"/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    held = (
+        Hold(
+            "demo/a", "uid-a", "the PodDisruptionBudget demo/strict", STRICT, bench.clock.now() - timedelta(minutes=1)
+        ),
+    )
+    recorded: list[tuple[Hold, ...]] = []
+    with pytest.raises(StepBlocked):
+        perform(replace(bench.site("w1", Verb.DRAIN), held=held, hold=recorded.append))
+    assert recorded == []
+
+
+def test_a_pod_that_does_not_end_holds_up_a_drain_too() -> None:
+    """Beyond its own time to end: a finalizer, or a machine that hangs."""
+    bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=600))
+    bench.api.slow_to_end = {"a"}
+    recorded: list[tuple[Hold, ...]] = []
+    with pytest.raises(StepBlocked):
+        perform(replace(bench.site("w1", Verb.DRAIN), hold=recorded.append))
+    assert [[h.by for h in holds] for holds in recorded] == [["its own end"]]
 
 
 def test_the_time_out_does_not_begin_anew_with_a_new_driver() -> None:

@@ -1,0 +1,159 @@
+"""What waits for a person, as a message in the run's thread: who, what, since when, what then, and the choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.blocks import (
+    ROOM,
+    Block,
+    Element,
+    Message,
+    actions,
+    bullets,
+    button,
+    confirmation,
+    context,
+    emoji,
+    line,
+    rich_text,
+    spans,
+    stamp,
+    text_element,
+    text_size,
+)
+from bot.report_card import findings_within
+from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
+from bot.text import clean, code, escape, listing, local_clock, moment
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.plan import PlanRecord, Role
+from cluster.procedure import DOING
+from cluster.settings import OnCall
+from policies.stops import Stop, drain_ends_at
+
+STOP, REMINDER = "stop", "remind"
+STOP_CARDS = frozenset({STOP, REMINDER})
+_MOST_LINES = 5
+
+
+def render_stop(record: PlanRecord, operation: Operation, stop: Stop, on_call: OnCall | None) -> Message:
+    """One stop while it lasts."""
+    row = operation.row(stop.node) if stop.node else None
+    said = _said(record, operation, row)
+    blocks: list[Block] = [rich_text(line(*_mention(on_call), emoji("x"), text_element(" "), *spans(said, 900)))]
+    if row is not None and row.state is not RowState.BLOCKED:
+        blocks.append(rich_text(bullets([spans(words, 500) for words in _holders(row)])))
+    blocks.append(rich_text(line(*spans(_prospect(record, row), 700))))
+    if row is not None and row.finding is not None and row.state is RowState.BLOCKED:
+        blocks += findings_within((row.finding,), ROOM - text_size(blocks))
+    if buttons := list(_choices(record, operation, row)):
+        blocks.append(actions(*buttons))
+    blocks.append(context(f"Since {local_clock(stop.since)}{_ends(record, row)} \u00b7 run {code(operation.id)}"))
+    return Message(escape(f"{said} {_prospect(record, row)}", 900), stamp(blocks, f"{STOP}:{stop.key}"))
+
+
+def render_over(record: PlanRecord, operation: Operation, key: str) -> Message:
+    """The same message when the stop is over: what became of the node, and no buttons."""
+    name = key.split("/")[1]
+    row = next((r for r in operation.rows if r.node == name), None)
+    now = f"it is now: {machine_words(record, operation, row)}" if row else f"the run is {operation.state}"
+    said = f"{_code(name) if row else title(record)} does not wait here any more; {now}."
+    body = line(emoji("heavy_check_mark"), text_element(" "), *spans(said, 600))
+    return Message(escape(said, 600), stamp([rich_text(body)], f"{STOP}:{key}"))
+
+
+def render_reminder(
+    record: PlanRecord, operation: Operation, stops: tuple[Stop, ...], on_call: OnCall | None
+) -> Message:
+    """All stops of an operation, once more; the choices are in the messages above it."""
+    said = f"{title(record)} still waits for a person."
+    lines = [_again(record, operation, s) for s in stops[:_MOST_LINES]]
+    if len(stops) > _MOST_LINES:
+        lines.append(f"and {len(stops) - _MOST_LINES} more, on the card of the run")
+    blocks = [
+        rich_text(line(*_mention(on_call), emoji("bell"), text_element(" "), *spans(said, 300))),
+        rich_text(bullets([spans(words, 500) for words in lines])),
+    ]
+    return Message(escape(f"{said} {listing(tuple(lines), 2)}", 900), tuple(blocks))
+
+
+def _mention(on_call: OnCall | None) -> list[Element]:
+    """Nothing but an id of the configuration ever becomes a mention."""
+    if on_call is None:
+        return []
+    group = on_call.mention.startswith("S")
+    kind, key = ("usergroup", "usergroup_id") if group else ("user", "user_id")
+    return [{"type": kind, key: on_call.mention}, text_element(" ")]
+
+
+def _said(record: PlanRecord, operation: Operation, row: NodeRow | None) -> str:
+    if row is None:
+        return f"{title(record)} waits for a person: {operation.reason or 'it stands still'}."
+    doing = _doing(record, row)
+    if row.state is RowState.BLOCKED:
+        return f"{_code(row.node)} is blocked while {doing}, and waits for a person."
+    pods = "a pod" if len(row.held) == 1 else f"{len(row.held)} pods"
+    return f"{_code(row.node)} is held up while {doing}: {pods} cannot leave it."
+
+
+def _holders(row: NodeRow) -> Iterator[str]:
+    for hold in row.held[:_MOST_LINES]:
+        yield f"{_code(hold.pod)}, by {_name(hold.by)}: {_name(hold.why)}"
+    if len(row.held) > _MOST_LINES:
+        yield f"and {len(row.held) - _MOST_LINES} more"
+
+
+def _prospect(record: PlanRecord, row: NodeRow | None) -> str:
+    """What will happen if nobody does anything."""
+    if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
+        back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
+        return f"If that lasts until {moment(ends)}, the drain is given up: the node is {back}, and a person is asked."
+    stays = " The node stays cordoned by us until then." if row is not None and row.cordoned_by_us else ""
+    return f"There is no deadline: nothing more happens here until somebody chooses.{stays}"
+
+
+def _ends(record: PlanRecord, row: NodeRow | None) -> str:
+    ends = drain_ends_at(record.plan, row) if row is not None else None
+    return f" \u00b7 until {local_clock(ends)}" if ends else ""
+
+
+def _again(record: PlanRecord, operation: Operation, stop: Stop) -> str:
+    if not stop.node:
+        return f"{operation.reason or 'it stands still'}, since {moment(stop.since)}"
+    row = operation.row(stop.node)
+    why = ", ".join(h.pod for h in row.held[:_MOST_LINES]) if row.held else row.note
+    return f"{_code(row.node)}, {_doing(record, row)}, since {moment(stop.since)}: {_name(why)}"
+
+
+def _doing(record: PlanRecord, row: NodeRow) -> str:
+    steps = steps_of(record, row)
+    doing = DOING[steps[row.position].verb] if row.position < len(steps) else "ending"
+    return f"{doing} (attempt {row.attempt})" if row.attempt > 1 else doing
+
+
+def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> Iterator[Element]:
+    """What applies now; each is judged anew when it is clicked."""
+    node = record.plan.node(row.node) if row is not None else None
+    if node is not None and row is not None and row.state is RowState.BLOCKED:
+        yield button("Retry", RETRY, f"{operation.id} {node.name}", style="primary")
+        if node.role is Role.WORKER:
+            question = "The others go on, and it is given back at the version that it runs. A later plan brings it on."
+            confirm = confirmation(f"Go on without {clean(node.name, 60)}?"[:100], question, "Skip it", "Wait")
+            yield button("Skip it", SKIP, f"{operation.id} {node.name}", confirm=confirm)
+    elif row is None:
+        yield button("Resume", RESUME, operation.id, style="primary")
+    if operation.state in {OperationState.SCHEDULED, OperationState.RUNNING} and operation.wish is Wish.NONE:
+        yield button("Pause", PAUSE, operation.id)
+    if operation.state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
+        question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
+        confirm = confirmation("Cancel this upgrade?", question, "Cancel it", "Let it run")
+        yield button("Cancel", CANCEL, operation.id, style="danger", confirm=confirm)
+
+
+def _code(name: str) -> str:
+    return f"`{_name(name)}`"
+
+
+def _name(text: str) -> str:
+    """Names in backticks become literal code; one more of them would shift all."""
+    return clean(text, 300).replace("`", "\u02cb")

@@ -1,0 +1,56 @@
+"""What of an operation waits for a person, since when, and until when it will."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cluster.operation import NodeRow, Operation, OperationState, RowState
+from cluster.plan import UpgradePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One node that is blocked or held up in its drain; or the operation as a whole, where `node` is empty."""
+
+    operation_id: str
+    node: str
+    since: datetime
+
+    @property
+    def key(self) -> str:
+        """Another one for every stop, also of the same node."""
+        return f"{self.operation_id}/{self.node}/{int(self.since.timestamp() * 1000)}"
+
+
+def stops_of(operation: Operation) -> tuple[Stop, ...]:
+    """In the order of the rows; nothing that goes on by itself, and nothing that a person paused."""
+    if operation.ended:
+        return ()
+    stopped = tuple(Stop(operation.id, r.node, r.stopped_at) for r in operation.rows if r.stopped_at and is_stopped(r))
+    if stopped or not _waits(operation) or operation.stopped_at is None:
+        return stopped
+    return (Stop(operation.id, "", operation.stopped_at),)
+
+
+def _waits(operation: Operation) -> bool:
+    """Whether the operation stands still for a person, who did not stop it themselves."""
+    if operation.state is OperationState.PARKED:
+        return operation.goes_on_at is None and not operation.wished_by
+    return operation.state is OperationState.BLOCKED
+
+
+def is_stopped(row: NodeRow) -> bool:
+    return row.state is RowState.BLOCKED or (row.state is RowState.STARTED and bool(row.held))
+
+
+def drain_ends_at(plan: UpgradePlan, row: NodeRow) -> datetime | None:
+    """When the drain in hand gives up; None where none is."""
+    if row.state is not RowState.STARTED or row.started_at is None:
+        return None
+    return row.started_at + timedelta(seconds=plan.options.drain_timeout)
+
+
+def is_due(told: tuple[datetime, ...], every: float, now: datetime) -> bool:
+    """Whether people are to be reminded again, who were told at these moments."""
+    return bool(told) and (now - max(told)).total_seconds() >= every
