@@ -22,6 +22,7 @@ MARKS = "CRASH_MARKS"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _T = TypeVar("_T")
 POINTS = ("before-start", "after-start", "before-record", "after-record")
+STORE_POINTS = ("before-store", "after-store")  # around the name that a snapshot gets in its store
 
 
 def reach(point: str, verb: str, node: str) -> None:
@@ -57,6 +58,7 @@ class _Machine:
         self.name = machine.name
         self.observe = machine.observe
         self.poll = machine.poll
+        self.snapshot = machine.snapshot
         self.logs = machine.logs
         self._start = machine.start
 

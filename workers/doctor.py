@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from tempfile import TemporaryFile
 
 from cluster.errors import KubeDenied, LockkeeperError
 from cluster.findings import Finding, Findings, Severity
@@ -23,6 +24,7 @@ PARALLEL = 8  # sshd drops more unauthenticated connections than its MaxStartups
 def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Findings:
     """One finding per thing looked at: a note where it is well, a blocker with its remedy where it is not."""
     found = [finding for name in settings.clusters for finding in _examine_cluster(settings, name, now)]
+    found.extend(finding for name, cluster in settings.clusters.items() for finding in try_store(name, cluster))
     machines = [(name, machine) for c in settings.clusters.values() for name, machine in c.machines.items()]
     with ThreadPoolExecutor(PARALLEL) as pool:
         found.extend(pool.map(lambda pair: _examine_machine(pair[0], pair[1], connect), machines))
@@ -60,6 +62,22 @@ def try_smoke_pod(api: Api, name: str, cluster: Cluster) -> Iterator[Finding]:
         sentence = f"A smoke pod in {cluster.smoke.namespace} of {name} would be refused: {error}"
         remedy = "Run this with the worker's account, and apply the chart's rights there again if it is refused then."
         yield Finding("smoke-pod-refused", Severity.WARNING, name, sentence, remedy)
+
+
+def try_store(name: str, cluster: Cluster) -> Iterator[Finding]:
+    """Whether snapshots could be written where they shall go: a file without a name, gone at once."""
+    if cluster.snapshots is None:
+        return
+    store = cluster.snapshots.store
+    try:
+        with TemporaryFile(dir=store / name if (store / name).is_dir() else store):
+            sentence = f"Snapshots of {name} can be written in {store}."
+    except OSError as error:
+        sentence = f"Snapshots of {name} cannot be written in {store}: {error.strerror}."
+        remedy = "Mount it where the workers run, writable by their user, and run `lockkeeper doctor` there."
+        yield Finding("snapshot-store-unwritable", Severity.BLOCKER, name, sentence, remedy)
+        return
+    yield Finding("snapshot-store-ready", Severity.NOTE, name, sentence, "")
 
 
 def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:

@@ -15,6 +15,7 @@ from workers.control_plane import read_declared
 from workers.patience import api_refused, ask_api
 from workers.remote import Link, Outcome, await_earlier, run_remote, was_started
 from workers.site import Site, StepBlocked, StepDone
+from workers.snapshots import keep_snapshot
 
 _LOOKS = 3  # that must agree before a machine or etcd is called unsound: links break, members elect
 NO_TOOL = 69  # the node script's exit code where a tool for the verb is missing
@@ -33,6 +34,7 @@ class MachineStep:
     code: str  # of the finding when it fails
     seen: Callable[[Site, MachineFacts], bool] | None = None  # None: only running it tells, and it is idempotent
     before: Callable[[Site], None] | None = None  # a gate of its own, asked right before the start
+    after: Callable[[Site, Outcome], StepDone] | None = None  # what is left to do when it ended well
 
     def observe(self, site: Site) -> StepDone | None:
         """Done already? Never while this very attempt is known to the machine: then its end is awaited."""
@@ -65,11 +67,7 @@ class MachineStep:
         return Link(site).ask(site.machine.observe, patience=site.waits.node_ready)
 
     def _done(self, site: Site, outcome: Outcome) -> StepDone:
-        if site.step.verb is Verb.SNAPSHOT_ETCD:
-            told = [line for line in outcome.output.splitlines() if line.startswith("The snapshot ")]
-            name = f"The etcd snapshot of {site.node.name}"
-            return StepDone(told[-1].replace("The snapshot", name, 1) if told else f"{name} was taken.")
-        return StepDone(self.done(site))
+        return StepDone(self.done(site)) if self.after is None else self.after(site, outcome)
 
     def _failed(self, site: Site, outcome: Outcome) -> StepBlocked:
         if site.step.verb is Verb.SNAPSHOT_ETCD and outcome.code == NO_TOOL:
@@ -193,6 +191,7 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: f"{s.node.name} took no etcd snapshot.",
         code="etcd-snapshot-failed",
         seen=_goes_without_snapshot,
+        after=keep_snapshot,
     ),
     Verb.SET_SOURCE: MachineStep(
         lambda s: ("set-source", str(s.hop.target.minor)),

@@ -15,6 +15,7 @@ from workers.node_script.attempts import (
     parse_start,
     parse_version,
 )
+from workers.node_script.snapshots import SnapshotPart, parse_snapshot
 from workers.node_script.survey import parse_facts, parse_offers
 from workers.ssh import Answer, Shell
 
@@ -72,6 +73,10 @@ class NodeMachine:
     def poll(self, attempt: str, offset: int = 0) -> PollAnswer:
         """An attempt's state and its output from `offset`; read on while `offset + len(chunk) < size`."""
         return parse_poll(self._ask("poll", attempt, str(offset)).output)
+
+    def snapshot(self, attempt: str, offset: int) -> SnapshotPart:
+        """Bytes of the snapshot that this attempt took, from `offset`; read on until its size is reached."""
+        return parse_snapshot(self._ask("snapshot", attempt, str(offset), timeout=SLOW).output)
 
     def list_jobs(self) -> tuple[JobLine, ...]:
         return parse_jobs(_text(self._ask("list")))

@@ -18,6 +18,7 @@ from cluster.settings import parse_settings
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from workers.login import LoginRefused
 from workers.node_script.attempts import AttemptState, PollAnswer, StartAnswer, StartKind
+from workers.node_script.snapshots import SnapshotPart
 from workers.site import Site
 
 Raw = dict[str, Any]
@@ -237,6 +238,8 @@ class FakeMachine:
         self.etcdctl = EtcdTool.CONTAINER
         self.restarts = 0
         self.restarting = 0  # observations in which the kubelet restarts once more
+        self.snapshot_bytes = b""  # of whichever attempt is asked for
+        self.piece = 65536  # bytes of it in one answer
         self._api = api
 
     def observe(self) -> MachineFacts:
@@ -289,6 +292,11 @@ class FakeMachine:
         if found.code is None:
             return PollAnswer(AttemptState.LOST, None, len(found.output), "boot", chunk)
         return PollAnswer(AttemptState.DONE, found.code, len(found.output), "boot", chunk)
+
+    def snapshot(self, attempt: str, offset: int) -> SnapshotPart:
+        self._link()
+        piece = self.snapshot_bytes[offset : offset + self.piece]
+        return self._reply(SnapshotPart(len(self.snapshot_bytes), piece))
 
     def logs(self, unit: str) -> str:
         return f"Starting {unit}\nE1123 failed to run Kubelet: unknown flag: --pod-infra-container-image\n"
