@@ -1,5 +1,7 @@
 """What a person would type: for every step, in the true order, with the plan's own versions and options."""
 
+import json
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from cluster.errors import Refused
 from cluster.plan import DrainMode, Options, WorkerMoves
 from cluster.procedure import Phase, Verb, itinerary
+from cluster.settings import Smoke
+from lab.podsecurity import violations
 from policies.handwork import Place, read_handwork, type_leg
 from policies.legs import ANY_NUMBER, legs
 from tests.policies_fixture import draft, make_cluster, make_record, make_report
@@ -106,6 +110,17 @@ def test_nobody_is_drained_by_hand_where_the_plan_drains_nobody(target, spared):
     record = make_record(drafted=draft(target, options=Options(drain=DrainMode.MINOR_ONLY)))
     assert (typed(record, Verb.DRAIN).commands == ()) is spared
     assert typed(record, Verb.RESTART_KUBELET).commands
+
+
+def test_the_pod_that_is_typed_is_one_that_its_namespace_takes():
+    """The chart enforces `restricted` there: a pod without all of that would be refused, and the runbook stop at it."""
+    record = make_record()
+    leg = next(leg for leg in legs(record.plan) if leg.phase is Phase.WORKERS)
+    smoke = next(step for step in type_leg(record, leg, leg.nodes[0]) if step.verb is Verb.SMOKE_TEST)
+    words = shlex.split(smoke.commands[0])
+    assert words[words.index("-n") + 1] == Smoke().namespace
+    overrides = next(word for word in words if word.startswith("--overrides=")).removeprefix("--overrides=")
+    assert not list(violations(json.loads(overrides)["spec"]))
 
 
 def test_an_etcd_of_somebody_elses_is_saved_where_it_runs():
