@@ -29,9 +29,7 @@ def minors_to_survey(base: KubeVersion, target: Target) -> tuple[Minor, ...]:
     """The lines whose offers decide: the current one, and each up to the target's; raises Refused."""
     last, current = line_of(target, base.minor), base.minor
     if last < current:
-        raise Refused(
-            f"{target} would be a downgrade: the cluster runs {base}, and Kubernetes supports going forward only."
-        )
+        raise _downgrade(target, base)
     steps = (last.major - current.major) * 1000 + last.minor - current.minor
     if steps > FARTHEST:
         raise Refused(f"{target} is {steps} minors ahead of {base}: name one that is at most {FARTHEST} ahead.")
@@ -144,10 +142,16 @@ def hop_to(release: KubeVersion, survey: Survey) -> tuple[Hop, Findings]:
 
 def _forward(target: KubeVersion, current: KubeVersion) -> KubeVersion:
     if target < current:
-        raise Refused(
-            f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only."
-        )
+        raise _downgrade(target, current)
     return target
+
+
+def _downgrade(target: Target, current: KubeVersion) -> Refused:
+    return Refused(
+        f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only. "
+        f"Name a version newer than that, `latest-patch` for the newest of {current.minor}, or `next` for "
+        f"{current.minor.after()}."
+    )
 
 
 def _demand_offered(minor: Minor, survey: Survey, release: KubeVersion | None) -> None:

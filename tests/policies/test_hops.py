@@ -69,8 +69,8 @@ def test_other_revisions_of_one_release_are_a_finding():
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("v1.33.2", "downgrade"),
-        ("v1.34.1", "downgrade"),
+        ("v1.33.2", "downgrade: .* Name a version newer than that"),
+        ("v1.34.1", "downgrade: .*`latest-patch` for the newest of v1.34, or `next` for v1.35"),
         ("v1.35.9", "not offered"),
         ("v1.37.0", "No machine|cannot be read"),
     ],
@@ -169,7 +169,7 @@ def test_the_survey_asks_for_the_minors_on_the_way(typed, minors):
 
 
 @pytest.mark.parametrize(
-    ("typed", "words"), [("v1.33", "downgrade"), ("v1.99.1", "65 minors ahead"), ("v2.0", "ahead")]
+    ("typed", "words"), [("v1.33", "downgrade: .*`next`"), ("v1.99.1", "65 minors ahead"), ("v2.0", "ahead")]
 )
 def test_a_target_out_of_reach_is_refused_before_any_machine_is_asked(typed, words):
     """A survey for it would only cost time."""
