@@ -5,12 +5,12 @@ from __future__ import annotations
 from bot.asked import Asked
 from bot.blocks import Message
 from bot.plan_notes import notes_view
-from bot.plan_views import details_view, reject_view
+from bot.plan_views import details_view, reject_view, sentence_view
 from bot.station import Station, new_id, said
 from bot.text import local_moment
 from bot.voids import check_still_fits
 from cluster.approval import statement_of
-from cluster.errors import ClusterUnreadable, Refused, StaleMove
+from cluster.errors import ClusterUnreadable, LockkeeperError, Refused, StaleMove
 from cluster.events import Event, Happened
 from cluster.findings import blockers
 from cluster.operation import schedule
@@ -160,7 +160,12 @@ def split_metadata(text: str) -> tuple[str, str]:
 
 
 def show_details(station: Station, asked: Asked, token: str) -> None:
-    """Open the whole plan; a trigger lives three seconds, so nothing but Redis is asked before."""
-    station.check_home(asked)
-    view = details_view(station.store.plan(token.partition(":")[0]))
-    station.delivery.open_view(asked.trigger_id, view)
+    """Open the whole plan; a trigger lives three seconds, so nobody is asked anything before the window is there."""
+    plan_id = token.partition(":")[0]
+    window = station.delivery.open_view(asked.trigger_id, sentence_view(plan_id, "Reading the plan…"))
+    try:
+        station.check_home(asked)
+        view = details_view(station.store.plan(plan_id))
+    except LockkeeperError as error:
+        view = sentence_view(plan_id, str(error))
+    station.delivery.fill_view(window, view)

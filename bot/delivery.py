@@ -24,6 +24,7 @@ _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "r
 # an app whose token is changed, or that is installed anew, has everything still to say afterwards
 _LOCKED_OUT = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
 _LATE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id"})
+_CLOSED = "not_found"  # of a window
 _SAYS_NO = re.compile(r'"ok"\s*:\s*false')  # a response_url may refuse with status 200
 _CODE = re.compile(r"[a-z_]+")  # anything else is a page of some proxy, not Slack's word
 _T = TypeVar("_T")
@@ -137,8 +138,18 @@ class Delivery:
             ),
         )
 
-    def open_view(self, trigger_id: str, view: Block) -> None:
-        ask("views.open", lambda: self.client.views_open(trigger_id=trigger_id, view=view))
+    def open_view(self, trigger_id: str, view: Block) -> str:
+        """Open a window and answer with its id."""
+        answer = ask("views.open", lambda: self.client.views_open(trigger_id=trigger_id, view=view))
+        return str((answer.get("view") or {}).get("id") or "")
+
+    def fill_view(self, view_id: str, view: Block) -> None:
+        """Show something else in a window that is open; nothing where it was closed meanwhile."""
+        try:
+            ask("views.update", lambda: self.client.views_update(view_id=view_id, view=view))
+        except SlackRefused as error:
+            if error.code != _CLOSED:
+                raise
 
     def link(self, channel: str, ts: str) -> str:
         """A link to a message; "" when Slack does not say."""

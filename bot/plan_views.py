@@ -1,15 +1,15 @@
-"""The two modals of a plan: all of it in monospace, and the question why it is rejected."""
+"""The modals of a plan: all of it in monospace, a sentence in its place, and the question why it is rejected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bot.blocks import SECTION, Block, Element, monospace, preformatted
+from bot.blocks import SECTION, Block, Element, monospace, preformatted, section
 from bot.plan_card import node_rows, permanent_blocks
 from bot.plan_changes import changes_blocks
 from bot.plan_notes import notes_blocks
 from bot.report_card import render_findings
-from bot.text import clamp, clean
+from bot.text import clamp, clean, escape
 from cluster.plan import Hop, PlanRecord
 
 REJECT_VIEW = "plan_reject_reason"
@@ -34,18 +34,26 @@ def details_view(record: PlanRecord) -> Block:
     )
     nodes = [("Machine", "Role", "Now", "After"), *node_rows(record, most=500)]
     blocks = [preformatted(facts), preformatted(monospace(hops)), *_chunks(monospace(nodes))]
-    return {
-        "type": "modal",
-        "title": _plain(clamp(f"Plan {record.id}", 24)),
-        "close": _plain("Close"),
-        "blocks": [
+    return _window(
+        record.id,
+        [
             *blocks[:_MOST_CHUNKS],
             *changes_blocks(record),
             *notes_blocks(record),
             *permanent_blocks(record),
             *render_findings(record.findings, most=30),
         ],
-    }
+    )
+
+
+def sentence_view(plan_id: str, sentence: str) -> Block:
+    """The window of a plan while it is read, and where it is not shown."""
+    return _window(plan_id, [section(escape(sentence))])
+
+
+def _window(plan_id: str, blocks: list[Block]) -> Block:
+    title = _plain(clamp(f"Plan {clean(plan_id)}", 24))
+    return {"type": "modal", "title": title, "close": _plain("Close"), "blocks": blocks}
 
 
 def _chunks(text: str) -> Iterator[Block]:

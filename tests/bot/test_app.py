@@ -14,6 +14,7 @@ from cluster.errors import ClusterUnreadable
 from cluster.findings import Severity
 from cluster.plan import PlanStatus
 from cluster.signing import is_genuine
+from lab.slack.workspace import ChangeKind
 from policies.voiding import sight
 from tests.bot_desk import ADA, GRACE, GUS, LINUS, OLGA, desk, quiet_desk
 from tests.bot_fixture import CHANNEL, finding, report
@@ -309,12 +310,16 @@ def test_a_rejection_asks_why_and_says_it_on_the_card(desk):
 
 
 def test_the_full_plan_opens_for_whoever_may_see_the_card(desk):
-    """Exact packages, every machine, the whole digest."""
+    """Exact packages, every machine, the whole digest; a trigger is short, so the window is there before they are."""
     made = desk.propose()
+    desk.slack.rate_limit("users.info")
     desk.slack.click(LINUS, desk.card(made), DETAILS)
-    (view,) = desk.slack.wait_for(lambda it: it.views(LINUS))
-    assert made.digest in str(view["blocks"])
+    desk.slack.wait_for(lambda it: "Slack cannot say who you are right now" in str(it.views(LINUS)))
+    desk.slack.click(LINUS, desk.card(made), DETAILS)
+    (view,) = desk.slack.wait_for(lambda it: made.digest in str(it.views(LINUS)) and it.views(LINUS))
     assert "1.35.4-1.1" in str(view["blocks"])
+    windows = [c.what["views"][0]["blocks"] for c in desk.slack.changes() if c.kind is ChangeKind.VIEW]
+    assert ["Reading the plan" in str(w) for w in windows] == [True, False, True, False]
 
 
 def test_a_bot_starts_while_slack_is_down(quiet_desk, caplog):

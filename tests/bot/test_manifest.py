@@ -17,6 +17,7 @@ SCOPES = {  # of the Web API's methods, from Slack's reference; None needs no sc
     "chat_getPermalink": None,
     "files_upload_v2": "files:write",
     "views_open": None,
+    "views_update": None,
     "users_info": "users:read",
     "usergroups_users_list": "usergroups:read",
 }
