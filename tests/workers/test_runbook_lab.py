@@ -7,19 +7,22 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 from cluster.findings import Severity, blockers
 from cluster.plan import Options, PlanKind, WorkerMoves
 from cluster.procedure import Phase, Verb
-from cluster.settings import Settings
+from cluster.settings import Settings, Snapshots
 from tests.workers.lab_walk import Walk, walking
 from tests.workers.runbook_fixture import hop
 from workers.runbook import StepBlocked, perform
 
 pytestmark = pytest.mark.story
+IDENTITY = pyrage.x25519.Identity.generate()
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,14 @@ class Walked:
     complaint: str  # of the verification that was not told of the broken DaemonSet
     before: dict[str, dict[str, Any]]
     after: dict[str, dict[str, Any]]
+    store: Path  # of its snapshots
 
 
 @pytest.fixture(scope="module")
-def walked() -> Iterator[Walked]:
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    store = tmp_path_factory.mktemp("store")
     with walking("small", "1.35.4") as walk:
+        walk.settings = storing(walk.settings, store)
         broken, before = walk.break_daemon_set("demo", "agent"), walk.world.snapshot()
         drafted = walk.draft("v1.35.4")
         unaware, complaint = walk.plan, ""
@@ -47,7 +53,13 @@ def walked() -> Iterator[Walked]:
                 complaint = blocked.value.finding.sentence
             walk.take(name, position)
         warned = {(f.subject, f.code) for f in drafted.findings if f.severity is Severity.WARNING}
-        yield Walked(walk, warned, complaint, before, walk.world.snapshot())
+        yield Walked(walk, warned, complaint, before, walk.world.snapshot(), store)
+
+
+def storing(settings: Settings, store: Path) -> Settings:
+    snapshots = Snapshots(store=store, recipients=(str(IDENTITY.to_public()),))
+    clusters = {n: c.model_copy(update={"snapshots": snapshots}) for n, c in settings.clusters.items()}
+    return settings.model_copy(update={"clusters": clusters})
 
 
 def impatient(settings: Settings) -> Settings:
@@ -65,6 +77,13 @@ def test_a_small_cluster_goes_up_one_minor_step_by_step(walked: Walked) -> None:
     assert starts
     assert len(starts) == len(set(starts))
     assert not any("lockkeeper-smoke" in pod for node in after.values() for pod in node["pods"])
+
+
+def test_the_snapshot_before_the_upgrade_is_in_the_store_as_its_machine_has_it(walked: Walked) -> None:
+    """Over real SSH and sudo, through the real node script, encrypted; whoever has the key gets each byte back."""
+    (stored,) = (walked.store / walked.walk.name).iterdir()
+    (taken,) = walked.walk.world.machines["cp1"].path("/var/lib/lockkeeper/snapshots").iterdir()
+    assert pyrage.decrypt(stored.read_bytes(), [IDENTITY]) == taken.read_bytes()
 
 
 def test_a_daemonset_that_was_broken_before_is_warned_of_and_holds_nothing_up(walked: Walked) -> None:
