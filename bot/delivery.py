@@ -25,6 +25,7 @@ _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "r
 _LOCKED_OUT = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
 _LATE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id"})
 _CLOSED = "not_found"  # of a window
+SHUT = frozenset({"not_in_channel", "channel_not_found", "is_archived"})  # until somebody invites us or opens it
 _SAYS_NO = re.compile(r'"ok"\s*:\s*false')  # a response_url may refuse with status 200
 _CODE = re.compile(r"[a-z_]+")  # anything else is a page of some proxy, not Slack's word
 _T = TypeVar("_T")

@@ -107,7 +107,7 @@ class Front:
             return None
         return self._run(asked, said_to_us(text), mention=True)
 
-    def _run(self, asked: Asked, text: str, *, mention: bool) -> Message:
+    def _run(self, asked: Asked, text: str, *, mention: bool) -> Message | None:
         try:
             command = (parse_mention if mention else parse_command)(text, self.station.command)
         except UnknownCommand as error:
@@ -117,7 +117,7 @@ class Front:
         # only an answer with a response_url can be shared: sharing posts through it
         return self._carry_out(asked, command, share=not mention)
 
-    def _carry_out(self, asked: Asked, command: Command, *, share: bool) -> Message:  # noqa: PLR0911 - one a command
+    def _carry_out(self, asked: Asked, command: Command, *, share: bool) -> Message | None:  # noqa: PLR0911 - one a command
         station = self.station
         match command:
             case Help():

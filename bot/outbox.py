@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bot.blocks import Message
-from bot.delivery import Delivery, SlackAway, SlackBusy, SlackRefused
+from bot.delivery import SHUT, Delivery, SlackAway, SlackBusy, SlackRefused
 from bot.writer import REFUSAL, Writer
 from cluster.errors import StoreUnavailable, UnknownThing
 from cluster.outbox import OutboxItem, OutboxKind, Posted
@@ -19,7 +19,6 @@ from cluster.store import Store
 
 BURST = 4  # posts to one channel at once; after these one a second, as Slack wants it
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
-_SHUT = frozenset({"not_in_channel", "channel_not_found", "is_archived"})  # until somebody invites us or opens it
 _SHUT_FOR = timedelta(minutes=1)
 _TOGETHER = 8  # lines of one thread in one message
 _LONGEST_WAIT = 30.0  # seconds between two tries while Slack is away, or of an item that we cannot make
@@ -152,7 +151,7 @@ class Sender:
             self._drop([item], error)
 
     def _refused(self, items: list[OutboxItem], error: SlackRefused, now: datetime) -> None:
-        if error.code in _SHUT:
+        if error.code in SHUT:
             channel, until = items[0].channel, now + _SHUT_FOR
             _LOG.error("%s Nothing can be told in the channel %s: open it and /invite the bot.", error, channel)
             self._shut[channel] = until

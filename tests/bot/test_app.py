@@ -14,6 +14,7 @@ from cluster.errors import ClusterUnreadable
 from cluster.findings import Severity
 from cluster.plan import PlanStatus
 from cluster.signing import is_genuine
+from lab.slack.people import BOT_USER
 from lab.slack.workspace import ChangeKind
 from policies.voiding import sight
 from tests.bot_desk import ADA, GRACE, GUS, LINUS, OLGA, desk, quiet_desk
@@ -134,6 +135,23 @@ def test_a_plan_that_is_asked_for_is_a_kept_request(desk):
     desk.told(ADA, "The plan will appear in")
     (request,) = desk.store.open_requests()
     assert (request.person, request.target, request.cluster, request.channel) == ("ada", "v1.35", "prod", CHANNEL)
+
+
+def test_who_asks_for_a_plan_that_cannot_be_shown_learns_what_to_do(desk):
+    """Nobody invited the bot to the cluster's channel, or it was archived: the card would be waited for in vain."""
+    members = desk.slack.directory.channels[CHANNEL].members
+    desk.slack.directory.change_channel(CHANNEL, members=members - {BOT_USER})
+    for place in (CHANNEL, ELSEWHERE):
+        desk.slack.say(ADA, place, "/k8s plan v1.35")
+    told = desk.slack.wait_for(lambda it: len(it.ephemerals(ADA)) == 2 and it.ephemerals(ADA))
+    for message in told:
+        assert "may not post in" in desk.slack.text(message)
+        assert "/invite it there" in desk.slack.text(message)
+    assert len(desk.store.open_requests()) == 2
+    desk.slack.directory.change_channel(CHANNEL, members=members)
+    desk.slack.say(ADA, CHANNEL, "/k8s plan v1.35")
+    assert desk.told(ADA, "The plan will appear here")
+    assert len(desk.slack.ephemerals(ADA)) == 3
 
 
 def test_an_approver_approves_by_one_click(desk):
