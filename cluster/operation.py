@@ -72,10 +72,10 @@ class Wish(StrEnum):
     CANCEL = "cancel"
 
 
+_Flag = Annotated[bool, Field(exclude_if=lambda value: not value)]
 _Moment = Annotated[datetime | None, Field(exclude_if=lambda value: value is None)]
 
 
-@dataclass(frozen=True, slots=True)
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A pod that a drain has waited for, for longer than is usual."""
@@ -87,6 +87,7 @@ class Hold:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
 class NodeRow:
     """One node's place on its way: `position` is an index into cluster.procedure.itinerary()."""
 
@@ -99,9 +100,11 @@ class NodeRow:
     started_at: datetime | None = None  # of the step in hand
     cordoned_by_us: bool = False
     skipped_by: str = ""  # a person: what is left of its way only gives back what was changed
-    back_at: _Moment = None  # when it last got its work back, upgraded
     held: tuple[Hold, ...] = ()  # what the drain in hand cannot move
+    extension: int = 0  # seconds that people gave its drain beside those of the plan
     stopped_at: datetime | None = None  # since when it waits for a person: blocked, or its drain held up
+    back_at: _Moment = None  # when it last got its work back, upgraded
+    tried_again: _Flag = False  # its drain was tried anew when the others of its stage were through
 
 
 @dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times
@@ -117,9 +120,9 @@ class Operation:
     approved_by: str
     rows: tuple[NodeRow, ...]
     reason: str = ""  # why it is parked or blocked
+    stopped_at: datetime | None = None  # when it last was parked or blocked
     goes_on_at: datetime | None = None  # when it goes on by itself, parked until a window opens or a freeze ends
     wish: Wish = Wish.NONE
-    stopped_at: datetime | None = None  # when it last was parked or blocked
     wished_by: str = ""
     fence: int = 0
     ended_at: datetime | None = None

@@ -92,6 +92,7 @@ class PlanPool:
     canary: _Number = 0  # so many workers go before all others of the pool, at each hop
     soak: _Number = 0  # seconds from the last canary's end until the others follow
     ramp: _Flag = False  # waves that double, each when the one before ended well, up to the limit
+    failure_budget: _Number = 0  # so many may be blocked while others begin
 
     @property
     def members(self) -> frozenset[str]:

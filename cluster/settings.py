@@ -189,6 +189,7 @@ class Pool(_Model):
     canary: Annotated[int, Field(ge=0)] = 0  # so many go before the others
     soak: Span = 0  # from the end of the last canary until the others follow
     ramp: bool = False  # whether its waves double, up to the limit
+    failure_budget: Annotated[int, Field(ge=0)] = 0  # so many may be blocked while others begin
 
     @model_validator(mode="after")
     def _somebody_to_watch(self) -> Self:
@@ -262,7 +263,6 @@ class Freeze(_Model):
         return self
 
 
-class Cluster(_Model):
 class OnCall(_Model):
     """Who is mentioned where a run waits for a person, and how often again while it waits."""
 
@@ -270,6 +270,7 @@ class OnCall(_Model):
     remind_every: Annotated[Span, Field(ge=60)] = 1800
 
 
+class Cluster(_Model):
     """One cluster: how to reach its API and its machines."""
 
     kubeconfig: Path | None = None
@@ -277,8 +278,8 @@ class OnCall(_Model):
     context: str | None = None
     relax_x509_strict: bool = False  # for CAs of old kubeadm on Python >= 3.13: "Missing Authority Key Identifier"
     channel: ChannelId | None = None  # Slack channel id where plans and runs of this cluster go
-    smoke: Smoke = Smoke()
     on_call: OnCall | None = None  # default: slack.on_call
+    smoke: Smoke = Smoke()
     snapshots: Snapshots | None = None
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
@@ -331,8 +332,8 @@ class Slack(_Model):
     api_url: str = "https://slack.com/api/"
     http_port: Annotated[int, Field(ge=1, le=65535)] = 3000
     default_channel: ChannelId | None = None
-
     on_call: OnCall | None = None
+
     @model_validator(mode="after")
     def _enough_for_its_mode(self) -> Self:
         if self.mode == "socket" and self.app_token is None:
@@ -415,10 +416,10 @@ class Settings(_Model):
             return None
         return self.clusters[cluster].channel or (self.slack.default_channel if self.slack else None)
 
-
     def on_call(self, cluster: str) -> OnCall | None:
         """Whom a stop of this cluster is for; None where nobody is mentioned."""
         return self.clusters[cluster].on_call or (self.slack.on_call if self.slack else None)
+
 
 def load_settings(path: Path | None = None) -> Settings:
     """Read and check the file; raises InvalidConfig that lists every mistake with its path."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from cluster.difference import Change, Difference, Part
 from cluster.plan import Hop, PlanNode, PlanPool, PlanRecord, PlanStatus, UpgradePlan
 from policies.consents import BLOCKERS
-from policies.pace import tell_pace
+from policies.pace import tell_budget, tell_pace
 
 _MINUTE = 60  # seconds
 
@@ -80,7 +80,8 @@ def _rebuilt(old: UpgradePlan, new: UpgradePlan) -> Iterator[Change]:
 
 
 def _limits(plan: UpgradePlan) -> dict[str, str]:
-    return {p.name: ", ".join(filter(None, (f"{p.max_unavailable} away at once", tell_pace(p)))) for p in plan.pools}
+    said = ((p.name, (f"{p.max_unavailable} away at once", tell_pace(p), tell_budget(p))) for p in plan.pools)
+    return {name: ", ".join(filter(None, parts)) for name, parts in said}
 
 
 def _running(record: PlanRecord) -> dict[str, str]:

@@ -10,7 +10,7 @@ from cluster.report import ClusterReport
 from cluster.settings import Cluster
 from cluster.workloads import Workloads
 from policies.databases import Database, find_databases, primary_nodes
-from policies.pace import tell_pace
+from policies.pace import tell_budget, tell_pace
 from policies.pools import form_pools, zone_of
 from policies.wording import count_of, some_of
 
@@ -63,6 +63,9 @@ def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database
 def _steps_up(pool: PlanPool) -> Iterator[str]:
     if pace := tell_pace(pool):
         yield f"The pool {pool.name} is not taken at once: {pace}."
+    if budget := tell_budget(pool):
+        again = "whoever could not be drained is tried once more when the others are through"
+        yield f"Of the pool {pool.name} {budget}; {again}."
 
 
 def _zones(pool: PlanPool, report: ClusterReport) -> Iterator[str]:

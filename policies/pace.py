@@ -21,10 +21,11 @@ class Back:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """How far a pool is in one stage; whoever is blocked or skipped is in neither."""
+    """How far a pool is in one stage; whoever was given back unchanged, or skipped, is in none of them."""
 
     back: tuple[Back, ...]
     in_hand: int
+    failed: int = 0  # blocked in the middle of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,15 @@ def is_paced(pool: PlanPool) -> bool:
 
 def check_pace(pool: PlanPool, trail: Trail, away: frozenset[str], now: datetime) -> Pace:
     """
-    Only canaries until enough of them are back; nobody until their soak is over and they are still well.
+    Only canaries until enough of them are back, and nobody beside one that failed; nobody until their soak is over
+    and they are still well.
 
     With a ramp every wave is twice the one before, and begins when that one has ended well; a wave of the limit's size
     is no wave any more, but the window that slides. `away` are nodes that are not Ready or are cordoned.
     """
     back = len(trail.back)
     if back < pool.canary:
-        return Pace(max(0, pool.canary - back - trail.in_hand))
+        return Pace(0 if trail.failed else max(0, pool.canary - back - trail.in_hand))
     if pool.canary and back + trail.in_hand <= pool.canary and (waits := _proving(pool, trail, away, now)):
         return Pace(0, waits)
     if not pool.ramp:
@@ -85,6 +87,11 @@ def tell_pace(pool: PlanPool) -> str:
         sizes = ", ".join(str(size << n) for n in range(3))
         parts.append(f"waves of {sizes} … up to {pool.max_unavailable}, each when the one before ended well")
     return ", then ".join(parts)
+
+
+def tell_budget(pool: PlanPool) -> str:
+    """`up to 2 may be blocked while others go on`; "" where nobody goes on beside a blocked one."""
+    return f"up to {pool.failure_budget} may be blocked while others go on" if pool.failure_budget else ""
 
 
 def _proving(pool: PlanPool, trail: Trail, away: frozenset[str], now: datetime) -> str:

@@ -19,7 +19,7 @@ from workers.hand import Hand
 from workers.opening import Opening
 from workers.progress import Move, Teller
 from workers.run import Run
-from workers.schedule import find_runnable
+from workers.schedule import find_runnable, find_second_tries
 from workers.site import Yielded
 
 TICK = 0.2  # seconds between two looks at the record: how soon a person's wish or a hand-over is noticed
@@ -125,9 +125,22 @@ class Driver:
                     self._start(node)
         if self._hands:
             return True
-        if not turn.nodes and ending.settle(run, operation):
+        if not turn.nodes and not turn.waits and not self._try_again(operation) and ending.settle(run, operation):
             return False
         return self._wait(operation, turn.waits, report)
+
+    def _try_again(self, operation: Operation) -> bool:
+        """Nobody else can go on: whoever could not be drained gets a second attempt before a person is asked."""
+        run = self._run
+        if not find_second_tries(run.plan, operation):
+            return False
+
+        def change(now_at: Operation) -> Move | None:
+            nodes = find_second_tries(run.plan, now_at)
+            return progress.try_again(now_at, nodes, run.now()) if nodes else None
+
+        run.move(change, run.new_token("again"))
+        return True
 
     def _stop(self, operation: Operation, findings: Findings) -> bool:
         ending.stop(self._run, operation, findings)

@@ -67,6 +67,8 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
         cordoned = done.facts.get("cordoned") == "ours"
     elif step.verb is Verb.UNCORDON:
         cordoned = False
+    elif step.verb is Verb.DRAIN:
+        row = replace(row, extension=0)  # given to this one
     back_at = now if step.verb is Verb.UNCORDON and not _kept_note(row) else row.back_at
     row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at, held=(), stopped_at=None)
     if row.position + 1 == len(steps):
@@ -76,9 +78,9 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
         return Move(with_row(operation, given), (told,))
     follower = steps[row.position + 1]
     # attempts are counted on within a stage: a failed drain goes back, and no attempt id may come twice
-    attempt = row.attempt if follower.stage == step.stage else 1
-    note = _kept_note(row)
-    moved = replace(row, position=row.position + 1, attempt=attempt, state=RowState.WAITING, note=note, finding=None)
+    if follower.stage != step.stage:
+        row = replace(row, attempt=1, tried_again=False)
+    moved = replace(row, position=row.position + 1, state=RowState.WAITING, note=_kept_note(row), finding=None)
     return Move(with_row(operation, moved), (told,))
 
 
@@ -116,6 +118,14 @@ def block(
     return Move(with_row(operation, blocked), (told, back))
 
 
+def try_again(operation: Operation, nodes: tuple[str, ...], now: datetime) -> Move:
+    """A second attempt for whoever could not be drained: what was in the way may be gone by now."""
+    rows = tuple(replace(again(r), tried_again=True) if r.node in nodes else r for r in operation.rows)
+    sentence = f"The others are through: {some_of(nodes)} {'is' if len(nodes) == 1 else 'are'} tried once more."
+    told = Teller(operation, now).event(Happened.RETRY_ASKED, sentence)
+    return Move(replace(operation, rows=rows), (told,))
+
+
 def lose(operation: Operation, row: NodeRow, step: Step, sentence: str, now: datetime) -> Move:
     """The attempt vanished; the next one has its own id."""
     told = Teller(operation, now).of_step(Happened.STEP_WAITED, f"{sentence} A new attempt starts.", row, step)
@@ -129,14 +139,6 @@ def note(operation: Operation, row: NodeRow, step: Step, sentence: str, now: dat
     return Move(with_row(operation, kept), (told,))
 
 
-def skip(operation: Operation, row: NodeRow, why: str, now: datetime) -> Move:
-    """The node is not touched any more."""
-    told = replace(Teller(operation, now).event(Happened.NODE_SKIPPED, f"{row.node} is skipped: {why}."), node=row.node)
-    skipped = replace(row, state=RowState.SKIPPED, note=why, started_at=None)
-    return Move(with_row(operation, skipped), (told,))
-
-
-def cut_short(plan: UpgradePlan, operation: Operation) -> Operation:
 def hold(plan: UpgradePlan, operation: Operation, row: NodeRow, holds: tuple[Hold, ...], now: datetime) -> Move:
     """What a drain in hand cannot move by now; nothing, when it goes on."""
     tell, step = Teller(operation, now), itinerary(plan, _node(plan, row))[row.position]
@@ -153,6 +155,14 @@ def hold(plan: UpgradePlan, operation: Operation, row: NodeRow, holds: tuple[Hol
     return Move(with_row(operation, held), (told,))
 
 
+def skip(operation: Operation, row: NodeRow, why: str, now: datetime) -> Move:
+    """The node is not touched any more."""
+    told = replace(Teller(operation, now).event(Happened.NODE_SKIPPED, f"{row.node} is skipped: {why}."), node=row.node)
+    skipped = replace(row, state=RowState.SKIPPED, note=why, started_at=None)
+    return Move(with_row(operation, skipped), (told,))
+
+
+def cut_short(plan: UpgradePlan, operation: Operation) -> Operation:
     """A cancelled operation's rows: untouched nodes are skipped, touched ones go on with what restores them."""
     return replace(operation, rows=tuple(_cut_row(plan, row) for row in operation.rows))
 

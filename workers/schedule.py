@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
@@ -37,6 +38,41 @@ class _Place:
     step: Step
     in_hand: bool  # it has begun this stage: it goes on to its end whatever is asked meanwhile
 
+    @property
+    def is_blocked(self) -> bool:
+        return self.row.state is RowState.BLOCKED
+
+    @property
+    def is_before_cordon(self) -> bool:
+        return self.step.verb is Verb.CORDON and self.row.state is not RowState.STARTED
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Who of a pool is away from its work: `gone` by the report, `stuck` until a person chooses."""
+
+    pool: PlanPool
+    gone: frozenset[str]
+    away: frozenset[str]
+    stuck: frozenset[str]
+
+    def has_place(self, name: str) -> bool:
+        return len(self.away | {name}) <= self.pool.max_unavailable
+
+    def joined_by(self, name: str) -> _Crowd:
+        return replace(self, away=self.away | {name})
+
+    def tell(self) -> str:
+        """Whose return would make a place."""
+        listed, pool = ", ".join(sorted(self.away)), self.pool
+        return (
+            f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)"
+        )
+
+    def waits(self) -> str:
+        """The same where it may come by itself; "" where only a person can make room."""
+        return self.tell() if len(self.away - self.stuck) >= self.pool.max_unavailable else ""
+
 
 def find_runnable(
     plan: UpgradePlan,
@@ -51,28 +87,39 @@ def find_runnable(
     The nodes that may take their next step; those in hand first, then new ones in order.
 
     Stages are barriers. Whoever is in hand goes on, to its cordon only where its pool still has a place; nobody new
-    starts beside a blocked node (some are prepared beside a few), or after somebody asked to pause. A node of the
-    report that is not Ready or is cordoned counts as away, whoever is the cause. `held` are nodes that a thread is
-    already about to begin.
+    starts beside a blocked node (some are prepared beside a few, and workers beside as many as their pool's failure
+    budget lets), or after somebody asked to pause. A node of the report that is not Ready or is cordoned counts as
+    away, whoever is the cause. `held` are nodes that a thread is already about to begin.
     """
     places = tuple(_places(plan, operation, held))
     if not places:
         return Turn(())
     stage = min(p.step.stage for p in places)
     here = tuple(p for p in places if p.step.stage == stage)
-    going = tuple(p for p in here if p.in_hand and p.row.state is not RowState.BLOCKED)
-    lacking = {p.node.name: lacks_place(plan, operation, p.node, report) for p in going if _is_before_cordon(p)}
-    in_hand = tuple(p for p in going if not lacking.get(p.node.name))
-    fresh = tuple(p for p in here if not p.in_hand and p.row.state is RowState.WAITING)
-    if _nobody_new(operation, places, here[0].step.phase):
-        return Turn(tuple(p.node for p in in_hand))
-    occupied = tuple(p for p in here if p.in_hand)
+    going = tuple(p for p in here if p.in_hand and not p.is_blocked)
+    lacking = {p.node.name: p for p in going if p.is_before_cordon and lacks_place(plan, operation, p.node, report)}
+    in_hand = tuple(p for p in going if p.node.name not in lacking)
     phase = here[0].step.phase
+    if _nobody_new(plan, operation, places, phase):
+        return Turn(tuple(p.node for p in in_hand))
     limit = 1 if phase in _ONE_BY_ONE else max_parallel or parallel(plan)
-    candidates, waits = _Door(plan, operation, stage, occupied, fresh, now).admit(phase, report)
-    new = candidates[: max(0, limit - len(occupied))]
-    told = "; ".join(dict.fromkeys(w for w in (*lacking.values(), waits) if w))
+    candidates, waits = _Door(plan, operation, here, now).admit(phase, report)
+    new = candidates[: max(0, limit - len(going))]
+    lacks = (_crowd(plan, operation, plan.pool_of(n), report).waits() if report else _UNREADABLE for n in lacking)
+    told = "; ".join(dict.fromkeys(w for w in (*lacks, waits) if w))
     return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else told)
+
+
+def find_second_tries(plan: UpgradePlan, operation: Operation) -> tuple[str, ...]:
+    """
+    Workers that nothing was done on when they were blocked, each once: their drain may succeed by now.
+
+    To be asked when nobody else can go on, before a person is; only of pools with a failure budget.
+    """
+    if operation.state is not OperationState.RUNNING or operation.wish is not Wish.NONE:
+        return ()
+    blocked = [p for p in _places(plan, operation, frozenset()) if p.is_blocked and p.is_before_cordon]
+    return tuple(p.node.name for p in blocked if plan.pool_of(p.node.name).failure_budget and not p.row.tried_again)
 
 
 def parallel(plan: UpgradePlan) -> int:
@@ -84,13 +131,16 @@ def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report:
     """What a node waits for before its cordon, as others may have gone away after it was let in; "" if nothing."""
     if report is None:
         return _UNREADABLE
-    pool = plan.pool_of(node.name)
+    crowd = _crowd(plan, operation, plan.pool_of(node.name), report)
+    return "" if node.name in crowd.gone or crowd.has_place(node.name) else crowd.tell()
+
+
+def _crowd(plan: UpgradePlan, operation: Operation, pool: PlanPool, report: ClusterReport) -> _Crowd:
     names = pool.members
-    gone = _gone(pool, report)
-    away = gone | {row.node for row in operation.rows if row.node in names and _is_away(plan, row)}
-    if node.name in gone or len(away | {node.name}) <= pool.max_unavailable:
-        return ""
-    return _back_again(pool, away)
+    gone = frozenset(n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned))
+    rows = [row for row in operation.rows if row.node in names]
+    away = gone | {row.node for row in rows if _is_away(plan, row)}
+    return _Crowd(pool, gone, away, frozenset(r.node for r in rows if r.state is RowState.BLOCKED))
 
 
 def _is_away(plan: UpgradePlan, row: NodeRow) -> bool:
@@ -99,20 +149,6 @@ def _is_away(plan: UpgradePlan, row: NodeRow) -> bool:
         return False
     verb = itinerary(plan, node)[row.position].verb
     return disturbs(verb) and (verb is not Verb.CORDON or row.state is RowState.STARTED)
-
-
-def _is_before_cordon(place: _Place) -> bool:
-    return place.step.verb is Verb.CORDON and place.row.state is RowState.WAITING
-
-
-def _gone(pool: PlanPool, report: ClusterReport) -> frozenset[str]:
-    names = pool.members
-    return frozenset(n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned))
-
-
-def _back_again(pool: PlanPool, away: frozenset[str]) -> str:
-    listed = ", ".join(sorted(away))
-    return f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)"
 
 
 def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> list[_Place]:
@@ -125,34 +161,35 @@ def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> li
     return found
 
 
-def _nobody_new(operation: Operation, places: tuple[_Place, ...], phase: Phase) -> bool:
+def _nobody_new(plan: UpgradePlan, operation: Operation, places: tuple[_Place, ...], phase: Phase) -> bool:
     if operation.state is OperationState.CANCELLING:
         return phase is not Phase.AFTER
-    blocked = sum(p.row.state is RowState.BLOCKED for p in places)
-    return operation.wish is not Wish.NONE or blocked > (_MOST_UNPREPARED if phase is Phase.PREPARE else 0)
+    blocked = [p.node.name for p in places if p.is_blocked]
+    if operation.wish is not Wish.NONE or phase is not Phase.WORKERS:
+        return operation.wish is not Wish.NONE or len(blocked) > (_MOST_UNPREPARED if phase is Phase.PREPARE else 0)
+    failed = Counter(plan.pool_of(name).name for name in blocked)
+    return any(failed[pool.name] > pool.failure_budget for pool in plan.pools)
 
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    """Where those who have begun a stage, and those who have not, stand before it."""
+    """Where those stand who have not begun a stage; `here` are all who have not ended it."""
 
     plan: UpgradePlan
     operation: Operation
-    stage: tuple[int, int]
-    occupied: tuple[_Place, ...]
-    fresh: tuple[_Place, ...]
+    here: tuple[_Place, ...]
     now: datetime
 
     def admit(self, phase: Phase, report: ClusterReport | None) -> tuple[tuple[_Place, ...], str]:
         """Who of them may begin, in order; and what keeps the others, where nobody of a pool may."""
-        fresh = self.fresh
+        fresh = tuple(p for p in self.here if not p.in_hand and p.row.state is RowState.WAITING)
         if phase in {Phase.PREPARE, Phase.AFTER}:
             return fresh, ""
         if phase is Phase.CONTROL_PLANE:
             return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
         if report is None:
             return (), _UNREADABLE
-        if any(p.node.name not in self.plan.last for p in (*self.occupied, *fresh)):
+        if any(p.node.name not in self.plan.last for p in self.here):
             fresh = tuple(p for p in fresh if p.node.name not in self.plan.last)
         new: list[_Place] = []
         waits: list[str] = []
@@ -167,34 +204,36 @@ class _Door:
         waiting = [p for p in fresh if p.node.name in names]
         if not waiting:
             return [], ""
-        gone = _gone(pool, report)
-        away = gone | {p.node.name for p in self.occupied if p.node.name in names}
-        pace = self._pace(pool, gone)
+        begun = [p for p in self.here if p.in_hand and p.node.name in names]
+        crowd = _crowd(self.plan, self.operation, pool, report)
+        for place in begun:
+            crowd = crowd if place.is_blocked else crowd.joined_by(place.node.name)
+        pace = self._pace(pool, begun, crowd.gone)
         chosen: list[_Place] = []
         # one that is away already takes no further place, so it goes first
-        for place in sorted(waiting, key=lambda p: p.node.name not in gone):
+        for place in sorted(waiting, key=lambda p: p.node.name not in crowd.gone):
             has_room = pace.room is None or len(chosen) < pace.room
-            if has_room and len(away | {place.node.name}) <= pool.max_unavailable:
-                away |= {place.node.name}
+            if has_room and crowd.has_place(place.node.name):
+                crowd = crowd.joined_by(place.node.name)
                 chosen.append(place)
         if chosen or pace.room == 0:
             return chosen, pace.waits
-        return [], _back_again(pool, away)
+        return [], crowd.waits()
 
-    def _pace(self, pool: PlanPool, gone: frozenset[str]) -> Pace:
+    def _pace(self, pool: PlanPool, begun: list[_Place], gone: frozenset[str]) -> Pace:
         if not is_paced(pool):
             return Pace(None)
-        names = {n.name for n in pool.nodes}
-        in_hand = sum(p.node.name in names and p.row.state is not RowState.BLOCKED for p in self.occupied)
-        return check_pace(pool, Trail(tuple(self._back(pool)), in_hand), gone, self.now)
+        in_hand = sum(not p.is_blocked for p in begun)
+        failed = sum(p.is_blocked and not p.is_before_cordon for p in begun)
+        return check_pace(pool, Trail(tuple(self._back(pool)), in_hand, failed), gone, self.now)
 
     def _back(self, pool: PlanPool) -> Iterator[Back]:
         """Whoever has this stage behind it as it was planned."""
-        rows = {r.node: r for r in self.operation.rows}
+        rows, stage = {r.node: r for r in self.operation.rows}, self.here[0].step.stage
         for node in pool.nodes:
             row, steps = rows.get(node.name), itinerary(self.plan, node)
             if row is None or row.state is RowState.SKIPPED or row.skipped_by or row.note == CUT_SHORT:
                 continue
-            is_behind = row.state is RowState.FINISHED or steps[row.position].stage > self.stage
-            if is_behind and any(s.stage == self.stage for s in steps):
+            is_behind = row.state is RowState.FINISHED or steps[row.position].stage > stage
+            if is_behind and any(s.stage == stage for s in steps):
                 yield Back(row.node, row.back_at)

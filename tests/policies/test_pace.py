@@ -1,5 +1,6 @@
 """How fast a pool goes: canaries, their soak, and waves that double; said in words, counted in the estimate."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -89,16 +90,24 @@ def test_a_pace_is_said_in_words():
     assert tell_pace(whole) == f"2 canaries, then 15 min of waiting, then {waves}"
 
 
+def test_a_failed_canary_lets_nobody_in():
+    """Whatever the pool's budget says."""
+    assert check_pace(SOAKING, replace(trail(1), failed=1), frozenset(), NOW).room == 0
+    assert check_pace(SOAKING, replace(trail(3, ago=901), failed=1), frozenset(), NOW).room is None
+
+
 def test_a_plan_has_the_pace_of_its_pools_in_its_digest_and_its_order():
     """Whoever approves the digest approves it; a plan without one has the digest that it always had."""
-    cluster = make_cluster(pools={"web": {"selector": "role!=db", "canary": 1, "soak": "10m"}})
+    cluster = make_cluster(pools={"web": {"selector": "role!=db", "canary": 1, "soak": "10m", "failure_budget": 3}})
     made = draft(cluster=cluster)
     web = made.plan.pools[1]
     assert (web.name, web.canary, web.soak, web.ramp) == ("web", 1, 600, False)
     assert "The pool web is not taken at once: 1 canary, then 10 min of waiting." in made.order
-    plain = replace(made.plan, pools=(made.plan.pools[0], replace(web, canary=0, soak=0)))
+    tried = "whoever could not be drained is tried once more when the others are through"
+    assert f"Of the pool web up to 3 may be blocked while others go on; {tried}." in made.order
+    plain = replace(made.plan, pools=(made.plan.pools[0], replace(web, canary=0, soak=0, failure_budget=0)))
     assert plain.digest != made.plan.digest
-    assert "canary" not in TypeAdapter(UpgradePlan).dump_json(plain).decode()
+    assert not re.search("canary|failure", TypeAdapter(UpgradePlan).dump_json(plain).decode())
     assert estimate(made.plan)[0] - estimate(plain)[0] == 600 + WORKER[0] * (2 - len(web.nodes))
 
 

@@ -753,3 +753,26 @@ def test_the_others_follow_a_canary_after_its_soak_whoever_drives(tmp_path: Path
     )
     assert cordoned >= back + timedelta(seconds=2)
     assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_whoever_cannot_be_drained_is_tried_again_when_the_others_are_through(tmp_path: Path, store: Store) -> None:
+    """Within the failure budget nobody waits for it; only after its second try a person is asked, for it alone."""
+    whole = plan()
+    pools = (whole.pools[0], replace(whole.pools[1], failure_budget=2))
+    yard = Yard(record(replace(whole, pools=pools)), tmp_path / "log")
+
+    def refuse(site: Site) -> None:
+        yard.change_node(site.node.name, cordoned=False, cordoned_by="")
+        raise site.blocked("drain-blocked", f"A budget keeps {site.node.name}.", "Lift it.", uncordoned=True)
+
+    yard.script("w-1", Verb.DRAIN, refuse)
+    yard.script("w-2", Verb.DRAIN, refuse, refuse)
+    begin(yard, store).join()
+    operation = store.operation(OP)
+    assert (operation.state, operation.reason) == (OperationState.BLOCKED, "A budget keeps w-2.")
+    assert [r.node for r in operation.rows if r.state is RowState.BLOCKED] == ["w-2"]
+    told = [e.sentence for _, e in store.events(OP) if e.kind is Happened.RETRY_ASKED]
+    assert told == ["The others are through: w-1, w-2 are tried once more."]
+    ends = [line[1] for line in yard.lines() if line[0] == "end" and line[2] == Verb.UNCORDON]
+    assert ends[-1] == "w-1"
+    assert yard.most_away == 2

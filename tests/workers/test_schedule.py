@@ -16,9 +16,9 @@ from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from tests.engine_fixture import NODES, NOW, plan, record, report
-from workers.progress import block, cut_short, finish, with_row
+from workers.progress import block, cut_short, finish, try_again, with_row
 from workers.run import is_usable
-from workers.schedule import find_runnable
+from workers.schedule import find_runnable, find_second_tries
 from workers.site import StepDone
 
 PLAN = plan()
@@ -149,6 +149,56 @@ def test_nobody_new_starts_beside_a_blocked_node() -> None:
     assert names(everybody_at(Phase.WORKERS, w_1=stuck, w_2=busy)) == ["w-2"]
 
 
+BUDGETED = replace(PLAN, pools=(PLAN.pools[0], replace(PLAN.pools[1], failure_budget=1)))
+
+
+def test_as_many_as_the_budget_of_a_pool_may_be_blocked_while_others_begin() -> None:
+    """One that was given back takes no place, one that stopped in the middle does; beyond the budget nobody begins."""
+    given_back = at("w-1", Phase.WORKERS, Verb.CORDON, RowState.BLOCKED)
+    half_way = at("w-2", Phase.WORKERS, Verb.RESTART_KUBELET, RowState.BLOCKED)
+    assert names(everybody_at(Phase.WORKERS, w_1=given_back), of=BUDGETED) == ["w-2", "w-3"]
+    assert names(everybody_at(Phase.WORKERS, w_2=half_way), of=BUDGETED) == ["w-1"]
+    assert names(everybody_at(Phase.WORKERS, w_1=given_back, w_2=half_way), of=BUDGETED) == []
+    master = at("cp-2", Phase.CONTROL_PLANE_KUBELETS, Verb.CORDON, RowState.BLOCKED)
+    assert names(everybody_at(Phase.CONTROL_PLANE_KUBELETS, cp_2=master), of=BUDGETED) == []
+
+
+def test_a_place_that_only_a_person_can_free_is_no_wait() -> None:
+    """Else the run would wait for ever for a node that is blocked, and nobody would be asked."""
+    narrow = replace(PLAN, pools=(PLAN.pools[0], replace(PLAN.pools[1], failure_budget=1, max_unavailable=1)))
+    half_way = everybody_at(Phase.WORKERS, w_2=at("w-2", Phase.WORKERS, Verb.VERIFY_NODE, RowState.BLOCKED))
+    assert find_runnable(narrow, half_way, REPORT, now=NOW) == find_runnable(PLAN, half_way, REPORT, now=NOW)
+    foreign = find_runnable(narrow, half_way, changed(REPORT, "w-4", ready=False), now=NOW)
+    assert (foreign.nodes, foreign.waits[:30]) == ((), "w-2, w-4 of the pool general t")
+
+
+def test_a_canary_that_failed_stops_its_pool_whatever_its_budget() -> None:
+    """One that could not be drained is no failed canary: another one goes in its place."""
+    pool = replace(PLAN.pools[1], failure_budget=4, canary=1, max_unavailable=4)
+    made = replace(PLAN, pools=(PLAN.pools[0], pool))
+    failed = at("w-1", Phase.WORKERS, Verb.VERIFY_NODE, RowState.BLOCKED)
+    assert names(everybody_at(Phase.WORKERS, w_1=failed), of=made) == []
+    given_back = at("w-1", Phase.WORKERS, Verb.CORDON, RowState.BLOCKED)
+    assert names(everybody_at(Phase.WORKERS, w_1=given_back), of=made) == ["w-2"]
+
+
+def test_whoever_could_not_be_drained_gets_one_second_try() -> None:
+    """Only where nothing was done on it, only of a pool with a budget, and not while somebody asked to pause."""
+    given_back = at("w-1", Phase.WORKERS, Verb.CORDON, RowState.BLOCKED)
+    half_way = at("w-2", Phase.WORKERS, Verb.VERIFY_NODE, RowState.BLOCKED)
+    made = everybody_at(Phase.WORKERS, w_1=given_back, w_2=half_way)
+    assert find_second_tries(PLAN, made) == ()
+    assert find_second_tries(BUDGETED, replace(made, wish=Wish.PAUSE)) == ()
+    assert find_second_tries(BUDGETED, made) == ("w-1",)
+    again = try_again(made, ("w-1",), NOW)
+    assert (again.after.row("w-1").state, again.after.row("w-1").attempt) == (RowState.WAITING, 2)
+    assert names(again.after, of=BUDGETED) == ["w-1"]
+    stuck = with_row(again.after, replace(again.after.row("w-1"), state=RowState.BLOCKED))
+    assert find_second_tries(BUDGETED, stuck) == ()
+    done = replace(again.after.row("w-1"), state=RowState.STARTED, position=made.row("w-3").position + 9)
+    assert not finish(PLAN, made, done, StepDone("done"), NOW).after.row("w-1").tried_again
+
+
 def test_others_are_prepared_beside_a_few_that_could_not_be() -> None:
     """Nobody is disturbed by that; where many fail, the cause is not one machine's. The next stage waits for all."""
     stuck = {name: at(name, Phase.PREPARE, Verb.FETCH, RowState.BLOCKED) for name in ("w-1", "w-2", "w-3", "cp-3")}
@@ -223,41 +273,60 @@ PACES = st.builds(
     canary=st.integers(0, 3),
     soak=st.sampled_from([0, 60]),
     ramp=st.booleans(),
+    failure_budget=st.integers(0, 2),
 )
 
 
+def keeps_its_pace(pool: PlanPool, in_hand: int, back: list[datetime], now: datetime) -> bool:
+    """Whether so many may be in hand, some of them new, while those are back."""
+    canaries = len(back) >= pool.canary or in_hand + len(back) <= pool.canary
+    soak = not 0 < pool.canary <= len(back) or now >= back[pool.canary - 1] + timedelta(seconds=pool.soak)
+    ramp = not pool.ramp or in_hand <= len(back) + max(1, pool.canary)
+    return canaries and soak and ramp
+
+
 @given(pool=PACES, chance=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_pool_keeps_its_limit_its_canaries_and_its_ramp_and_comes_to_its_end(pool: PlanPool, chance: Random) -> None:
-    """Whoever ends when: never more away than the limit, others only after the canaries' soak, waves that double."""
+    """
+    Whoever ends or fails when: never more away than the limit, others only after the canaries' soak, waves that double.
+
+    Whoever could not be drained gets its second try; at the end each is back, or a person has to choose.
+    """
     made = plan((), ())
     made = replace(made, pools=(made.pools[0], pool))
     steps = itinerary(made, pool.nodes[0])
     begin = next(n for n, s in enumerate(steps) if s.phase is Phase.WORKERS)
-    end = next(n for n, s in enumerate(steps) if s.verb is Verb.UNCORDON)
+    cordon, end = (next(n for n, s in enumerate(steps) if s.verb is v) for v in (Verb.CORDON, Verb.UNCORDON))
     scheduled = schedule(record(made), operation_id="op-1", approved_by="grace", now=NOW)
     rows = tuple(replace(r, position=begin) for r in scheduled.rows)
     now_at, seen, now = replace(scheduled, state=OperationState.RUNNING, rows=rows), report(made), NOW
-    began, back = list[str](), dict[str, datetime]()
+    in_hand, back = set[str](), dict[str, datetime]()
     for _ in range(30 * len(rows)):
         turn = find_runnable(made, now_at, seen, now=now)
-        in_hand = set(began) - set(back)
-        new = [n.name for n in turn.nodes if n.name not in began and n.name not in back]
+        new = [n.name for n in turn.nodes if n.name not in in_hand and n.name not in back]
+        blocked = {r.node for r in now_at.rows if r.state is RowState.BLOCKED}
         assert len(in_hand) + len(new) <= pool.max_unavailable
-        if new and len(began) + len(new) > pool.canary > 0:
-            assert now >= max(back[n] for n in began[: pool.canary]) + timedelta(seconds=pool.soak)
-        if new and pool.ramp:
-            assert len(in_hand) + len(new) <= len(back) + max(1, pool.canary)
-        began += new
-        if len(back) == len(rows):
-            return
+        if fresh := [n for n in new if now_at.row(n).attempt == 1]:
+            assert len(blocked) <= pool.failure_budget
+            assert keeps_its_pace(pool, len(in_hand) + len(fresh), sorted(back.values()), now)
+        in_hand |= set(new)
+        if not in_hand and not turn.waits:
+            again = find_second_tries(made, now_at)
+            now_at = try_again(now_at, again, now).after
+            if not again:
+                assert len(back) + len(blocked) == len(rows) or len(blocked) > pool.failure_budget
+                return
         now += timedelta(seconds=chance.choice([1, 31]))
-        for name in sorted(set(began) - set(back)):
-            row = replace(now_at.row(name), position=end, state=RowState.STARTED)
-            if chance.random() < 0.5:
+        for name in sorted(in_hand):
+            row, what = replace(now_at.row(name), position=cordon, state=RowState.STARTED), chance.random()
+            now_at = with_row(now_at, row)
+            if what < 0.4:
+                row = replace(row, position=end)
                 now_at, back[name] = finish(made, with_row(now_at, row), row, StepDone("done"), now).after, now
-            else:
-                now_at = with_row(now_at, replace(row, position=begin))
-        away = set(began) - set(back)
-        seen = replace(seen, nodes=tuple(replace(n, cordoned=n.name in away) for n in seen.nodes))
+            elif what < 0.5:
+                refused = Finding("drain-blocked", Severity.BLOCKER, name, "A budget forbids it.", "Lift it.")
+                now_at = block(made, now_at, row, refused, now, uncordoned=True).after
+        in_hand = {n for n in in_hand if now_at.row(n).state is RowState.STARTED}
+        seen = replace(seen, nodes=tuple(replace(n, cordoned=n.name in in_hand) for n in seen.nodes))
     pytest.fail("it came to no end")
