@@ -251,6 +251,8 @@ def _steer(
             desk.resume(found)
         case "skip":
             desk.skip(found, more.get("node") or "")
+        case "extend":
+            desk.extend(found, more.get("node") or "", int(more.get("minutes") or 0))
         case _:
             desk.retry(found, more.get("node"))
     now = desk.store.operation(found.id)
@@ -303,6 +305,19 @@ def skip(
 ) -> None:
     """Go on without one worker: it is given back as it is, and the end says so."""
     _steer("skip", operation, cluster, config, output, node=node)
+
+
+@app.command()
+def extend(  # noqa: PLR0917 - options of a command line, all by name
+    node: Annotated[str, typer.Argument(help="The node whose drain is in hand or blocked.")],
+    minutes: Annotated[int, typer.Argument(help="How many minutes more it may take.", min=1)],
+    operation: Which = None,
+    cluster: OfCluster = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Give the drain of one node more time: the one in hand, or the next one of a blocked node."""
+    _steer("extend", operation, cluster, config, output, node=node, minutes=str(minutes))
 
 
 @app.command()

@@ -89,6 +89,15 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """Give the drain of one node more time."""
+
+    node: str
+    minutes: int
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """A plan as a file in its thread."""
 
@@ -103,7 +112,7 @@ class DryRun:
     plan: str = ""  # p-…; "" for the newest one of the channel
 
 
-Command = Help | Versions | Plan | Export | DryRun | Status | Pause | Resume | Cancel | Retry | Skip
+Command = Help | Versions | Plan | Export | DryRun | Status | Pause | Resume | Cancel | Retry | Skip | Extend
 
 _PLAN_ID = re.compile(r"p-[0-9a-f]{8}")
 _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
@@ -117,7 +126,7 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", *_ONE_CLUSTER)
+WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", "extend", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -137,6 +146,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("cancel [cluster]", "finish the nodes in hand, then end"),
     ("retry [node] [cluster]", "try a blocked node again"),
     ("skip <node> [cluster]", "go on without a worker: it is given back as it is, and the end says so"),
+    ("extend <node> <minutes> [cluster]", "give the drain of a node more time, while it is in hand or blocked"),
     ("help", "this list"),
 )
 
@@ -217,10 +227,21 @@ def _parse_dry_run(rest: tuple[str, ...], command: str) -> DryRun:
     return DryRun(rest[0] if rest else "")
 
 
+def _parse_extend(rest: tuple[str, ...], command: str) -> Extend:
+    usage = f"{command} extend <node> <minutes> [cluster]"
+    _at_most(rest, 3, usage)
+    if len(rest) < 2:  # noqa: PLR2004 - a node and its minutes
+        raise NotUnderstood(f"Name a node and how many minutes more its drain may take: type `{usage}`.")
+    if not (rest[1].isascii() and rest[1].isdecimal() and len(rest[1]) < 6):  # noqa: PLR2004 - no sane number is longer
+        raise NotUnderstood(f"`{clean(rest[1], 40)}` is no whole number of minutes: type `{usage}`.")
+    return Extend(rest[0], int(rest[1]), rest[2] if len(rest) > 2 else None)  # noqa: PLR2004 - the third is the cluster
+
+
 _PARSED: dict[str, Callable[[tuple[str, ...], str], Command]] = {
     "plan": _parse_plan,
     "export": _parse_export,
     "dry-run": _parse_dry_run,
+    "extend": _parse_extend,
 }
 
 

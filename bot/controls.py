@@ -1,4 +1,4 @@
-"""Pause, resume, cancel, retry, skip: what a person asks of a running operation, typed or clicked."""
+"""Pause, resume, cancel, retry, skip, extend: what a person asks of a running operation, typed or clicked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import StrEnum
 from bot.asked import Asked
 from bot.blocks import Message
 from bot.station import Station, said
+from bot.stop_card import MORE
 from bot.text import clean
 from cluster.errors import Refused, UnknownThing
 from cluster.events import Happened
@@ -22,6 +23,7 @@ class Control(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     SKIP = "skip"
+    EXTEND = "extend"
 
 
 _ASKED: Mapping[Control, Happened] = {
@@ -30,6 +32,7 @@ _ASKED: Mapping[Control, Happened] = {
     Control.CANCEL: Happened.CANCEL_ASKED,
     Control.RETRY: Happened.RETRY_ASKED,
     Control.SKIP: Happened.SKIP_ASKED,
+    Control.EXTEND: Happened.EXTEND_ASKED,
 }
 _SAID: Mapping[Control, str] = {
     Control.PAUSE: "{person} asked to pause; the machines in hand are finished first.",
@@ -37,6 +40,7 @@ _SAID: Mapping[Control, str] = {
     Control.CANCEL: "{person} asked to cancel; the machines in hand are finished first.",
     Control.RETRY: "{person} asked for a new attempt on {which}.",
     Control.SKIP: "{person} asked to go on without {which}; it is given back as it is.",
+    Control.EXTEND: "{person} gave the drain of {which} {minutes} more min.",
 }
 
 
@@ -57,13 +61,18 @@ def steer_node(station: Station, asked: Asked, control: Control, words: tuple[st
     return _steer(station, asked, control, operation, nodes[0] if nodes else None)
 
 
+def extend_drain(station: Station, asked: Asked, node: str, minutes: int, cluster: str | None) -> Message:
+    """`extend <node> <minutes> [cluster]`."""
+    return _steer(station, asked, Control.EXTEND, running_operation(station, cluster), node, minutes)
+
+
 def steer_operation(station: Station, asked: Asked, control: Control, value: str) -> Message:
     """A clicked button: it means the operation of its card, in the channel of its cluster only."""
     operation_id, _, node = value.partition(" ")
     operation = station.store.operation(operation_id)
     if asked.channel != station.settings.channel(operation.cluster):
         raise Refused(f"The run {operation.id} is steered in the channel of its cluster only: click there.")
-    return _steer(station, asked, control, operation, node or None)
+    return _steer(station, asked, control, operation, node or None, MORE)
 
 
 def running_operation(station: Station, cluster: str | None) -> Operation:
@@ -78,13 +87,15 @@ def running_operation(station: Station, cluster: str | None) -> Operation:
     return found
 
 
-def _steer(station: Station, asked: Asked, control: Control, operation: Operation, node: str | None) -> Message:
+def _steer(  # noqa: PLR0917 - what was asked, part by part
+    station: Station, asked: Asked, control: Control, operation: Operation, node: str | None, minutes: int = 0
+) -> Message:
     person = station.person(asked)
     if operation.ended:
         raise Refused(f"The run {operation.id} has ended ({operation.state}): there is nothing to steer.")
     if node is not None and node not in {r.node for r in operation.rows}:
         raise UnknownThing(f"There is no machine `{clean(node, 60)}` in the run {operation.id}: name one of its card.")
-    sentence = _SAID[control].format(person=person, which=node or "every blocked machine")
+    sentence = _SAID[control].format(person=person, which=node or "every blocked machine", minutes=minutes)
     event = station.event(_ASKED[control], operation, sentence, person)
     match control:
         case Control.PAUSE:
@@ -98,5 +109,8 @@ def _steer(station: Station, asked: Asked, control: Control, operation: Operatio
         case Control.SKIP:
             plan = station.store.plan(operation.plan_id).plan
             station.store.skip(operation.id, plan, node or "", person, event)
+        case Control.EXTEND:
+            plan = station.store.plan(operation.plan_id).plan
+            station.store.extend(operation.id, plan, node or "", minutes, event)
     station.wakeups.wake(operation.id)
     return said(f"{sentence} The card of the run shows it.")

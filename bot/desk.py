@@ -246,6 +246,12 @@ class Desk:
         self.store.skip(operation.id, self.store.plan(operation.plan_id).plan, node, self.person, event)
         self.wakeups.wake(operation.id)
 
+    def extend(self, operation: Operation, node: str, minutes: int) -> None:
+        sentence = f"{self.person} gave the drain of {node} {minutes} more min."
+        event = self._event(Happened.EXTEND_ASKED, operation, sentence)
+        self.store.extend(operation.id, self.store.plan(operation.plan_id).plan, node, minutes, event)
+        self.wakeups.wake(operation.id)
+
     def check_locked(self, cluster: str) -> tuple[str, str]:
         """The cluster's name and the operation that holds its lock; refused before anybody is asked to type it."""
         name, _ = self.settings.cluster(cluster)

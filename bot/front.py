@@ -28,6 +28,7 @@ from bot.commands import (
     Command,
     DryRun,
     Export,
+    Extend,
     Help,
     NotUnderstood,
     Pause,
@@ -47,7 +48,7 @@ from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
 from bot.report_card import LISTING, SHARE
-from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP
+from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP
 from bot.station import Station, said
 from bot.text import clean
 from bot.typed import said_to_us, unmarked
@@ -61,6 +62,7 @@ _RUN_ACTIONS = {
     CANCEL: Control.CANCEL,
     RETRY: Control.RETRY,
     SKIP: Control.SKIP,
+    EXTEND: Control.EXTEND,
 }
 _READING = frozenset({SHARE, LISTING})  # clicks that read a cluster, which takes its time
 _WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
@@ -134,6 +136,8 @@ class Front:
                 return dry_runs.ask_for_dry_run(station, asked, plan)
             case Retry(words) | Skip(words):
                 return controls.steer_node(station, asked, _STEERED[type(command)], words)
+            case Extend(node, minutes, cluster):
+                return controls.extend_drain(station, asked, node, minutes, cluster)
             case Pause(cluster) | Resume(cluster) | Cancel(cluster):
                 return controls.steer_cluster(station, asked, _STEERED[type(command)], cluster)
 

@@ -33,6 +33,7 @@ from cluster.procedure import DOING, Step, Verb, itinerary
 from cluster.versions import KubeVersion
 
 PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "run_retry", "run_skip"
+EXTEND = "run_extend"
 _MOST_LINES = 14  # lines of machines; more of them are folded
 _BAR = 20
 _LAST_OF_A_NODE = {PlanKind.UPGRADE: Verb.UNCORDON, PlanKind.REVERT: Verb.VERIFY_CONTROL_PLANE}

@@ -35,6 +35,7 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.RESUME_ASKED: "arrow_forward",
     Happened.RETRY_ASKED: "repeat",
     Happened.SKIP_ASKED: "heavy_minus_sign",
+    Happened.EXTEND_ASKED: "hourglass",
     Happened.OPERATION_PARKED: "double_vertical_bar",
     Happened.OPERATION_BLOCKED: "x",
     Happened.OPERATION_CANCELLING: "no_entry_sign",

@@ -23,7 +23,7 @@ from bot.blocks import (
     text_size,
 )
 from bot.report_card import findings_within
-from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
+from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
 from bot.text import clean, code, escape, listing, local_clock, moment
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanRecord, Role
@@ -31,6 +31,7 @@ from cluster.procedure import DOING
 from cluster.settings import OnCall
 from policies.stops import Stop, drain_ends_at
 
+MORE = 15  # minutes that the button gives a drain
 STOP, REMINDER = "stop", "remind"
 STOP_CARDS = frozenset({STOP, REMINDER})
 _MOST_LINES = 5
@@ -140,7 +141,9 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
             question = "The others go on, and it is given back at the version that it runs. A later plan brings it on."
             confirm = confirmation(f"Go on without {clean(node.name, 60)}?"[:100], question, "Skip it", "Wait")
             yield button("Skip it", SKIP, f"{operation.id} {node.name}", confirm=confirm)
-    elif row is None:
+    elif row is not None:
+        yield button(f"{MORE} more minutes", EXTEND, f"{operation.id} {row.node}")
+    else:
         yield button("Resume", RESUME, operation.id, style="primary")
     if operation.state in {OperationState.SCHEDULED, OperationState.RUNNING} and operation.wish is Wish.NONE:
         yield button("Pause", PAUSE, operation.id)

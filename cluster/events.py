@@ -24,6 +24,7 @@ class Happened(StrEnum):
     RESUME_ASKED = "resume-asked"
     RETRY_ASKED = "retry-asked"
     SKIP_ASKED = "skip-asked"
+    EXTEND_ASKED = "extend-asked"
     OPERATION_PARKED = "operation-parked"
     OPERATION_BLOCKED = "operation-blocked"
     OPERATION_CANCELLING = "operation-cancelling"

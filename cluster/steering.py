@@ -84,6 +84,28 @@ def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> 
 
 
 def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
+def extended(operation: Operation, plan: UpgradePlan, name: str, minutes: int) -> Operation:
+    """The operation with more time for the drain of one node, the one in hand or the next one after a block."""
+    _check_running(operation)
+    node, row = plan.node(name), next((r for r in operation.rows if r.node == name), None)
+    if node is None or row is None:
+        raise UnknownThing(f"There is no node `{name[:60]}` in {operation.id}: look with `status`.")
+    steps = itinerary(plan, node)
+    drains = row.position < len(steps) and steps[row.position].verb in {Verb.CORDON, Verb.DRAIN}
+    if not drains or row.skipped_by or not (row.state is RowState.BLOCKED or is_in_hand(plan, node, row)):
+        raise Refused(f"The drain of {name} is neither in hand nor blocked: there is nothing to extend.")
+    if minutes < 1:
+        raise Refused("A drain is extended by whole minutes, at least one.")
+    if row.extension + minutes * 60 > MOST_EXTENSION:
+        had = row.extension // 60
+        raise Refused(
+            f"A drain may get {MOST_EXTENSION // 3600} hours beside those of its plan, and that of {name} has "
+            f"{had} minutes of them: `skip` or `cancel` where that is not enough."
+        )
+    longer = replace(row, extension=row.extension + minutes * 60)
+    return replace(operation, rows=tuple(longer if r.node == name else r for r in operation.rows))
+
+
     """To what restores it: its cordon where its kubelet is untouched, then its package holds; or to its end at once."""
     node = plan.node(row.node)
     steps = itinerary(plan, node) if node else ()

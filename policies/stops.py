@@ -48,7 +48,7 @@ def drain_ends_at(plan: UpgradePlan, row: NodeRow) -> datetime | None:
     """When the drain in hand gives up; None where none is."""
     if row.state is not RowState.STARTED or row.started_at is None:
         return None
-    return row.started_at + timedelta(seconds=plan.options.drain_timeout)
+    return row.started_at + timedelta(seconds=plan.options.drain_timeout + row.extension)
 
 
 def is_due(told: tuple[datetime, ...], every: float, now: datetime) -> bool:

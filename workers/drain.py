@@ -88,7 +88,7 @@ def _empty(site: Site, round_: Round) -> None:
             for pod, answer in zip(due, pool.map(ask, due), strict=True):
                 _note(site, round_, pod, answer)
             round_.holding.tell(site, going, holder)
-            if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
+            if site.drain_is_over():
                 raise _timed_out(site, round_, going)
             site.wait(min(site.pause(began, API_LOOK), site.waits.eviction_retry))
     round_.holding.tell(site, (), holder)
@@ -146,7 +146,7 @@ def _timed_out(site: Site, round_: Round, going: Iterable[PodFate]) -> StepBlock
     unreachable = " The node is unreachable: no pod ends on it." if is_unreachable(read_node(site)) else ""
     return site.blocked(
         "drain-blocked",
-        f"{site.node.name} could not be drained within {site.plan.options.drain_timeout} s: "
+        f"{site.node.name} could not be drained within {site.drain_seconds} s: "
         f"{'; '.join(reasons)}{more}.{unreachable}",
         f"{remedy}, then `retry`.",
     )

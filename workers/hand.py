@@ -273,6 +273,7 @@ class Hand(threading.Thread):
             attachments=run.crew.attachments,
             held=row.held,
             hold=lambda holds: self._hold(row, holds),
+            extension=lambda: run.operation().row(row.node).extension,
         )
 
     def _attempt_id(self, row: NodeRow) -> str:

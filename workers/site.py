@@ -114,6 +114,9 @@ def _unheard(_: tuple[Hold, ...]) -> None:
     attachments: Attachments = field(default_factory=Attachments)  # shared by the nodes that one driver works on
 
     @property
+    extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
+
+    @property
     held: tuple[Hold, ...] = ()  # what held up this drain when it was last recorded
     hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     def hop(self) -> Hop:
@@ -125,6 +128,16 @@ def _unheard(_: tuple[Hold, ...]) -> None:
 
     @property
     def node_path(self) -> str:
+    @property
+    def drain_seconds(self) -> int:
+        """How long this drain may take, as people have it by now."""
+        return self.plan.options.drain_timeout + self.extension()
+
+    def drain_is_over(self) -> bool:
+        """Whether its time is up; that people gave more is only asked when the plan's is."""
+        passed = self.elapsed(self.started_at)
+        return passed > self.plan.options.drain_timeout and passed > self.drain_seconds
+
         return f"/api/v1/nodes/{self.node.name}"
 
     def check_lease(self) -> None:

@@ -28,11 +28,11 @@ def await_volumes(site: Site) -> None:
     kept = _kept_volumes(site)
     told = False
     while volumes := [name for name in attached(site) if name not in kept]:
-        if site.elapsed(site.started_at) > site.plan.options.drain_timeout:
+        if site.drain_is_over():
             raise site.blocked(
                 "drain-blocked",
                 f"The volumes {', '.join(volumes[:_NAMED])} are still attached to {site.node.name} after "
-                f"{site.plan.options.drain_timeout} s.",
+                f"{site.drain_seconds} s.",
                 "Look at the storage driver (`kubectl get volumeattachments`; what an uninstalled driver left there "
                 "is never detached: delete it), then `retry`.",
             )

@@ -13,7 +13,7 @@ from cluster.errors import Fenced, Refused, StaleMove, UnknownThing
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
 from cluster.plan import UpgradePlan
-from cluster.steering import gone_on, resumed, retried, skipped, wished
+from cluster.steering import extended, gone_on, resumed, retried, skipped, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
 from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, record_events
 from cluster.store.records import OPERATION, ROW
@@ -133,6 +133,10 @@ class Operations(Ledger):
     def skip(self, operation_id: str, plan: UpgradePlan, node: str, person: str, event: Event) -> Operation:
         """Go on without one worker; `plan` is the operation's own."""
         return self._steer(operation_id, replace(event, person=person), lambda o: skipped(o, plan, node, person))
+
+    def extend(self, operation_id: str, plan: UpgradePlan, node: str, minutes: int, event: Event) -> Operation:
+        """More time for the drain of one node; `plan` is the operation's own, and the event names the person."""
+        return self._steer(operation_id, event, lambda o: extended(o, plan, node, minutes))
 
     def release(self, cluster: str, operation_id: str, person: str, event: Event) -> None:
         """End an operation by hand and free its cluster; its driver, if there is one, is fenced off."""

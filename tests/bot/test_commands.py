@@ -9,6 +9,7 @@ from bot.commands import (
     Cancel,
     DryRun,
     Export,
+    Extend,
     Help,
     NotUnderstood,
     Pause,
@@ -54,6 +55,8 @@ TRANSCRIPT = [
     ("retry w-1 prod", Retry(("w-1", "prod"))),
     ("skip w-1", Skip(("w-1",))),
     ("skip w-1 prod", Skip(("w-1", "prod"))),
+    ("extend w-1 15", Extend("w-1", 15)),
+    ("extend w-1 15 prod", Extend("w-1", 15, "prod")),
 ]
 
 
@@ -83,6 +86,11 @@ def test_a_typed_line_becomes_one_command(typed, command):
         ("dry-run p-1a2b3c4d now", "a word too many after `p-1a2b3c4d`: type `/k8s dry-run [plan]`"),
         ("versions prod now", "type `/k8s versions [cluster]`"),
         ("skip", "Name the worker to go on without, as in `/k8s skip worker-3`"),
+        ("extend w-1", "how many minutes more its drain may take: type `/k8s extend <node> <minutes> [cluster]`"),
+        ("extend w-1 soon", "`soon` is no whole number of minutes"),
+        ("extend w-1 -5", "`-5` is no whole number of minutes"),
+        ("extend w-1 ²", "`²` is no whole number of minutes"),
+        ("extend w-1 15 prod now", "a word too many after `prod`"),
         ("retry a b c", "type `/k8s retry [node] [cluster]`"),
     ],
 )

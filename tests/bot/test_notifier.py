@@ -9,12 +9,12 @@ import pytest
 
 from bot.notifier import items_for
 from bot.outbox import in_groups
-from bot.run_card import PAUSE, RETRY
+from bot.run_card import EXTEND, PAUSE, RETRY
 from bot.run_thread import render_line
 from bot.terminal import render_events
 from cluster.approval import Approval, SignedWith, Statement
 from cluster.events import Event, Happened
-from cluster.operation import Operation, OperationState, RowState, Wish, schedule
+from cluster.operation import Hold, Operation, OperationState, RowState, Wish, schedule
 from cluster.outbox import OutboxKind
 from cluster.plan import PlanRecord
 from cluster.procedure import Verb, itinerary
@@ -285,6 +285,33 @@ def test_a_blocked_machine_is_tried_again_or_skipped_by_name(desk):
     desk.slack.say(GRACE, CHANNEL, "/k8s skip w-1")
     desk.told(GRACE, "go on without w-1")
     assert desk.store.operation(run.operation.id).row("w-1").skipped_by == "grace"
+
+
+def test_a_drain_that_is_held_up_is_given_time_by_a_click_or_a_command_while_it_lasts(desk):
+    """From its own message in the thread; a click that comes too late changes nothing, and is told so."""
+    run = Run(desk)
+    before = desk.store.operation(run.operation.id)
+    steps = itinerary(run.record.plan, run.record.plan.node("w-1"))
+    at = next(n for n, s in enumerate(steps) if s.verb is Verb.DRAIN)
+    hold = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "no disruption is allowed", desk.now())
+    row = replace(before.row("w-1"), position=at, state=RowState.STARTED, started_at=desk.now(), stopped_at=desk.now())
+    rows = tuple(replace(row, held=(hold,)) if r.node == "w-1" else r for r in before.rows)
+    run.move(Happened.NODE_HELD, "Held up.", state=OperationState.RUNNING, rows=rows)
+    run.tells("by the PodDisruptionBudget shop/web: no disruption is allowed")
+    posted = desk.store.message(f"run:{run.operation.id}").ts
+    stop = next(m for m in desk.slack.thread(CHANNEL, posted) if EXTEND in str(m))
+    desk.slack.click(GRACE, stop["ts"], EXTEND)
+    desk.told(GRACE, "gave the drain of w-1 15 more min.")
+    desk.slack.say(ADA, CHANNEL, "/k8s extend w-1 5 prod")
+    desk.told(ADA, "gave the drain of w-1 5 more min.")
+    assert desk.store.operation(run.operation.id).row("w-1").extension == 1200
+    rows = tuple(replace(r, position=at + 1, held=(), extension=0) if r.node == "w-1" else r for r in rows)
+    run.move(Happened.STEP_FINISHED, "Drained.", rows=rows)
+    desk.slack.say(GUS, CHANNEL, "/k8s extend w-1 5")
+    desk.told(GUS, "guest")
+    desk.slack.say(GRACE, CHANNEL, "/k8s extend w-1 5")
+    desk.told(GRACE, "neither in hand nor blocked")
+    run.tells("does not wait here any more")
 
 
 def test_status_links_to_the_cards(desk):

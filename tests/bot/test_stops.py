@@ -9,7 +9,7 @@ import pytest
 
 from bot.blocks import BUDGET, text_size
 from bot.outbox import Sender
-from bot.run_card import CANCEL, PAUSE, RESUME, RETRY, SKIP
+from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP
 from bot.stop_card import render_over, render_reminder, render_stop
 from bot.stops import MOST, Stops
 from cluster.approval import Approval, SignedWith, Statement
@@ -83,7 +83,7 @@ class Bench:
         approval = Approval(Statement(*words), SignedWith.SSH, "signature")
         store.approve(made, approval, self.run, self.event(Happened.PLAN_APPROVED), NOW)
         card = OutboxItem("post:run", OutboxKind.POST, CHANNEL, f"run:{self.run.id}")
-        store.outbox_ingest("0", "0", (card,))
+        store.outbox_ingest("0", "1-0", (card,))
         store.outbox_sent("post:run", "the-run", CHANNEL)
         self.move(state=OperationState.RUNNING)
 
@@ -142,7 +142,7 @@ def test_a_held_drain_is_a_post_in_the_thread_that_mentions_and_offers(bench):
     assert "14:15 UTC" in message.text
     assert "uncordoned, as its kubelet is untouched" in message.text
     assert "shop/web" in str(message.blocks)
-    assert set(buttons(message)) == {PAUSE, CANCEL}
+    assert set(buttons(message)) == {EXTEND, PAUSE, CANCEL}
 
 
 def test_it_is_said_again_once_in_each_interval_whoever_sends(bench):
@@ -177,6 +177,16 @@ def test_a_drain_that_was_given_up_is_a_new_post(bench):
         PAUSE: "op-1a2b3c4d",
         CANCEL: "op-1a2b3c4d",
     }
+
+
+def test_more_time_for_a_drain_is_shown_where_it_is_held_up(bench):
+    """The same message: whoever reads it later reads the new end."""
+    bench.move(held_row())
+    bench.look(0)
+    bench.move(held_row(extension=900))
+    assert len(bench.look(1)) == 1
+    (edited,) = bench.delivery.edits.values()
+    assert "14:30 UTC" in edited.text
 
 
 def test_the_end_of_a_run_ends_its_stops(bench):

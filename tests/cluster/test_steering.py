@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from cluster.errors import Refused
+from cluster.errors import Refused, UnknownThing
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
-from cluster.steering import gone_on, resumed, wished
+from cluster.procedure import Verb, itinerary
+from cluster.steering import extended, gone_on, resumed, wished
+from tests import bot_fixture
 from tests.policies_fixture import NOW
 
 WAITING = Operation(
@@ -59,3 +61,55 @@ def test_a_pause_outlasts_the_window():
 def test_what_a_person_moves_has_no_moment_any_more(change):
     """It would go on by itself out of a later pause."""
     assert change(WAITING).goes_on_at is None
+
+
+PLAN = bot_fixture.plan()
+AT = {s.verb: n for n, s in enumerate(itinerary(PLAN, PLAN.node("w-1")))}
+
+
+def draining(**changes):
+    """A run whose w-1 is drained, or is where `changes` say."""
+    row = replace(NodeRow("w-1", AT[Verb.DRAIN], state=RowState.STARTED, started_at=NOW), **changes)
+    made = bot_fixture.operation()
+    return replace(made, rows=tuple(row if r.node == "w-1" else r for r in made.rows))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {},
+        {"state": RowState.BLOCKED},
+        {"state": RowState.BLOCKED, "position": AT[Verb.CORDON], "attempt": 2},  # given back by a drain that failed
+        {"state": RowState.WAITING, "position": AT[Verb.CORDON], "attempt": 2},  # about to be tried again
+    ],
+)
+def test_a_drain_in_hand_or_blocked_can_be_extended_and_nothing_else_moves(where):
+    """Patience is changed, and neither what is done nor in which order."""
+    before = draining(**where)
+    after = extended(extended(before, PLAN, "w-1", 20), PLAN, "w-1", 10)
+    assert after == draining(extension=1800, **where)
+
+
+@pytest.mark.parametrize(
+    ("where", "minutes", "words"),
+    [
+        ({"position": 0, "state": RowState.WAITING}, 10, "neither in hand nor blocked"),
+        ({"position": AT[Verb.INSTALL_KUBELET]}, 10, "neither in hand nor blocked"),
+        ({"position": AT[Verb.INSTALL_KUBELET], "state": RowState.BLOCKED}, 10, "neither in hand nor blocked"),
+        ({"state": RowState.FINISHED}, 10, "neither in hand nor blocked"),
+        ({}, 0, "at least one"),
+        ({}, -5, "at least one"),
+        ({}, 1441, "24 hours"),
+        ({"extension": 86_400}, 1, "has 1440 minutes of them"),
+    ],
+)
+def test_nothing_else_is_extended_and_no_drain_for_ever(where, minutes, words):
+    """A day beside the plan's own time is the most."""
+    with pytest.raises(Refused, match=words):
+        extended(draining(**where), PLAN, "w-1", minutes)
+
+
+def test_only_a_node_of_the_run_is_extended():
+    """A slip of the finger is told as one."""
+    with pytest.raises(UnknownThing, match="w-9"):
+        extended(draining(), PLAN, "w-9", 10)

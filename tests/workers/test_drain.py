@@ -188,6 +188,22 @@ def test_a_drain_that_fails_names_pod_and_budget_and_gives_the_node_back() -> No
     assert CORDON_OWNER not in bench.api.nodes["w1"]["metadata"]["annotations"]
 
 
+def test_a_drain_takes_the_time_that_people_give_it_while_it_runs() -> None:
+    """Asked for only when the plan's own is over: a hundred drains do not read the record at each look."""
+    bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=60))
+    bench.api.always = {"/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    began, asked = bench.clock.now(), []
+
+    def extension() -> int:
+        asked.append((bench.clock.now() - began).total_seconds())
+        return 120
+
+    with pytest.raises(StepBlocked, match="within 180 s"):
+        perform(replace(bench.site("w1", Verb.DRAIN), extension=extension))
+    assert min(asked) > 60
+    assert 180 < (bench.clock.now() - began).total_seconds() < 190
+
+
 def test_what_holds_up_a_drain_is_recorded_when_that_lasts_and_forgotten_when_it_ends() -> None:
     """One pod after the other is usual; after a minute a person should know who is held by what."""
     bench, recorded = cordoned_bench(pod("a", "w1"), pod("b", "w1")), []
