@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,11 +31,12 @@ from cluster.observe import POD_PAGE
 from cluster.observe import observe as read_report
 from cluster.operation import Operation, OperationState, RowState
 from cluster.outbox import OutboxItem, OutboxKind
-from cluster.plan import PlanRecord
+from cluster.plan import PlanKind, PlanRecord
 from cluster.procedure import Phase, itinerary
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Cluster, Machine
+from cluster.sighting import Sighting
 from cluster.store import Decision, Store
 from cluster.store.ledger import record_events
 from cluster.store.records import ROW
@@ -78,6 +80,35 @@ def test_a_report_is_read_in_pages_and_once_each(tmp_path: Path) -> None:
     assert sent[MANY] < sent[FEW] * 1.1
 
 
+FIRST_ROUND = (
+    "/api/v1/nodes",
+    "/api/v1/namespaces/kube-system",
+    "/api/v1/namespaces/kube-system/pods",
+    "/api/v1/namespaces/kube-system/configmaps/kubeadm-config",
+    "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/lockkeeper",
+    "/apis/policy/v1/poddisruptionbudgets",
+    "/apis/apps/v1/daemonsets",
+)
+
+
+def test_a_report_takes_the_rounds_of_its_longest_list_and_two_more(tmp_path: Path) -> None:
+    """All lists are begun together, then all API servers are asked together, and nothing is asked twice."""
+    lists, servers = threading.Barrier(len(FIRST_ROUND)), threading.Barrier(len(scale.MASTERS))
+    with big_api(10, tmp_path) as (api, cluster), Kube.connect("prod", cluster) as kube:
+        plain = api.answer
+
+        def answer(target: str) -> tuple[int, bytes]:
+            path = target.partition("?")[0]
+            meeting = lists if path in FIRST_ROUND else servers  # whoever is asked alone would wait in vain
+            meeting.wait(10)
+            return plain(target)
+
+        api.answer = answer  # type: ignore[method-assign]
+        report = read_report("prod", cluster, now=scale.NOW, kube=kube)
+    assert (len(report.nodes), report.unread) == (10, ())
+    assert api.asked == dict.fromkeys(FIRST_ROUND, 1) | dict.fromkeys(("/version", "/readyz"), len(scale.MASTERS))
+
+
 class Answers:
     """Takes what a worker proposes."""
 
@@ -89,6 +120,15 @@ class Answers:
 
     def save_survey(self, survey: Survey) -> None:
         assert survey.machines
+
+    def save_sighting(self, sighting: Sighting) -> None:
+        assert sighting.basis.kubelets
+
+    def open_plans(self) -> tuple[PlanRecord, ...]:
+        return tuple(self.proposed)
+
+    def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None:  # noqa: ARG002 - the seam's signature
+        return self.proposed[-1] if self.proposed else None
 
     def propose(self, record: PlanRecord, event: Event) -> None:  # noqa: ARG002 - the seam's signature
         self.proposed.append(record)
@@ -413,9 +453,10 @@ def _messages(at: Sight) -> dict[str, Message]:
     blocked = scale.told(Happened.OPERATION_BLOCKED)
     cluster = scale.settings(3).clusters["prod"]
     seen = look_over(at.report, at.survey, cluster, installation="lockkeeper", known={}, now=scale.NOW)
+    line = line_of("", seen)
     return {
         "report": render_report(seen),
-        "fleet": render_fleet([line_of(f"cluster-{n}", seen) for n in range(5000)], "/k8s"),
+        "fleet": render_fleet([replace(line, cluster=f"cluster-{n}") for n in range(5000)], "/k8s"),
         "plan": plan_card(at.record),
         "run": render_run(at.record, at.run, scale.NOW),
         "blocked run": render_run(at.record, stopped.run, scale.NOW),

@@ -56,7 +56,13 @@ def test_changing_any_field_breaks_the_bots_signature(field):
     key = ed25519.Ed25519PrivateKey.generate()
     approval = sign_as_bot(STATEMENT, key)
     value = getattr(STATEMENT, field)
-    changed = value + timedelta(seconds=1) if isinstance(value, datetime) else value + "x"
+    match value:
+        case datetime():
+            changed = value + timedelta(seconds=1)
+        case tuple():
+            changed = (*value, "v1.35")
+        case _:
+            changed = value + "x"
     forged = dataclasses.replace(approval, statement=dataclasses.replace(STATEMENT, **{field: changed}))
     assert not is_genuine(forged, bot_key=public_line(key), person_keys=())
 
