@@ -48,6 +48,7 @@ class ApiServer:
         self.store = store
         self.identities = identities
         self.version = version
+        self.emulates = ""  # the minor of its flag --emulated-version
         self.faults = Faults()
         self.requests: dict[str, int] = {}
         self.asked_for: set[discovery.Removed] = set()  # deprecated APIs, since its start
@@ -120,7 +121,15 @@ class ApiServer:
         if found is None:
             self.identities.check_path(user, request.method.lower(), path)
             accept, verbose = request.headers.get("Accept", ""), "verbose" in request.query
-            return discovery.answer(path, self.version, accept, self.store, verbose=verbose, asked_for=self.asked_for)
+            return discovery.answer(
+                path,
+                self.version,
+                accept,
+                self.store,
+                verbose=verbose,
+                asked_for=self.asked_for,
+                emulates=self.emulates,
+            )
         resource, namespace, rest = found
         if resource in REVIEWS:
             return await self._review(request, user, resource)

@@ -45,14 +45,19 @@ def answer(
     *,
     verbose: bool = False,
     asked_for: Iterable[Removed] = (),
+    emulates: str = "",
 ) -> web.Response:
-    """The answer to a path without a resource; `asked_for` are deprecated APIs that clients of this server use."""
+    """
+    The answer to a path without a resource.
+
+    `asked_for` are deprecated APIs that clients of this server use; `emulates` is the minor that it behaves like.
+    """
     if path in {"/readyz", "/livez", "/healthz"}:
         return web.Response(text=check_lines(path) if verbose else "ok")
     if path == "/metrics":
         used = "".join(_deprecated_metric(*removed) for removed in sorted(asked_for))
         return web.Response(text=DEPRECATED_METRICS + used + _objects_metric(store))
-    body = _document(path, version, accept)
+    body = _document(path, version, accept, emulates)
     return web.Response(text=json.dumps(body, separators=(",", ":")), content_type="application/json")
 
 
@@ -62,16 +67,17 @@ def check_lines(path: str) -> str:
     return "".join(lines) + f"{path[1:]} check passed\n"
 
 
-def version_info(version: str) -> dict[str, str]:
-    """``GET /version``; the emulated version is the server's own here."""
+def version_info(version: str, emulates: str = "") -> dict[str, str]:
+    """``GET /version``; the emulated version is the server's own, unless it is told another one."""
     major, minor, _ = version.removeprefix("v").split(".")
+    emulated = emulates.partition(".")[2] or minor
     return {
         "major": major,
         "minor": minor,
         "emulationMajor": major,
-        "emulationMinor": minor,
+        "emulationMinor": emulated,
         "minCompatibilityMajor": major,
-        "minCompatibilityMinor": str(int(minor) - 1),
+        "minCompatibilityMinor": str(int(emulated) - 1),
         "gitVersion": version,
         "gitCommit": COMMIT,
         "gitTreeState": "clean",
@@ -82,7 +88,7 @@ def version_info(version: str) -> dict[str, str]:
     }
 
 
-def _document(path: str, version: str, accept: str) -> dict[str, Any]:
+def _document(path: str, version: str, accept: str, emulates: str) -> dict[str, Any]:
     served = {resource.root: resource.api_version for resource in (*RESOURCES, *REVIEWS)}
     if path in served:
         return {
@@ -92,7 +98,7 @@ def _document(path: str, version: str, accept: str) -> dict[str, Any]:
             "resources": served_by(served[path]),
         }
     documents: dict[str, dict[str, Any]] = {
-        "/version": version_info(version),
+        "/version": version_info(version, emulates),
         "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups()]},
         "/openapi/v2": _openapi_v2(version),

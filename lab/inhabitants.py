@@ -16,6 +16,7 @@ from lab.staticpods import REGISTRY, image, template
 
 CLUSTER_NAME = "lab"
 APP_IMAGE = "registry.lab/app:1"
+K3S_DNS = "rancher/mirrored-coredns-coredns:1.12.1"
 SMOKE_NAMESPACE = Smoke().namespace
 _CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule", "operator": "Exists"}
 _COREFILE = """.:53 {
@@ -41,7 +42,8 @@ _COREFILE = """.:53 {
 
 def settle(store: ObjectStore, scenario: Scenario, endpoint: str) -> None:
     """Put everything but nodes and static pods."""
-    for obj in (*declarations(scenario, endpoint), *addons(scenario), *applications(scenario)):
+    made = (*declarations(scenario, endpoint), *addons(scenario)) if scenario.kubeadm else (_dns(K3S_DNS),)
+    for obj in (*made, *applications(scenario)):
         store.put(obj)
 
 
@@ -96,13 +98,8 @@ def _workload(
 
 
 def addons(scenario: Scenario) -> Iterator[dict[str, Any]]:
-    """CoreDNS and kube-proxy as kubeadm installs them."""
-    dns = {
-        "containers": [{"name": "coredns", "image": image("coredns", scenario.version)}],
-        "priorityClassName": "system-cluster-critical",
-        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}, _CONTROL_PLANE],
-    }
-    yield _workload("Deployment", "coredns", "kube-system", {"k8s-app": "kube-dns"}, dns, replicas=2)
+    """CoreDNS and kube-proxy as kubeadm installs them, and the network that somebody chose."""
+    yield _dns(image("coredns", scenario.version))
     proxy = {
         "containers": [{"name": "kube-proxy", "image": image("kube-proxy", scenario.version)}],
         "hostNetwork": True,
@@ -110,6 +107,23 @@ def addons(scenario: Scenario) -> Iterator[dict[str, Any]]:
         "tolerations": [{"operator": "Exists"}],
     }
     yield _workload("DaemonSet", "kube-proxy", "kube-system", {"k8s-app": "kube-proxy"}, proxy)
+    if scenario.network:
+        agent = {
+            "containers": [{"name": f"agent-{n}", "image": one} for n, one in enumerate(scenario.network, 1)],
+            "hostNetwork": True,
+            "priorityClassName": "system-node-critical",
+            "tolerations": [{"operator": "Exists"}],
+        }
+        yield _workload("DaemonSet", "canal", "kube-system", {"k8s-app": "canal"}, agent)
+
+
+def _dns(dns_image: str) -> dict[str, Any]:
+    spec = {
+        "containers": [{"name": "coredns", "image": dns_image}],
+        "priorityClassName": "system-cluster-critical",
+        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}, _CONTROL_PLANE],
+    }
+    return _workload("Deployment", "coredns", "kube-system", {"k8s-app": "kube-dns"}, spec, replicas=2)
 
 
 def applications(scenario: Scenario) -> Iterator[dict[str, Any]]:
@@ -118,7 +132,7 @@ def applications(scenario: Scenario) -> Iterator[dict[str, Any]]:
     for namespace in sorted({app.namespace for app in scenario.apps}):
         yield _namespace(namespace, {})
     for app in scenario.apps:
-        yield _deployment(app)
+        yield deployment(app)
         if app.min_available is not None:
             yield _budget(app, app.name)
         if app.second_budget:
@@ -150,7 +164,8 @@ def _containers(cpu: str) -> list[dict[str, Any]]:
     return [{"name": "app", "image": APP_IMAGE, **asked}]
 
 
-def _deployment(app: App) -> dict[str, Any]:
+def deployment(app: App) -> dict[str, Any]:
+    """An application as a Deployment."""
     spec: dict[str, Any] = {"containers": _containers(app.cpu)}
     if app.node:
         spec["nodeSelector"] = {"kubernetes.io/hostname": app.node}

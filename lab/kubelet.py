@@ -11,7 +11,7 @@ import yaml
 
 from lab.apiserver import ApiServer, Availability
 from lab.nodeagent import NodeAgent
-from lab.staticpods import COMPONENTS, Seat, image_of, tag_of
+from lab.staticpods import COMPONENTS, Seat, flag_of, image_of, tag_of
 
 if TYPE_CHECKING:
     from lab.machines import Machine
@@ -54,8 +54,8 @@ class Kubelet:
         """Come up with what lies in the folder, at once: the lab's cluster exists already."""
         for component, text in self._manifests().items():
             self._note(component, text)
-            if component == "kube-apiserver" and self.server is not None:
-                self.server.version = tag_of(text)
+            if component == "kube-apiserver":
+                self._serve_as(text)
         self._loop = asyncio.ensure_future(self._watch())
 
     def _folder(self) -> Path:
@@ -128,7 +128,7 @@ class Kubelet:
             self._applied[component] = text  # tried and crash-looping: nothing new is reported
             return
         if component == "kube-apiserver" and self.server is not None and text is not None:
-            self.server.version = tag_of(text)
+            self._serve_as(text)
             await self._serve(Availability.FAILING)
             await sleep(APISERVER_WARM)
         if text is not None:
@@ -136,6 +136,12 @@ class Kubelet:
         if component in {"etcd", "kube-apiserver"}:
             await self._serve(Availability.UP)  # first, so that the mirror pod can be written
         self._note(component, text)
+
+    def _serve_as(self, manifest: str) -> None:
+        """The API server is what its manifest says."""
+        if self.server is not None:
+            self.server.version = tag_of(manifest)
+            self.server.emulates = flag_of(manifest, "emulated-version")
 
     async def _serve(self, availability: Availability) -> None:
         """What clients of this machine's API server see; without a server or an etcd it never gets better."""
@@ -179,8 +185,8 @@ class Kubelet:
         for component, text in found.items():
             if self._applied.get(component) != text:
                 self._note(component, text)
-        if self.server is not None and "kube-apiserver" in found:
-            self.server.version = tag_of(found["kube-apiserver"])
+        if "kube-apiserver" in found:
+            self._serve_as(found["kube-apiserver"])
         await self._serve(Availability.UP)
 
     async def close(self) -> None:

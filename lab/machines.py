@@ -54,8 +54,14 @@ class Faults:
     etcd_alarms: tuple[str, ...] = ()  # NOSPACE, CORRUPT
     etcd_bytes: int = 0  # of its database, when it is not a small one
     etcd_learner: bool = False  # a member was added and never started
+    etcd_behind: int = 0  # entries that its member has not applied yet
     certificate_days: int | None = None  # until kubeadm's certificates that were not renewed end
+    authority_days: int | None = None  # until the CAs end
+    certificates_missing: set[str] = field(default_factory=set)
+    certificates_external: bool = False  # the CAs' keys are elsewhere
     key_days: int | None = None  # until the key of the package source ends
+    free_kib: int | None = None  # on its one disk, when that is not roomy
+    runtime: str = ""  # containerd's release, when it is not the usual one
     kubelet_fails: bool = False  # it does not come up after its next start
     kubeadm_dies_at: set[str] = field(default_factory=set)  # killed with this component's manifest moved out
     manifest_ignored: set[str] = field(default_factory=set)  # components that never come up at their new manifest

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lab.discovery import Removed
 from lab.objects import ObjectStore
+from lab.provision import run_kubelet
 from lab.staticpods import REGISTRY
 
 if TYPE_CHECKING:
+    from lab.machines import Machine
     from lab.site import Site
 
 OLD_API: Removed = ("storage.k8s.io", "v1alpha1", "volumeattributesclasses", "1.35")
@@ -22,6 +25,14 @@ _ARGUMENTS = [
     {"name": "enable-taint-manager", "value": "true"},
     {"name": "feature-gates", "value": "MyOwnGate=true"},
 ]
+
+
+def strand(machine: Machine) -> None:
+    """A worker that was left out for long, and whose mirror has not what the others run."""
+    if machine.name == "w2":
+        minors = {minor: releases for minor, releases in machine.repository.minors.items() if minor != "v1.34"}
+        machine.repository = replace(machine.repository, minors=minors)
+        run_kubelet(machine, "v1.31.14")
 
 
 async def obstruct(site: Site) -> None:
@@ -42,6 +53,8 @@ def _objects() -> Iterator[dict[str, Any]]:
     yield _webhook("guard", "guard")
     yield _webhook("audit", "audit", failure="Ignore")
     yield _webhook("outside", "", url="https://hooks.lab/validate")
+    yield _webhook("policy", "policy")
+    yield from _service("policy", "w1")
     away = {"type": "Available", "status": "False", "reason": "MissingEndpoints", "message": "no endpoints available"}
     service = {"namespace": "kube-system", "name": "metrics-server", "port": 443}
     yield {
@@ -65,6 +78,18 @@ def _webhook(name: str, service: str, *, failure: str = "Fail", url: str = "") -
     client: dict[str, Any] = {"service": {"namespace": "demo", "name": service}} if service else {"url": url}
     hook = {"name": f"{name}.lab", "rules": [_PODS], "failurePolicy": failure, "clientConfig": client}
     return {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": name}, "webhooks": [hook]}
+
+
+def _service(name: str, node: str) -> Iterator[dict[str, Any]]:
+    """One that answers, from one node alone."""
+    yield {"kind": "Service", "metadata": {"name": name, "namespace": "demo"}, "spec": {"ports": [{"port": 443}]}}
+    yield {
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{name}-1", "namespace": "demo", "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.244.1.7"], "conditions": {"ready": True}, "nodeName": node}],
+        "ports": [{"port": 8443}],
+    }
 
 
 def _coredns() -> dict[str, Any]:

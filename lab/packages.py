@@ -111,11 +111,17 @@ class PackageStatus:
         return self.all().get(name)
 
     def put(self, *packages: Package) -> None:
-        rows = {**self.all(), **{p.name: p for p in packages}}
+        self._write({**self.all(), **{p.name: p for p in packages}})
+
+    def _write(self, rows: Mapping[str, Package]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         staged = self._path.with_suffix(".new")
         staged.write_text(json.dumps([asdict(rows[n]) for n in sorted(rows)], indent=1), encoding="utf-8")
         staged.replace(self._path)
+
+    def drop(self, *names: str) -> None:
+        """As if they had never been installed."""
+        self._write({n: p for n, p in self.all().items() if n not in names})
 
     def hold(self, name: str, *, held: bool) -> bool:
         """Whether this changed anything."""

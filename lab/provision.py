@@ -47,6 +47,14 @@ def use_source(machine: Machine, minor: str, file: str = SOURCE) -> None:
     machine.write(f"/var/lib/apt/lists/{name}_Packages", machine.repository.packages(minor))
 
 
+def run_kubelet(machine: Machine, version: str) -> None:
+    """A node as it was when that version was new."""
+    put_packages(machine, version)
+    use_source(machine, minor_of(version))
+    if machine.kubelet is not None:
+        machine.kubelet.agent.version = version
+
+
 def write_manifests(machine: Machine, seat: Seat, version: str) -> None:
     """The static pods as kubeadm of that version writes them."""
     for component in COMPONENTS:

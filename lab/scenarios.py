@@ -11,6 +11,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "v1.34": ("1.34.6", "1.34.7"),
     "v1.35": ("1.35.0", "1.35.1", "1.35.2", "1.35.3", "1.35.4"),
 }
+_OLDER = {"v1.30": ("1.30.14",), "v1.31": ("1.31.14",), "v1.33": ("1.33.13",)}
 OFFERED_NEXT: Mapping[str, tuple[str, ...]] = {**OFFERED, "v1.36": ("1.36.0", "1.36.1", "1.36.2")}
 
 
@@ -43,6 +44,9 @@ class Scenario:
     edited_apiserver: str = ""  # the version that somebody wrote into the first API server's manifest
     blocked_app: str = ""  # this app's budget allows no disruption, and it runs on the first worker
     bare_pods: tuple[str, ...] = ()  # pods that no controller would bring back
+    kubeadm: bool = True  # made with it
+    network: tuple[str, ...] = ()  # images of its agents; () for a network that does not show
+    unlisted: tuple[str, ...] = ()  # machines that nobody put into the inventory
     state: str = ""  # what somebody made of it, by its name in lab/states.py
 
     @property
@@ -54,7 +58,8 @@ class Scenario:
         return tuple(f"w{n}" for n in range(1, self.workers + 1))
 
 
-_POSTGRES = (("application", "patroni"), ("cluster-name", "orders"))
+POSTGRES = (("application", "patroni"),)
+_ORDERS = (*POSTGRES, ("cluster-name", "orders"))
 
 _ALL = (
     Scenario("healthy", "three control planes and four workers, all well", 3, 4),
@@ -86,17 +91,64 @@ _ALL = (
             App("scratch", 2, emptydir=True),
             App("sensor", 1, node="w2"),
             App("engine", 3, cpu="1500m"),
-            App("orders-0", 1, labels=(*_POSTGRES, ("role", "primary")), node="w1"),
-            App("orders-1", 1, labels=(*_POSTGRES, ("role", "replica")), node="w2"),
+            App("orders-0", 1, labels=(*_ORDERS, ("role", "primary")), node="w1"),
+            App("orders-1", 1, labels=(*_ORDERS, ("role", "replica")), node="w2"),
         ),
         bare_pods=("debug",),
+        state="crowded",
     ),
     Scenario(
         "obstructed",
         "a webhook that nobody answers for, an old API in use, arguments that the target drops, and other tools about",
         1,
         2,
+        offered={"v1.31": ("1.31.14",), **OFFERED_NEXT},
         state="obstructed",
+    ),
+    Scenario(
+        "neglected",
+        "machines that nobody looked after: packages, sources, keys, certificates, disks, flags and manifests",
+        2,
+        5,
+        version="v1.33.4",
+        offered={"v1.33": ("1.33.4", "1.33.6", "1.33.13"), **OFFERED_NEXT},
+        network=("quay.io/calico/node:v3.29.1", "docker.io/flannel/flannel:v0.26.1"),
+        state="neglected",
+    ),
+    Scenario(
+        "skewed",
+        "a straggler, a kube-proxy that stayed behind, somebody's cordon, and a machine that is no node any more",
+        1,
+        4,
+        offered={**_OLDER, **OFFERED_NEXT},
+        state="skewed",
+    ),
+    Scenario(
+        "interrupted",
+        "an upgrade to v1.35.4 that was left after its first control plane",
+        3,
+        2,
+        state="interrupted",
+    ),
+    Scenario(
+        "out-of-skew",
+        "versions that the skew policy forbids, by edits, a restored backup and nodes that were left out",
+        3,
+        4,
+        offered={**_OLDER, **OFFERED_NEXT},
+        unlisted=("w4",),
+        state="out-of-skew",
+    ),
+    Scenario("ailing-etcd", "etcd is full, has lost members, and one control plane is off", 3, 2, state="ailing-etcd"),
+    Scenario(
+        "other-distribution",
+        "a cluster that k3s made: it is reported, and not upgraded",
+        1,
+        2,
+        version="v1.34.7+k3s1",
+        kubeadm=False,
+        unlisted=("cp1", "w1", "w2"),
+        state="other-distribution",
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

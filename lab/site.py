@@ -76,6 +76,10 @@ class Site:
     def control_planes(self) -> Sequence[str]:
         return [n for n in self.scenario.control_plane_names if self.store.peek("Node", n) is not None]
 
+    def alarms(self) -> Sequence[tuple[str, str]]:
+        """(member, kind) of what etcd's members have raised: each of them tells all."""
+        return [(name, kind) for name, machine in self.machines.items() for kind in machine.faults.etcd_alarms]
+
     # ---- life
 
     async def open(self) -> None:
@@ -100,7 +104,7 @@ class Site:
                 machine.kubelet.agent.start()
                 await machine.kubelet.start()
         settle(self.store, self.scenario, self.endpoint)
-        await self._settled()
+        await self.settled()
         await self.state.cluster(self)
 
     def _machine(self, name: str) -> Machine:
@@ -154,7 +158,7 @@ class Site:
         data.mkdir(parents=True)
         (data / "db").write_bytes(b"\0" * 1024 * 1024)
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
         """Wait until every pod that was asked for runs."""
         wanted = sum(d["spec"]["replicas"] for d in self.store.each("Deployment"))
         wanted += len(self.machines) * sum(1 for _ in self.store.each("DaemonSet"))

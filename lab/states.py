@@ -6,7 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.obstacles import obstruct
+from lab.ailments import lose_one, sicken
+from lab.crowd import crowd
+from lab.distributions import make_otherwise
+from lab.neglect import forget_add_ons, neglect
+from lab.obstacles import obstruct, strand
+from lab.versions_apart import break_skew, declare_ahead, interrupt, let_straggle, pile_up, scatter
 
 if TYPE_CHECKING:
     from lab.machines import Machine
@@ -31,5 +36,12 @@ class State:
 
 STATES: Mapping[str, State] = {
     "": State(),
-    "obstructed": State(cluster=obstruct),
+    "crowded": State(cluster=crowd),
+    "obstructed": State(strand, obstruct),
+    "neglected": State(neglect, forget_add_ons),
+    "skewed": State(let_straggle, scatter),
+    "interrupted": State(interrupt, declare_ahead),
+    "out-of-skew": State(break_skew, pile_up),
+    "ailing-etcd": State(sicken, lose_one),
+    "other-distribution": State(make_otherwise),
 }

@@ -102,6 +102,12 @@ def tag_of(manifest: str) -> str:
     return image_of(manifest).rpartition(":")[2]
 
 
+def flag_of(manifest: str, name: str) -> str:
+    """The value of one flag of the manifest's command, or ""."""
+    match = re.search(rf"^\s*- --{name}=(\S+)\s*$", manifest, re.MULTILINE)
+    return match[1] if match else ""
+
+
 def diff(old: str, new: str, path: str) -> str:
     """What `kubeadm upgrade diff` prints for one manifest: no context lines; nothing when they are equal."""
     rows = difflib.unified_diff(old.splitlines(), new.splitlines(), path, "new manifest", n=0, lineterm="")

@@ -109,7 +109,7 @@ class World:
                 "node_script": script_path(machine),
             }
             for name, machine in self.machines.items()
-            if machine.ssh is not None
+            if machine.ssh is not None and name not in self.scenario.unlisted
         }
         pools = {POOL: {"selector": f"{POOL_LABEL}={POOL}", "max_unavailable": MAX_UNAVAILABLE}}
         return {"clusters": {CLUSTER_NAME: {"kubeconfig": str(self.kubeconfig), "machines": machines, "pools": pools}}}

@@ -11,7 +11,7 @@ from cluster.report import ApiServer, ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.distributions import KUBEADM, maker_of
-from policies.hops import offered
+from policies.hops import Offered, offered
 from policies.releases import Release, read_file, release_of
 from policies.wording import count_of, some_of
 
@@ -86,14 +86,15 @@ def judge_support(report: ClusterReport, survey: Survey | None, now: datetime) -
 
 def _of_minor(minor: Minor, oldest: KubeVersion, survey: Survey | None, today: date) -> MinorSupport:
     release = release_of(minor)
-    offers = offered(survey, minor).versions if survey else ()
+    choice = offered(survey, minor) if survey else Offered((), ())
+    releases = {p.version for p in choice.versions} | set(choice.differing)
     return MinorSupport(
         minor=minor,
         oldest=oldest,
         planned_end=release.eol_planned if release else None,
         actual_end=release.eol_actual if release else None,
         has_ended=_has_ended(release, today),
-        offered=max(p.version for p in offers) if offers else None,
+        offered=max(releases, default=None),
         known=release.latest_patch_seen if release else None,
     )
 

@@ -22,7 +22,7 @@ from tests.pods_fixture import PaperLists, make_budget, make_node, make_pod
 from tests.policies_fixture import FACTS, NOW, make_cluster, make_record, make_report, reported
 
 # Of the others the lab's own machines tell too much to draw it here: tests/workers/test_scenarios.py reads them there.
-ON_PAPER = tuple(s for s in SCENARIOS.values() if s.state in {"", "obstructed"})
+ON_PAPER = tuple(s for s in SCENARIOS.values() if s.state in {"", "crowded", "obstructed"})
 TARGETS = {"two-minors": "v1.36.2"}
 _TARGET = "v1.35.4"
 _OPTIONS = Options(delete_emptydir=True)
@@ -52,7 +52,9 @@ def _record(drafted: Draft) -> PlanRecord:
 
 def _observe(scenario: Scenario) -> Observation:
     workloads = read_workloads(_lists(scenario))
-    examination = Examination("prod", NOW, workloads=workloads, **(_OBSTACLES if scenario.state else {}))
+    examination = Examination(
+        "prod", NOW, workloads=workloads, **(_OBSTACLES if scenario.state == "obstructed" else {})
+    )
     budgets = tuple(Budget(g.namespace, g.name, g.allowed, g.needed, g.expected) for g in workloads.guards)
     return Observation(replace(_report(scenario), budgets=budgets), _survey(scenario), examination)
 

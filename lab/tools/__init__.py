@@ -8,6 +8,7 @@ from lab.toolbox import Invocation, Tool, ToolError
 from lab.tools.aptcache import apt_cache, apt_mark
 from lab.tools.aptget import apt_get
 from lab.tools.cri import containerd, crictl, ctr
+from lab.tools.disk import df
 from lab.tools.dpkg import dpkg, dpkg_deb, dpkg_query
 from lab.tools.etcd import curl, etcdctl, etcdutl
 from lab.tools.keys import gpg, openssl
@@ -29,6 +30,7 @@ TOOLS: Mapping[str, Tool] = {
     "crictl": crictl,
     "ctr": ctr,
     "curl": curl,
+    "df": df,
     "dpkg": dpkg,
     "dpkg-deb": dpkg_deb,
     "dpkg-query": dpkg_query,

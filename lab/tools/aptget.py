@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from lab.machines import Machine
 from lab.packages import KEY_ID, Trust
 from lab.toolbox import Invocation, ToolError
 from lab.tools.aptconfig import AptCall, Source, parse, unreachable
@@ -66,8 +69,7 @@ def _unreachable(call: Invocation, number: int, source: Source, problem: str) ->
 
 
 def signature_problem(call: Invocation, source: Source, minor: str) -> str:
-    keyring = call.machine.path(source.keyring) if source.keyring else None
-    if keyring is None or not keyring.is_file() or KEY_ID not in keyring.read_text(encoding="utf-8"):
+    if not any(KEY_ID in ring.read_text(encoding="utf-8") for ring in _keyrings(call.machine, source)):
         return (
             f"The following signatures couldn't be verified because the public key is not available: NO_PUBKEY {KEY_ID}"
         )
@@ -77,6 +79,12 @@ def signature_problem(call: Invocation, source: Source, minor: str) -> str:
             f"EXPKEYSIG {KEY_ID} isv:kubernetes OBS Project <isv:kubernetes@build.opensuse.org>"
         )
     return ""
+
+
+def _keyrings(machine: Machine, source: Source) -> list[Path]:
+    """The one that the source names, else all that apt trusts for every source."""
+    named = [machine.path(source.keyring)] if source.keyring else machine.path("/etc/apt/trusted.gpg.d").glob("*.gpg")
+    return [ring for ring in named if ring.is_file()]
 
 
 def _unsigned(call: Invocation, number: int, source: Source, problem: str) -> None:

@@ -51,7 +51,8 @@ async def crictl(call: Invocation) -> int:
     if verb == "exec":
         return await _exec(call, rest)
     if verb == "version":
-        call.out("Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  2.1.9\nRuntimeApiVersion:  v1\n")
+        release = call.machine.faults.runtime or "2.1.9"
+        call.out(f"Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  {release}\nRuntimeApiVersion:  v1\n")
         return 0
     raise ToolError(f"No help topic for '{verb}'\n", 3)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from lab.machines import Machine
@@ -17,6 +18,7 @@ _VALUED = {
 }  # fmt: skip
 SNAPSHOT_BYTES = 4 * 1024 * 1024  # of a small cluster
 QUOTA_BYTES = 2 * 1024**3
+_INDEX = 150_200  # of the newest entry
 
 
 def _parse(call: Invocation) -> tuple[list[str], dict[str, str]]:
@@ -128,15 +130,15 @@ def _status(call: Invocation, options: dict[str, str]) -> int:
 
 def _status_of(machine: Machine, name: str) -> dict[str, Any]:
     """As etcd 3.6 writes it: what is zero or false is left out."""
-    alarms = [f"memberID:{_ident(name)} alarm:{kind} " for kind in machine.faults.etcd_alarms]
+    alarms = [f"memberID:{_ident(member)} alarm:{kind} " for member, kind in _raised(machine)]
     return {
         "header": {"cluster_id": _ident("lab"), "member_id": _ident(name), "revision": 1288, "raft_term": 2},
         "version": version(machine),
         "dbSize": machine.faults.etcd_bytes or SNAPSHOT_BYTES,
         "leader": _ident(_peers(machine)[0][0]),
-        "raftIndex": 1502,
+        "raftIndex": _INDEX,
         "raftTerm": 2,
-        "raftAppliedIndex": 1502,
+        "raftAppliedIndex": _INDEX - machine.faults.etcd_behind,
         **({"errors": alarms} if alarms else {}),
         "dbSizeInUse": SNAPSHOT_BYTES // 2,
         "storageVersion": "3.6.0",
@@ -166,9 +168,13 @@ def _members(call: Invocation, options: dict[str, str]) -> int:
 
 
 def _alarms(call: Invocation) -> int:
-    for kind in call.machine.faults.etcd_alarms:
-        call.out(f"memberID:{_ident(call.machine.name)} alarm:{kind} \n")
+    for member, kind in _raised(call.machine):
+        call.out(f"memberID:{_ident(member)} alarm:{kind} \n")
     return 0
+
+
+def _raised(machine: Machine) -> Sequence[tuple[str, str]]:
+    return machine.view.alarms() if machine.view else ()
 
 
 async def curl(call: Invocation) -> int:
@@ -178,7 +184,7 @@ async def curl(call: Invocation) -> int:
         call.machine.kubelet.running if call.machine.kubelet else {}
     ):
         raise ToolError(f"curl: (7) Failed to connect to {url}: Connection refused\n", 7)
-    alarms = call.machine.faults.etcd_alarms
+    alarms = [kind for _, kind in _raised(call.machine)]
     if url.endswith("/health"):
         well, reason = str(not alarms).lower(), "".join(f"ALARM {kind}" for kind in alarms)
         call.out(json.dumps({"health": well, "reason": reason}, separators=(",", ":")))

@@ -32,6 +32,7 @@ _LEAVES = {
     "front-proxy-client": "front-proxy-ca", "scheduler.conf": "ca", "super-admin.conf": "ca",
 }  # fmt: skip
 YEAR = timedelta(days=365)
+NO_TIME = "0001-01-01T00:00:00Z"
 
 
 def _build(version: str) -> dict[str, str]:
@@ -162,8 +163,10 @@ def _certs(call: Invocation, version: str, options: Mapping[str, str]) -> int:
             f"couldn't load the private key file {key}: open {key}: no such file or directory"
         )
     now = datetime.now(UTC)
-    leaves = [_certificate(call, name, now) | {"caName": ca} for name, ca in _LEAVES.items()]
-    roots = [_row(ca, now + 10 * YEAR, now) for ca in ("ca", "etcd-ca", "front-proxy-ca")]
+    faults, ours = machine.faults, {"externallyManaged": machine.faults.certificates_external}
+    leaves = [_certificate(call, name, now) | {"caName": ca} | ours for name, ca in _LEAVES.items()]
+    ends = now + (10 * YEAR if faults.authority_days is None else timedelta(days=faults.authority_days))
+    roots = [_row(ca, ends, now) | ours for ca in ("ca", "etcd-ca", "front-proxy-ca")]
     if options.get("-o") == "json":
         body = {
             "kind": "CertificateExpirationInfo",
@@ -189,6 +192,8 @@ def _certs(call: Invocation, version: str, options: Mapping[str, str]) -> int:
 
 def _certificate(call: Invocation, name: str, now: datetime) -> dict[str, Any]:
     """A leaf lives a year from its last renewal; the machine's faults may say otherwise."""
+    if name in call.machine.faults.certificates_missing:
+        return {"name": name, "expirationDate": NO_TIME, "residualTime": 0, "externallyManaged": False, "missing": True}
     path = call.machine.path(f"/etc/kubernetes/pki/.renewed/{name}")
     if path.exists():
         return _row(name, datetime.fromtimestamp(int(path.read_text(encoding="utf-8")), UTC) + YEAR, now)

@@ -48,6 +48,13 @@ def test_only_a_patch_that_every_machine_is_offered_counts():
     assert (str(minor.offered), minor.patches_behind) == ("v1.34.7", 0)
 
 
+def test_a_release_that_mirrors_packed_otherwise_is_offered_all_the_same():
+    """Which package it is matters to a plan; the report asks what there is."""
+    rebuilt = make_survey(offers={"w1": make_offers("1.34.7-2.1", "1.34.9-2.1")})
+    (minor,) = judge_support(make_report(), rebuilt, NOW).running
+    assert str(minor.offered) == "v1.34.9"
+
+
 def test_without_a_survey_the_release_facts_stand_with_their_age():
     """And it is said that nobody was asked."""
     assert f"(by the facts of {FACTS}, what is offered was not surveyed)" in said(make_report())

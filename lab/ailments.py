@@ -1,0 +1,41 @@
+"""An etcd that is not well, and what that does to the API servers above it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.controllers import lose
+from lab.discovery import check_lines
+from lab.faults import Fault
+
+if TYPE_CHECKING:
+    from lab.machines import Machine
+    from lab.site import Site
+
+_READYZ = check_lines("/readyz").replace("[+]etcd ok", "[-]etcd failed: reason withheld").replace("passed", "failed")
+
+
+def sicken(machine: Machine) -> None:
+    """`ailing-etcd`: a full database, a member that lags behind, and one that was added and never started."""
+    faults = machine.faults
+    faults.etcd_learner = True
+    match machine.name:
+        case "cp1":
+            faults.etcd_alarms, faults.etcd_bytes, faults.etcd_behind = ("NOSPACE",), 2047 << 20, 62_000
+        case "cp2":
+            machine.path("/etc/kubernetes/pki/etcd/healthcheck-client.key").unlink()
+
+
+async def lose_one(site: Site) -> None:
+    """`ailing-etcd`: one control plane is off, another API server misses its etcd, and kubeadm-config is gone."""
+    site.cluster.servers["cp2"].faults.add(Fault("^/readyz", code=500, body=_READYZ, times=None))
+    site.store.delete("ConfigMap", "kubeadm-config", "kube-system")
+    machine = site.machines["cp3"]
+    machine.up = False
+    if machine.ssh is not None:
+        machine.ssh.power_off()
+    if machine.kubelet is not None:
+        await machine.kubelet.power_off()
+    node = site.store.get("Node", "cp3")
+    if node is not None:
+        lose(site.store, node, 0)

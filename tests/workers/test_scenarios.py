@@ -1,0 +1,179 @@
+"""A scenario that somebody left in a state shows exactly the findings of it, by its own machines and its API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import pytest
+
+from cluster.errors import Refused
+from cluster.examine import examine
+from cluster.findings import Finding, Severity, blockers
+from cluster.observation import Observation
+from cluster.observe import observe
+from cluster.plan import Options, WorkerMoves
+from cluster.procedure import kubelet_moves
+from cluster.settings import parse_settings
+from cluster.versions import parse_target
+from lab.scenarios import SCENARIOS
+from lab.world import World
+from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
+from policies.overview import look_over
+from tests.policies_fixture import NOW
+from workers.survey import run_survey
+
+SPEED = 200
+TARGETS = {"neglected": "v1.36.2"}
+# A worker that skips v1.35 keeps a flag that only the kubeadm of that minor takes out.
+OPTIONS = {"neglected": Options(delete_emptydir=True, workers=WorkerMoves.WITHIN_SKEW)}
+
+SHOWN = {
+    "hand-edited-apiserver": """
+        api-away capacity-short emptydir-pods hand-edited-apiserver release-ended
+    """,
+    "crowded": """
+        api-away budget-allows-none budget-guards-unhealthy budget-not-observed capacity-short database-alone
+        database-in-one-batch database-on-one-node database-primaries emptydir-pods pinned-pods release-ended
+        single-replica two-budgets unmanaged-pods volumes-on-one-node
+    """,
+    "obstructed": """
+        api-away api-service-unavailable capacity-short deprecated-api-in-use dns-version-unknown emptydir-pods
+        etcd-image-pinned feature-gate-unverified kubectl-apart kubelet-too-old-for-hop other-upgrader plan-breaks-skew
+        pool-versions-differ release-ended removed-api-in-use removed-argument webhook-single webhook-unanswered
+        webhook-unseen
+    """,
+    "neglected": """
+        another-binary binary-without-package ca-expiring certificate-expired certificate-expiring certificate-missing
+        certificates-external cgroup-v1 clean-up-skipped daemonset-not-ready disk-low disk-space dns-plugin-unsupported
+        dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ installed-not-running kernel-not-validated
+        kubectl-apart kubelet-edit-lost kubelet-not-running machine-partly-unread manifest-drift manifest-missing
+        network-fit-unknown network-untested no-etcdctl node-not-ready package-origin-other package-origin-unknown
+        patch-first patches-behind patches-missing release-ended removed-feature-gate removed-flag role-differs
+        runtime-not-recommended sandbox-image-old signing-key-expired signing-key-expiring signing-key-unchecked
+        source-frozen source-missing source-of-another-minor sources-differ static-pod-missing stray-manifest swap-on
+        two-member-etcd unattended-upgrades version-pinned
+    """,
+    "skewed": """
+        api-away capacity-short emptydir-pods foreign-cordon kube-proxy-behind kubectl-apart machine-without-node
+        pool-versions-differ release-ended straggler-first
+    """,
+    "interrupted": """
+        capacity-short emptydir-pods etcd-versions-differ kubeadm-config-ahead release-ended source-of-another-minor
+    """,
+    "out-of-skew": """
+        api-server-emulates api-servers-apart controller-newer controller-too-old dns-deployments downgrade
+        emptydir-pods etcd-before-jump etcd-versions-differ hand-edited-component kube-proxy-kubelet-apart
+        kube-proxy-newer kube-proxy-too-old kubeadm-config-ahead kubeadm-config-behind kubeadm-of-another-minor
+        kubectl-apart kubelet-newer kubelet-too-old machine-missing manifest-drift package-differs
+        package-origin-unknown plan-breaks-skew pool-versions-differ release-ended
+    """,
+    "ailing-etcd": """
+        api-server-not-ready api-server-unread capacity-short daemonset-not-ready emptydir-pods etcd-alarm
+        etcd-database-large etcd-lagging etcd-learner etcd-member-unhealthy etcd-quorum-at-risk etcd-unread
+        kubeadm-config-unread machine-partly-unread machine-unreadable node-not-ready not-examined release-ended
+    """,
+    "other-distribution": "not-kubeadm release-ended",
+}
+
+
+@dataclass
+class Sight:
+    """What is said of one lab: by the report, and by the plan and the way back where there are such."""
+
+    found: list[Finding] = field(default_factory=list)
+    draft: Draft | None = None
+    refusal: str = ""
+
+    @property
+    def blockers(self) -> dict[str, str]:
+        """Of the plan: the first subject by code."""
+        assert self.draft is not None
+        return {f.code: f.subject for f in reversed(blockers(self.draft.findings))}
+
+    def remedy(self, code: str) -> str:
+        return " ".join(f.remedy for f in self.found if f.code == code)
+
+
+@cache
+def look_at(name: str) -> Sight:
+    """One lab, read as a plan reads it: over its API, and by the node script on each machine."""
+    sight = Sight()
+    with World.start(name, speed=SPEED) as world:
+        settings = parse_settings(world.config() | {"people": {"ann": {}}, "approvals": {"approvers": ["ann"]}})
+        cluster_name, cluster = settings.cluster(None)
+        target = parse_target(TARGETS.get(name, "v1.35.4"))
+        report, survey = observe(cluster_name, cluster, now=NOW), None
+        try:
+            survey = run_survey(cluster_name, cluster, minors_of(report, target), NOW)
+        except Refused as refused:
+            sight.refusal = str(refused)
+        seen = examine(cluster_name, cluster, report, now=NOW)
+    sight.found += look_over(report, survey, cluster, installation="lab", known={}, now=NOW).findings
+    if survey is not None:
+        options = OPTIONS.get(name, Options(delete_emptydir=True))
+        all_seen = Observation(report, survey, seen)
+        sight.draft = draft_upgrade(all_seen, cluster, target, options=options, accepted=(), now=NOW)
+        revert = draft_revert(all_seen, cluster, options=options)
+        sight.found += (*sight.draft.findings, *(revert.findings if revert else ()))
+    return sight
+
+
+def test_every_scenario_with_a_state_is_looked_at():
+    """None is forgotten here."""
+    assert {s.name for s in SCENARIOS.values() if s.state} <= set(SHOWN)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_scenario_shows_exactly_the_findings_of_its_state(name):
+    """By the report, the plan and the way back together."""
+    assert sorted({f.code for f in look_at(name).found}) == SHOWN[name].split()
+
+
+def test_a_crowded_cluster_is_told_of_before_anybody_approves():
+    """Two budgets over one pod block the plan; what a drain would lose names the consent, and a primary goes last."""
+    sight = look_at("crowded")
+    assert sight.blockers == {"two-budgets": "demo/web and web-too"}
+    assert "Consented to" in sight.remedy("emptydir-pods")
+    assert "`accept delete-unmanaged`" in sight.remedy("unmanaged-pods")
+    assert [n.name for n in sight.draft.plan.pools[-1].nodes] == ["w2", "w3", "w1"]
+    assert "emptydir-pods" in sight.draft.plan.accepted
+
+
+def test_an_obstructed_cluster_is_told_of_before_anybody_approves():
+    """What would stop the upgrade itself blocks; who is behind it is named."""
+    sight = look_at("obstructed")
+    assert sight.blockers == {
+        "kubelet-too-old-for-hop": "w2",
+        "plan-breaks-skew": "w2",
+        "removed-api-in-use": "volumeattributesclasses of storage.k8s.io/v1alpha1",
+        "removed-argument": "kube-controller-manager",
+        "webhook-unanswered": "guard",
+    }
+    assert {f.subject for f in sight.found if f.code == "other-upgrader"} == {"kured", "Cluster API"}
+    assert "helm (fast)" in next(f.sentence for f in sight.found if f.code == "removed-api-in-use")
+
+
+def test_a_plan_with_a_straggler_begins_with_its_kubelet():
+    """Alone, and to what the control plane runs; the other hop takes everybody along."""
+    sight = look_at("skewed")
+    assert sight.blockers == {}
+    plan = sight.draft.plan
+    assert [(str(h.target), h.whole) for h in plan.hops] == [("v1.34.7", False), ("v1.35.4", True)]
+    assert [n.name for n in plan.nodes if kubelet_moves(plan, n, 0)] == ["w2"]
+    assert all(kubelet_moves(plan, n, 1) for n in plan.nodes)
+
+
+def test_a_plan_to_the_declared_version_finishes_what_was_left():
+    """What blocks every other one is a warning of it."""
+    sight = look_at("interrupted")
+    assert sight.blockers == {}
+    left = [f for f in sight.draft.findings if f.code == "kubeadm-config-ahead"]
+    assert [(f.subject, f.severity) for f in left] == [("cp2", Severity.WARNING), ("cp3", Severity.WARNING)]
+
+
+def test_what_kubeadm_did_not_make_is_reported_and_not_planned():
+    """With the name of what upgrades it instead."""
+    refusal = look_at("other-distribution").refusal
+    assert "k3s" in refusal
+    assert "install script" in refusal
