@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 DEFAULT_QUOTA = 2 * 1024**3  # bytes, where etcd is given none
 ALARM = "alarm:"  # in a member's errors: an alarm is everybody's, and no illness of that member
@@ -53,3 +55,35 @@ class EtcdFacts:
     @property
     def quota_share(self) -> float:
         return self.size_bytes / self.quota_bytes if self.quota_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSeat:
+    """Where kubeadm runs a member, as its static pod says: what a restore of that member has to name."""
+
+    node: str
+    name: str
+    peer_url: str
+    data_dir: str
+    image: str
+
+
+def read_seats(pods: Iterable[Mapping[str, Any]]) -> tuple[EtcdSeat, ...]:
+    """By node; `pods` are those of kube-system with the label `component=etcd`."""
+    return tuple(sorted(_seats(pods), key=lambda seat: seat.node))
+
+
+def _seats(pods: Iterable[Mapping[str, Any]]) -> Iterator[EtcdSeat]:
+    for pod in pods:
+        spec = pod.get("spec") or {}
+        container = (spec.get("containers") or [{}])[0]
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        flags = {key: value for key, _, value in (word.lstrip("-").partition("=") for word in words)}
+        if node := spec.get("nodeName"):
+            yield EtcdSeat(
+                node,
+                flags.get("name", node),
+                flags.get("initial-advertise-peer-urls", "").partition(",")[0],
+                flags.get("data-dir", "/var/lib/etcd"),
+                str(container.get("image", "")),
+            )

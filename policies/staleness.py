@@ -20,6 +20,7 @@ from policies.origins import Origins
 from policies.permanence import Permanence
 from policies.releases import Release, Releases
 from policies.removals import Removals
+from policies.restoring import Restoring
 from policies.runtimes import Runtimes
 from policies.upgraders import Upgraders
 from policies.wording import count_of, some_of
@@ -37,6 +38,7 @@ FILES: Mapping[str, type[DataFile]] = {
     "origins.yaml": Origins,
     "permanent.yaml": Permanence,
     "releases.yaml": Releases,
+    "restoring.yaml": Restoring,
     "removals.yaml": Removals,
     "runtimes.yaml": Runtimes,
     "upgraders.yaml": Upgraders,

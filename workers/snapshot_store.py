@@ -54,8 +54,8 @@ class SnapshotStore:
         free = disk.f_bavail * disk.f_frsize
         return (needed, free) if free < needed else None
 
-    def write(self, name: str, source: Source, *, fence: int, before_end: Callable[[], None]) -> int:
-        """Encrypt all of `source` under that name; under it there is nothing or the whole. The size in bytes."""
+    def write(self, name: str, source: Source, *, runbook: str = "", fence: int, before_end: Callable[[], None]) -> int:
+        """Encrypt all of `source` under that name, where there is nothing or the whole; `runbook` lies beside it."""
         self._sweep()
         part = self.folder / f".{name}.{fence}.part"
         try:
@@ -65,6 +65,8 @@ class SnapshotStore:
                 file.flush()
                 os.fsync(file.fileno())
             before_end()
+            if runbook:
+                self._write_beside(name, runbook)
             part.replace(self.folder / name)
         finally:
             part.unlink(missing_ok=True)
@@ -88,6 +90,7 @@ class SnapshotStore:
             match = _NAME.fullmatch(name)
             if match and match[1] != operation_id:
                 (self.folder / name).unlink(missing_ok=True)
+                (self.folder / _beside(name)).unlink(missing_ok=True)
                 yield name
 
     def _sweep(self) -> None:
@@ -96,6 +99,12 @@ class SnapshotStore:
             if _PART.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
+    def _write_beside(self, name: str, runbook: str) -> None:
+        part = self.folder / f".{name}.0.part"
+        part.write_text(runbook, encoding="utf-8")
+        part.chmod(0o600)
+        part.replace(self.folder / _beside(name))
+
     def _settle(self) -> None:
         """A new name is only safe from a power cut when its folder is written, too."""
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -103,3 +112,7 @@ class SnapshotStore:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _beside(name: str) -> str:
+    return f"{name.removesuffix(SUFFIX)}.md"

@@ -7,7 +7,12 @@ from dataclasses import asdict
 
 import pyrage
 
+from cluster.errors import ClusterUnreadable, Refused
+from cluster.etcd import EtcdSeat, read_seats
+from cluster.events import Event, Happened
+from cluster.pods import PODS
 from cluster.settings import Snapshots
+from policies.restoring import TakenSnapshot, write_restore_runbook, write_seats
 from workers import crashpoints
 from workers.node_script.snapshots import SnapshotPart, Taken, read_taken
 from workers.remote import Link, Outcome
@@ -26,15 +31,25 @@ def keep_snapshot(site: Site, outcome: Outcome) -> StepDone:
     name = f"The etcd snapshot of {site.node.name}"
     sentence = told[-1].replace("The snapshot", name, 1) if told else f"{name} was taken."
     facts = {f"snapshot-{k}": str(v) for k, v in asdict(taken).items() if v is not None} if taken else {}
+    if facts and (seats := _find_members(site)):
+        facts["etcd-members"] = write_seats(seats)
     snapshots = site.settings.clusters[site.cluster].snapshots
     if snapshots is None:
         return StepDone(sentence, facts)
-    path, size = _store(site, snapshots, taken)
+    path, size = _store(site, snapshots, taken, facts)
     sentence = f"{sentence} Encrypted, it is stored as {path}."
     return StepDone(sentence, {**facts, "stored-path": path, "stored-size": str(size)})
 
 
-def _store(site: Site, snapshots: Snapshots, taken: Taken | None) -> tuple[str, int]:
+def _find_members(site: Site) -> tuple[EtcdSeat, ...]:
+    """Only a runbook asks for them, and the API may be asked later, too: an API that is away stops nothing here."""
+    try:
+        return read_seats(site.kube().items(PODS, {"labelSelector": "component=etcd"}))
+    except ClusterUnreadable:
+        return ()
+
+
+def _store(site: Site, snapshots: Snapshots, taken: Taken | None, facts: dict[str, str]) -> tuple[str, int]:
     if taken is None or taken.sha256 is None or taken.size is None:
         raise _not_stored(
             site,
@@ -49,7 +64,8 @@ def _store(site: Site, snapshots: Snapshots, taken: Taken | None) -> tuple[str, 
         size = store.size_of(name)  # there already, where a driver before us was killed after it had stored it
         if size is None:
             _check_room(site, store, taken.size)
-            size = store.write(name, source, fence=site.fence, before_end=source.check_whole)
+            runbook = _runbook(site, {**facts, "stored-path": str(store.folder / name)})
+            size = store.write(name, source, runbook=runbook, fence=site.fence, before_end=source.check_whole)
             crashpoints.reach("after-store", site.step.verb, site.node.name)
     except (pyrage.EncryptError, OSError) as error:
         if source.failure is not None:  # it went through the library as a text
@@ -58,6 +74,16 @@ def _store(site: Site, snapshots: Snapshots, taken: Taken | None) -> tuple[str, 
         raise _not_stored(site, f"{store.folder}: {why}", f"Mend the store, {_AGAIN}") from error
     _retire(site, store)
     return str(store.folder / name), size
+
+
+def _runbook(site: Site, facts: dict[str, str]) -> str:
+    """How this very cluster is brought back: where that is needed, nobody may be there to be asked for it."""
+    event = Event(Happened.STEP_FINISHED, site.started_at, site.cluster, "", node=site.node.name, facts=facts)
+    snapshot = TakenSnapshot.of(event)
+    try:
+        return write_restore_runbook(site.cluster, snapshot.seats if snapshot else (), snapshot)
+    except Refused as error:
+        return f"{error}\n"
 
 
 def _check_room(site: Site, store: SnapshotStore, size: int) -> None:

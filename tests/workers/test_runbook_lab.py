@@ -81,7 +81,8 @@ def test_a_small_cluster_goes_up_one_minor_step_by_step(walked: Walked) -> None:
 
 def test_the_snapshot_before_the_upgrade_is_in_the_store_as_its_machine_has_it(walked: Walked) -> None:
     """Over real SSH and sudo, through the real node script, encrypted; whoever has the key gets each byte back."""
-    (stored,) = (walked.store / walked.walk.name).iterdir()
+    (stored,) = (walked.store / walked.walk.name).glob("*.db.age")
+    assert "etcdutl snapshot restore" in stored.with_name(stored.name.replace(".db.age", ".md")).read_text()
     (taken,) = walked.walk.world.machines["cp1"].path("/var/lib/lockkeeper/snapshots").iterdir()
     assert pyrage.decrypt(stored.read_bytes(), [IDENTITY]) == taken.read_bytes()
 

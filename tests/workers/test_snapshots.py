@@ -13,10 +13,14 @@ from typing import Any
 import pyrage
 import pytest
 
+from cluster.errors import ClusterUnreadable
+from cluster.etcd import EtcdSeat
+from cluster.events import Event, Happened
 from cluster.findings import Severity
 from cluster.procedure import Verb
 from cluster.settings import Snapshots
-from tests.workers.runbook_fixture import OPERATION, SETTINGS, START, Bench, FakeMachine
+from policies.restoring import TakenSnapshot
+from tests.workers.runbook_fixture import OPERATION, SETTINGS, START, Bench, FakeMachine, static_pod
 from workers.doctor import try_store
 from workers.machine import NodeScriptFailed
 from workers.runbook import Site, StepBlocked, StepDone, Yielded, perform
@@ -58,7 +62,9 @@ class Yard:
         return error.value.finding.sentence
 
     def files(self) -> list[str]:
-        return sorted(p.name for p in self.folder.iterdir()) if self.folder.exists() else []
+        """But for the runbooks beside them."""
+        found = self.folder.iterdir() if self.folder.exists() else ()
+        return sorted(p.name for p in found if p.suffix != ".md")
 
 
 def told(body: bytes, digest: str | None = None) -> bytes:
@@ -103,6 +109,39 @@ def test_what_became_of_a_snapshot_is_told_to_programs_too(yard: Yard):
     }
 
 
+def test_a_runbook_for_this_very_cluster_lies_beside_its_snapshot(yard: Yard):
+    """Where it is needed, neither the cluster nor lockkeeper may be there to be asked; it goes with its snapshot."""
+    etcd = static_pod("etcd", "cp1", "3.6.5-0")
+    etcd["spec"]["containers"][0]["command"] = [
+        "etcd",
+        "--name=cp1",
+        "--initial-advertise-peer-urls=https://10.0.0.1:2380",
+    ]
+    yard.bench.api.pods["etcd-cp1"] = etcd
+    done = yard.take()
+    runbook = yard.folder / NAME.replace(".db.age", ".md")
+    assert f"--output etcd.db {yard.folder / NAME}" in runbook.read_text()
+    assert "--initial-cluster cp1=https://10.0.0.1:2380" in runbook.read_text()
+    assert runbook.stat().st_mode & 0o777 == 0o600
+    told = Event(Happened.STEP_FINISHED, START, "lab", "", node="cp1", facts=done.facts)
+    snapshot = TakenSnapshot.of(told)
+    assert snapshot is not None
+    assert snapshot.seats == (
+        EtcdSeat("cp1", "cp1", "https://10.0.0.1:2380", "/var/lib/etcd", "registry.k8s.io/etcd:3.6.5-0"),
+    )
+    store = SnapshotStore(yard.folder, (), keep=1)
+    (yard.folder / NAME.replace("20261123", "20261124")).write_bytes(b"newer")
+    assert list(store.retire("op-another")) == [NAME]
+    assert not runbook.exists()
+
+
+def test_an_api_that_is_away_stops_no_snapshot(yard: Yard):
+    """The runbook says then what could not be learnt."""
+    yard.bench.api.always["/pods"] = ClusterUnreadable("the API is away")
+    assert "etcd-members" not in yard.take().facts
+    assert "No member of etcd is known" in (yard.folder / NAME.replace(".db.age", ".md")).read_text()
+
+
 def test_without_a_store_a_snapshot_stays_on_its_machine(yard: Yard):
     """As before, and its sums are told."""
     done = yard.take(settings=SETTINGS)
@@ -123,6 +162,7 @@ def test_bytes_that_are_not_those_that_were_summed_up_are_never_stored(yard: Yar
     """Whoever changed them, and wherever."""
     yard.machine.ends["snapshot-etcd"] = (0, told(BODY, "0" * 64))
     assert "another SHA-256" in yard.blocked()
+    assert list(yard.folder.iterdir()) == []
     yard.machine.ends["snapshot-etcd"] = (0, told(BODY + b"x"))
     yard.bench.machines["cp1"].attempts.clear()
     assert f"had {len(BODY) + 1} bytes when it was taken and has {len(BODY)} now" in yard.blocked()
