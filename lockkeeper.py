@@ -145,6 +145,27 @@ def export(
         _say(f"{plan_id} is in {to}.")
 
 
+@app.command("restore-runbook")
+def restore_runbook(
+    cluster: ClusterName = None,
+    to: Annotated[Path | None, typer.Option(help="Write it into this file instead of printing it.")] = None,
+    config: ConfigPath = None,
+) -> None:
+    """Write down how this cluster's etcd is brought back from its last snapshot, to be typed by a person."""
+    from bot.plan_export import Document, save_document
+    from bot.restoring import make_runbook
+
+    desk = _desk(config)
+    made = make_runbook(desk.settings, desk.store, cluster)
+    for sentence in made.unasked:
+        typer.echo(sentence, err=True)
+    if to is None:
+        typer.echo(made.text, nl=False)
+    else:
+        save_document(Document(to.name, made.text), to)
+        _say(f"The runbook is in {to}.")
+
+
 @app.command("dry-run")
 def dry_run(
     plan_id: Annotated[str, typer.Argument(help="p-…")],
@@ -425,7 +446,7 @@ def node_script(
 @app.command()
 def demo(  # noqa: PLR0917 - options of a command line, all by name
     scenario: Annotated[
-        str, typer.Option(help="healthy, small, two-minors, pdb-blocked, hand-edited-apiserver, crowded, obstructed.")
+        str, typer.Option(help="What the lab begins as: healthy, skewed, neglected …; the README lists them all.")
     ] = "healthy",
     target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",
     headless: Annotated[bool, typer.Option("--headless", help="Play the story without a browser and exit.")] = False,

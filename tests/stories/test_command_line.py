@@ -110,6 +110,9 @@ def test_an_upgrade_is_planned_approved_and_carried_out(terminal):
     assert kinds[0] == "plan-approved"
     assert {"pause-asked", "operation-parked", "resume-asked", "operation-completed"} <= set(kinds)
     assert {m["kubelet"] for m in terminal.rig.world.snapshot().values()} == {"v1.35.4"}
+    runbook = terminal.type("restore-runbook")
+    assert "sudo cp /var/lib/lockkeeper/snapshots/etcd-op-" in runbook
+    assert "--initial-cluster cp1=https://" in runbook
     assert "nothing" in terminal.type("plan", "v1.35.4", expect=1).lower()
 
 
