@@ -38,6 +38,7 @@ from policies.drift import base_version, check_drift
 from policies.obstacles import check_obstacles
 from policies.overview import look_over
 from policies.skew import check_skew
+from tests.lab_findings import SHOWN
 from tests.pods_fixture import PaperLists
 from tests.policies_fixture import make_cluster
 from tests.recorded_api import READ_AT, RECORDINGS, STAGES, recorded_report
@@ -169,9 +170,17 @@ def make_table() -> str:
     for code, weights in sorted(used_codes().items()):
         weight = ", ".join(w for w in ("blocker", "warning", "note") if w in weights) or "by the case"
         shown = [f"a real cluster ({', '.join(stages)})"] if (stages := recorded.get(code)) else []
-        shown += ["the lab"] if any(map(_runs_the_lab, named.get(code, ()))) else []
+        shown += list(_on_the_lab(code, named.get(code, set())))
         lines.append(f"| [{code}](#{code}) | {weight} | {', '.join(shown) or 'what was written by hand'} |")
     return "\n".join([*lines, "", END])
+
+
+def _on_the_lab(code: str, tests: set[Path]) -> Iterator[str]:
+    """With the scenarios that begin with it; other tests make it there by themselves."""
+    if scenarios := [name for name, codes in SHOWN.items() if code in codes.split()]:
+        yield f"the lab ({', '.join(scenarios)})"
+    elif any(map(_runs_the_lab, tests)):
+        yield "the lab"
 
 
 @cache
