@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -196,6 +197,7 @@ def write_config(directory: Path, *, world: World, slack: LabSlack | None, insta
     for cluster in data["clusters"].values():
         timeout = HOPELESS_DRAIN_TIMEOUT if world.scenario.blocked_app else DRAIN_TIMEOUT
         cluster["defaults"] = {"drain_timeout": timeout, "delete_emptydir": True}
+        cluster["snapshots"] = snapshot_store(directory.absolute())
     data |= {
         "installation": installation,
         "people": people(directory),
@@ -237,6 +239,14 @@ def slack_settings(directory: Path, slack: LabSlack) -> dict[str, Any]:
         "api_url": slack.api_url,
         "default_channel": CHANNEL,
     }
+
+
+def snapshot_store(directory: Path) -> dict[str, Any]:
+    """A folder for etcd's snapshots, and beside it the key that opens them."""
+    identity = pyrage.x25519.Identity.generate()
+    secret(directory / "snapshots.key", f"{identity}\n")
+    (directory / "snapshots").mkdir(exist_ok=True)
+    return {"store": str(directory / "snapshots"), "recipients": [str(identity.to_public())]}
 
 
 def people(directory: Path) -> dict[str, Any]:

@@ -111,7 +111,8 @@ def test_an_upgrade_is_planned_approved_and_carried_out(terminal):
     assert {"pause-asked", "operation-parked", "resume-asked", "operation-completed"} <= set(kinds)
     assert {m["kubelet"] for m in terminal.rig.world.snapshot().values()} == {"v1.35.4"}
     runbook = terminal.type("restore-runbook")
-    assert "sudo cp /var/lib/lockkeeper/snapshots/etcd-op-" in runbook
+    (stored,) = (directory / "snapshots" / "lab").glob("*.db.age")
+    assert f"age --decrypt --identity keys.txt --output etcd.db {stored}" in runbook
     assert "--initial-cluster cp1=https://" in runbook
     assert "nothing" in terminal.type("plan", "v1.35.4", expect=1).lower()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from cluster.plan import Role
 from cluster.procedure import STAGES, Verb
 from tests.torture.plant import Plant, plant
-from workers.crashpoints import MARKS, POINTS, VARIABLE
+from workers.crashpoints import MARKS, POINTS, STORE_POINTS, VARIABLE
 
 NODES = {Role.FIRST_CONTROL_PLANE: "cp1", Role.CONTROL_PLANE: "cp2", Role.WORKER: "w1"}
 _ONLY_LOOKS = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})  # no side effect to crash around
@@ -33,6 +33,8 @@ def every_point() -> Iterator[str]:
             for point in POINTS:
                 if point in _AROUND_RECORD or not (verb in _ONLY_LOOKS or _finds_nobody(verb, role)):
                     yield f"{point}:{verb}@{node}"
+    for point in STORE_POINTS:
+        yield f"{point}:{Verb.SNAPSHOT_ETCD}@{NODES[Role.FIRST_CONTROL_PLANE]}"
 
 
 def _finds_nobody(verb: Verb, role: Role) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import pyrage
 
 from cluster.events import Event, Happened
 from lab.toolbox import ExecRecord
@@ -85,6 +88,23 @@ def judge_end(before: Snapshot, after: Snapshot, target: str) -> Iterator[str]:
             if machine.get(what) not in {None, "", target}:
                 yield f"{name}: {what} is {machine[what]}, not {target}"
         yield from judge_kept(name, before[name], machine)
+
+
+def judge_store(directory: Path, taken: Sequence[bytes]) -> Iterator[str]:
+    """The snapshot before the upgrade is in the store, whole; nothing half is left there."""
+    identity = pyrage.x25519.Identity.from_str((directory / "snapshots.key").read_text(encoding="utf-8").strip())
+    names = sorted(path.name for path in (directory / "snapshots").rglob("*") if path.is_file())
+    yield from (f"{name} was left in the store" for name in names if not name.endswith((".db.age", ".md")))
+    stored = sorted((directory / "snapshots").rglob("*.db.age"))
+    if not stored:
+        yield "no snapshot is in the store"
+    for path in stored:
+        try:
+            whole = pyrage.decrypt(path.read_bytes(), [identity]) in taken
+        except pyrage.DecryptError:
+            whole = False
+        if not whole:
+            yield f"{path.name} is none of the snapshots that were taken"
 
 
 def judge_kept(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -96,9 +96,15 @@ class Plant:
         ]
         if operation.state is OperationState.COMPLETED:
             found += judge.judge_end(self.before, after, TARGET)
+            found += judge.judge_store(self.rig.directory, self._snapshots())
         else:
             found += judge.judge_stop(told)
         return found
+
+    def _snapshots(self) -> list[bytes]:
+        """Those that lie on the first control plane."""
+        machine = self.rig.world.machines[SCENARIO.control_plane_names[0]]
+        return [path.read_bytes() for path in machine.path("/var/lib/lockkeeper/snapshots").iterdir()]
 
     def logs(self) -> str:
         parts = [f"--- {p.name}\n" + "\n".join(p.log.read_text().splitlines()[-25:]) for p in self.rig.parts]
