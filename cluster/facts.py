@@ -130,6 +130,7 @@ class MachineFacts:
     etcdctl: EtcdTool = EtcdTool.NONE
     room: tuple[Room, ...] = ()
     snapshots: Room | None = None  # where etcd's snapshots are kept
+    snapshot_export: bool | None = None  # whether they may be streamed off; an older script tells nothing
     etcd_data: str = "/var/lib/etcd"
     etcd_size_kib: int | None = None
     etcd: EtcdFacts | None = None  # on a machine that runs a member of kubeadm's etcd

@@ -80,6 +80,19 @@ def _upgrade_tools(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterat
         yield _stop("patches-missing", node, sentence, "Put the folder there: without it the patches would be undone.")
 
 
+def check_export(node: Node, facts: MachineFacts) -> Iterator[Finding]:
+    """Of the machine where etcd's snapshot is to be taken, in a cluster that has a store for it."""
+    if facts.snapshot_export or facts.etcdctl is EtcdTool.NONE:  # without etcdctl there is no snapshot at all
+        return
+    if facts.snapshot_export is None:
+        sentence = f"The node script of {node.name} is of an earlier release: it gives no snapshot out for the store."
+        remedy = "Install the output of `lockkeeper node-script` there, and plan again."
+    else:
+        sentence = f"{node.name} keeps its snapshots to itself (SNAPSHOT_EXPORT=no), and there is a store for them."
+        remedy = "Set it to yes in /etc/lockkeeper-node.conf there, or take `snapshots` out of lockkeeper.yaml."
+    yield _stop("snapshot-kept-back", node, sentence, remedy)
+
+
 def _notes(node: Node, facts: MachineFacts) -> Iterator[Finding]:
     for unread in (u for u in facts.unread if u.what not in ASKED_OF_ETCD):
         sentence = f"{node.name} could not tell {unread.what} ({unread.reason[:200]})."

@@ -19,7 +19,7 @@ from policies.drains import check_drains
 from policies.drift import check_drift
 from policies.etcd import check_etcd
 from policies.inventory import check_inventory
-from policies.machines import check_machine
+from policies.machines import check_export, check_machine
 from policies.obstacles import check_obstacles
 from policies.pools import first_control_plane
 from policies.skew import check_skew
@@ -55,7 +55,7 @@ def check_preflight(
         *check_inventory(report, cluster),
         *check_networks(report, minors),
         *_unread_machines(report, survey, cluster),
-        *_machines(seen, minors),
+        *_machines(seen, minors, cluster),
         *check_drains(seen, cluster, options, minors, left_out),
         *check_obstacles(seen, minors),
         *_daemons(report),
@@ -125,7 +125,7 @@ def _unread_machines(report: ClusterReport, survey: Survey, cluster: Cluster) ->
             )
 
 
-def _machines(seen: Observation, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+def _machines(seen: Observation, minors: tuple[Minor, ...], cluster: Cluster) -> Iterator[Finding]:
     report, survey = seen.report, seen.survey
     stacked = {p.node for p in report.static_pods if p.component == "etcd"}
     first = first_control_plane(report)
@@ -135,6 +135,8 @@ def _machines(seen: Observation, minors: tuple[Minor, ...]) -> Iterator[Finding]
             offers = tuple(o for o in machine.offers if o.minor in minors)
             snapshot = node.name == first and first in stacked
             yield from check_machine(node, facts, offers, snapshot=snapshot, declared=seen.examination.declared)
+            if snapshot and minors and cluster.snapshots is not None:
+                yield from check_export(node, facts)
 
 
 def _daemons(report: ClusterReport) -> Iterator[Finding]:

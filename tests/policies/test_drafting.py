@@ -206,6 +206,28 @@ def test_a_daemonset_that_is_ready_everywhere_is_no_news():
     assert made.plan.accepted == ("daemonset-not-ready:demo/a", "daemonset-not-ready:demo/b")
 
 
+@pytest.mark.parametrize(
+    ("node", "changes", "stored", "blocks"),
+    [
+        ("cp1", {"snapshot_export": None}, True, "of an earlier release"),
+        ("cp1", {"snapshot_export": False}, True, "SNAPSHOT_EXPORT=no"),
+        ("cp1", {"snapshot_export": True}, True, ""),
+        ("cp1", {"snapshot_export": None}, False, ""),  # no store, nothing to give out
+        ("cp1", {"snapshot_export": None, "etcdctl": EtcdTool.NONE}, True, ""),  # no snapshot, and that is said
+        ("cp2", {"snapshot_export": None}, True, ""),
+    ],
+)
+def test_a_machine_that_keeps_its_snapshot_back_is_noticed_before_anybody_approves(node, changes, stored, blocks):
+    """Else the run would stop right before the first change, at night."""
+    base = {name: replace(FACTS, control_plane=True, snapshot_export=True) for name in MASTERS}
+    survey = make_survey(facts=base | {node: replace(base[node], **changes)})
+    recipient = "age1ua6aha78tydma754jlxcwcvhqu2tq3znjffs8h6ydpx38xhvxgequcgrn4"
+    cluster = make_cluster(**({"snapshots": {"store": "/s", "recipients": [recipient]}} if stored else {}))
+    found = [f for f in draft(survey=survey, cluster=cluster).findings if f.code == "snapshot-kept-back"]
+    assert [f.subject for f in found] == (["cp1"] if blocks else [])
+    assert all(blocks in f.sentence and f.severity is Severity.BLOCKER for f in found)
+
+
 def test_an_etcdctl_on_the_other_control_planes_is_not_asked_for():
     """The snapshot is taken on the first one."""
     assert "no-etcdctl" not in codes(draft(survey=facts_of("cp2", etcdctl=EtcdTool.NONE)).findings)

@@ -139,6 +139,7 @@ def test_the_room_of_etcd_is_that_of_its_own_folder(bench: Bench):
     assert facts.room_of("/var/lib/etcd") is None
     assert facts.snapshots is not None
     assert facts.snapshots.place == "/var/lib/lockkeeper/snapshots"
+    assert facts.snapshot_export is True
     assert 0 < facts.snapshots.free_kib <= facts.snapshots.total_kib
     assert facts.etcd_size_kib is not None
     assert facts.etcd_size_kib >= 390

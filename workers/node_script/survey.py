@@ -106,6 +106,7 @@ def _facts(lines: Lines) -> MachineFacts:
         etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
         room=tuple(map(_room, lines.words("disk"))),
         snapshots=next(map(_room, lines.words("snapshots")), None),
+        snapshot_export={"yes": True, "no": False}.get(lines.first("snapshot-export") or ""),
         etcd_data=lines.first("etcd-data") or "/var/lib/etcd",
         etcd_size_kib=int(etcd_size) if etcd_size else None,
         etcd=readings.of("etcd", read_etcd),

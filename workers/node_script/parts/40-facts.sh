@@ -164,6 +164,7 @@ observe_room() {
     size=$(kib_of "$ROOT$etcd_data")
     if [ -n "$size" ]; then say "etcd-size $size"; else unreadable etcd-size "du failed for $etcd_data, or did not answer within $LOOK s"; fi
     tell_room snapshots "$SNAPSHOT_DIR" "$(existing_part "$ROOT$SNAPSHOT_DIR")"
+    say "snapshot-export $SNAPSHOT_EXPORT"
 }
 tell_room() { # KEY PLACE FOLDER: its KiB in all, those that are free, and which file system it is on
     room=$(within_look df -Pk "$3" 2>/dev/null | awk 'NR == 2 { print $2, $4, $NF }')
