@@ -1,8 +1,9 @@
 """
 The report of a large cluster, against what one types today: `python -m tests.bench_report`.
 
-Both read the same API, in turn, each as whole processes. This process imports nothing of ours: a child's peak memory is
-at least its parent's at the moment of its start.
+Both read the same API, in turn, each as whole processes. What it takes a process that runs already is measured by
+another, `tests.bench_warm`. This process imports nothing of ours: a child's peak memory is at least its parent's at
+the moment of its start.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 NODES = 5_000  # with 15,000 pods in kube-system
 ROUNDS = 3
+PAUSE = 0.01  # seconds; what a page of 200 pods may take an API server that reads and encodes it
 LISTING = (  # the classic one: which image runs where
     '.items[] | .spec.nodeName as $node | .spec.containers[] | [$node, .name, .image] | join(" ")'
 )
@@ -69,19 +72,32 @@ def main() -> None:
     for tool in ("kubectl", "jq"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not on PATH: install it, with: sudo apt-get install kubernetes-client jq")
+    with running_site(size) as (where, folder):
+        print_ratios(size, where, folder)
+        print_warm(where, "at once")
+    with running_site(size, PAUSE) as (where, _):
+        print_warm(where, f"in {PAUSE * 1000:.0f} ms")
+
+
+@contextmanager
+def running_site(size: int, pause: float = 0.0) -> Iterator[tuple[Mapping[str, str], Path]]:
+    """Where everything of it is; `pause` are the seconds that a page takes its API."""
     with tempfile.TemporaryDirectory(prefix="lk-") as folder:
-        site = subprocess.Popen(
-            [sys.executable, "-m", "tests.scale_site", str(size), folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", "tests.scale_site", str(size), folder, str(pause)]
+        site = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert site.stdout is not None
         try:
-            where = json.loads(site.stdout.readline())
-            print_ratios(size, where, Path(folder))
+            yield json.loads(site.stdout.readline()), Path(folder)
         finally:
             site.communicate()
+
+
+def print_warm(where: Mapping[str, str], speed: str) -> None:
+    """By a process of its own: what it imports would count here."""
+    environment = {**os.environ, "REDIS_URL": where["redis"], "LOCKKEEPER_CONFIG": where["config"]}
+    sys.stdout.write(f"inside a bot that runs, by an API that gives each page {speed}:\n")
+    sys.stdout.flush()
+    subprocess.run([sys.executable, "-m", "tests.bench_warm"], env=environment, check=True)
 
 
 def print_ratios(size: int, where: Mapping[str, str], folder: Path) -> None:

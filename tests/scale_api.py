@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,6 +100,7 @@ class BigApi:
     """What is asked is counted by path; `bytes` is what was sent."""
 
     size: int
+    pause: float = 0.0  # seconds that a page takes it: a real one reads and encodes first
     asked: dict[str, int] = field(default_factory=dict)
     sent: int = 0
     answers: dict[str, _Answer] = field(default_factory=dict)
@@ -133,6 +135,8 @@ class BigApi:
         parts = urlsplit(target)
         self.asked[parts.path] = self.asked.get(parts.path, 0) + 1
         query, found = parse_qs(parts.query), self.answers.get(parts.path)
+        if found and found.key:
+            time.sleep(self.pause)
         start, limit = (int(query.get(key, [usual])[0]) for key, usual in (("continue", "0"), ("limit", "100000")))
         status, body = (
             (200, found.page(start, limit)) if found else (404, b'{"kind":"Status","message":"not found","code":404}')
@@ -142,12 +146,13 @@ class BigApi:
 
 
 @contextmanager
-def big_api(size: int, directory: Path) -> Iterator[tuple[BigApi, Cluster]]:
+def big_api(size: int, directory: Path, pause: float = 0.0) -> Iterator[tuple[BigApi, Cluster]]:
     """The API and the settings of the cluster that it serves."""
-    api, authority = BigApi(size), Authority()
+    api, authority = BigApi(size, pause), Authority()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # as every API server does: else each small answer waits for 40 ms
 
         def do_GET(self) -> None:
             status, body = api.answer(self.path)

@@ -1,4 +1,4 @@
-"""A large cluster to ask: its API, a Redis and a lockkeeper.yaml; `python -m tests.scale_site 5000 DIR`."""
+"""A large cluster to ask: its API, a Redis and a lockkeeper.yaml: `python -m tests.scale_site 5000 DIR [SECONDS]`."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def written(size: int, kubeconfig: str) -> dict[str, Any]:
 
 def main() -> None:
     """Print where everything is as one JSON line, and serve until standard input ends."""
-    size, folder = int(sys.argv[1]), Path(sys.argv[2])
-    with big_api(size, folder) as (_, cluster), RedisServer.start(folder / "redis") as redis:
+    size, folder, pause = int(sys.argv[1]), Path(sys.argv[2]), float((*sys.argv, "0")[3])
+    with big_api(size, folder, pause) as (_, cluster), RedisServer.start(folder / "redis") as redis:
         config = folder / "lockkeeper.yaml"
         config.write_text(yaml.safe_dump(written(size, str(cluster.kubeconfig))), encoding="utf-8")
         where = {"kubeconfig": str(cluster.kubeconfig), "config": str(config), "redis": redis.url}
