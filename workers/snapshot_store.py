@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -106,12 +107,13 @@ class SnapshotStore:
         part.replace(self.folder / _beside(name))
 
     def _settle(self) -> None:
-        """A new name is only safe from a power cut when its folder is written, too."""
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        """A new name is only safe from a power cut when its folder is written, too; not every mount can do that."""
+        with suppress(OSError):
+            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 def _beside(name: str) -> str:
