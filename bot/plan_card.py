@@ -121,7 +121,10 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         yield [text_element("Left out, and touched by no step: "), text_element(left_out, code=True)]
     if record.estimate[1]:
         low, high = (duration(seconds) for seconds in record.estimate)
-        yield [text_element(f"About {low}." if low == high else f"Between {low} and {high}.")]
+        grounds = f", {record.estimate_grounds}" if record.estimate_grounds else ""
+        yield [
+            text_element(clean(f"About {low}{grounds}." if low == high else f"Between {low} and {high}{grounds}.", 400))
+        ]
 
 
 def permanent_blocks(record: PlanRecord) -> list[Block]:

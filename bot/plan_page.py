@@ -60,7 +60,8 @@ def _estimate(record: PlanRecord) -> str:
     low, high = (duration(seconds) for seconds in record.estimate)
     if not record.estimate[1]:
         return "not known"
-    return f"about {low}" if low == high else f"between {low} and {high}"
+    grounds = f", {prose(record.estimate_grounds)}" if record.estimate_grounds else ""
+    return f"about {low}{grounds}" if low == high else f"between {low} and {high}{grounds}"
 
 
 def _hops(record: PlanRecord) -> Iterator[str]:

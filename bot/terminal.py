@@ -164,7 +164,8 @@ def render_plan(record: PlanRecord) -> str:
     if left_out := left_out_words(record, most=100_000):
         lines.append(f"left out: {left_out}")
     if record.estimate[1]:
-        lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}")
+        grounds = f", {clean(record.estimate_grounds, 400)}" if record.estimate_grounds else ""
+        lines.append(f"estimate: {duration(record.estimate[0])} to {duration(record.estimate[1])}{grounds}")
     lines += ["", monospace_columns([("MACHINE", "ROLE", "KUBELET NOW", "AFTER"), *node_rows(record, most=100_000)])]
     lines += [*changes_lines(record), *notes_lines(record)]
     if lasting := find_permanent(record):

@@ -222,6 +222,7 @@ class PlanRecord:
     left_out_for: tuple[tuple[str, str], ...] = ()  # each worker left out, and what would block the plan with it
     order: tuple[str, ...] = ()  # who goes when, a sentence for each reason
     blocked_workers: tuple[str, ...] = ()  # without these nothing would block this plan
+    estimate_grounds: str = ""  # what the estimate rests on
     difference: Difference | None = None  # from the plan before, where that was not approved
 
     @property

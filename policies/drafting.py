@@ -17,7 +17,8 @@ from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.basis import basis_of
 from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version, settled_version
-from policies.estimates import estimate
+from policies.estimates import NO_PAST, estimate, tell_grounds
+from policies.history import Past
 from policies.hops import chain, check_left_patch, minors_to_survey, resolve
 from policies.jumps import check_jumps
 from policies.left_out import (
@@ -53,6 +54,7 @@ class Draft:
     left_out_for: tuple[tuple[str, str], ...] = ()
     blocked_workers: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    estimate_grounds: str = ""
 
 
 def minors_of(report: ClusterReport, target: Target) -> tuple[Minor, ...]:
@@ -69,6 +71,7 @@ def draft_upgrade(
     accepted: tuple[str, ...],
     without: tuple[str, ...] = (),
     now: datetime,
+    past: Past = NO_PAST,
 ) -> Draft:
     """
     The plan to `target`, blocked or not; raises Refused where there is nothing to plan.
@@ -77,7 +80,7 @@ def draft_upgrade(
     """
 
     def drafted(left_out: frozenset[str]) -> Draft:
-        return _draft(seen, cluster, target, options=options, accepted=accepted, left_out=left_out, now=now)
+        return _draft(seen, cluster, target, options=options, accepted=accepted, left_out=left_out, now=now, past=past)
 
     left_out = named_workers(seen.report, without)
     draft = drafted(left_out)
@@ -99,6 +102,7 @@ def _draft(
     accepted: tuple[str, ...],
     left_out: frozenset[str],
     now: datetime,
+    past: Past,
 ) -> Draft:
     report, survey = seen.report, _without(seen.survey, left_out)
     identity, base = _identity(report), _base(report)
@@ -133,12 +137,18 @@ def _draft(
             *(check_left_patch(hops, base, survey) if settled_version(report) else ()),
             *_check_way(plan, seen),
             *check_support(release, now.date()),
-            *check_plan_fits(report.cluster, cluster, now, estimate(plan)),
+            *check_plan_fits(report.cluster, cluster, now, estimate(plan, past)),
         }
     )
     plan = replace(plan, accepted=_accepted(findings))
     return Draft(
-        plan, findings, basis_of(report), estimate(plan), reasons(preflight, left_out), order=tell_order(plan, seen)
+        plan,
+        findings,
+        basis_of(report),
+        estimate(plan, past),
+        reasons(preflight, left_out),
+        order=tell_order(plan, seen),
+        estimate_grounds=tell_grounds(plan, past),
     )
 
 
@@ -151,7 +161,7 @@ def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
 
 
 def draft_revert(
-    seen: Observation, cluster: Cluster, *, options: Options, accepted: tuple[str, ...] = ()
+    seen: Observation, cluster: Cluster, *, options: Options, accepted: tuple[str, ...] = (), past: Past = NO_PAST
 ) -> Draft | None:
     """The plan that puts hand-edited control planes back to the declared version; None where there are none."""
     report, survey = seen.report, seen.survey
@@ -175,7 +185,8 @@ def draft_revert(
     )
     pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
     plan = UpgradePlan(PlanKind.REVERT, _identity(report), (hop,), pools, options, _accepted(findings))
-    return Draft(plan, findings, basis_of(report), estimate(plan))
+    grounds = tell_grounds(plan, past)
+    return Draft(plan, findings, basis_of(report), estimate(plan, past), estimate_grounds=grounds)
 
 
 def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:

@@ -38,6 +38,7 @@ from cluster.requests import Answer, PlanRequest
 from cluster.settings import Cluster, Machine
 from cluster.sighting import Sighting
 from cluster.store import Decision, Store
+from cluster.store.history import Entries
 from cluster.store.ledger import record_events
 from cluster.store.records import ROW
 from cluster.survey import Survey
@@ -126,6 +127,15 @@ class Answers:
 
     def open_plans(self) -> tuple[PlanRecord, ...]:
         return tuple(self.proposed)
+
+    def ended(self, cluster: str, most: int) -> tuple[Operation, ...]:  # noqa: ARG002 - the seam's signature
+        return ()
+
+    def plan(self, plan_id: str) -> PlanRecord:
+        raise UnknownThing(plan_id)
+
+    def events(self, subject_id: str, after: str = "0", count: int | None = None) -> Entries:  # noqa: ARG002 - as above
+        raise UnknownThing(subject_id)
 
     def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None:  # noqa: ARG002 - the seam's signature
         return self.proposed[-1] if self.proposed else None

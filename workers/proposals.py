@@ -28,8 +28,10 @@ from cluster.versions import Minor, parse_target
 from policies.differences import find_difference
 from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
 from policies.drift import base_version
+from policies.history import Past
 from policies.preflight import check_preflight
 from policies.traces import check_traces, operations_named
+from workers.past import Kept, read_past
 from workers.survey import Reach, reach, run_survey
 from workers.waiting import Waiting, judge_waiting
 
@@ -38,7 +40,7 @@ _LONG = timedelta(minutes=1)  # a survey that took longer leaves an old report b
 _OPTIONS = TypeAdapter(Options)
 
 
-class Records(Waiting, Protocol):
+class Records(Waiting, Kept, Protocol):
     """What proposals need of cluster.store.Store."""
 
     def operation(self, operation_id: str) -> Operation: ...
@@ -102,7 +104,7 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     traces = check_traces(report, settings.installation, _known(store, operations_named(report)))
     expires = now + timedelta(seconds=settings.approvals.expire_after)
     records = []
-    for draft in _drafts(request, seen, cluster, now=now):
+    for draft in _drafts(request, seen, cluster, now=now, past=read_past(store, name)):
         whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
         record = _record(request, whole, now, expires)
         before = store.plan_before(name, record.plan.kind, request.id)
@@ -111,10 +113,12 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     return store.answer_request(request.id, plan_ids=tuple(r.id for r in records), findings=records[0].findings)
 
 
-def _drafts(request: PlanRequest, seen: Observation, cluster: Cluster, *, now: datetime) -> tuple[Draft, ...]:
+def _drafts(
+    request: PlanRequest, seen: Observation, cluster: Cluster, *, now: datetime, past: Past
+) -> tuple[Draft, ...]:
     """The plan that was asked for; beside one that is blocked by a hand-edited control plane also its way out."""
     options = _options(cluster, request)
-    revert = draft_revert(seen, cluster, options=options, accepted=request.accepted)
+    revert = draft_revert(seen, cluster, options=options, accepted=request.accepted, past=past)
     if request.kind == "revert":
         if revert is None:
             raise Refused(
@@ -123,7 +127,7 @@ def _drafts(request: PlanRequest, seen: Observation, cluster: Cluster, *, now: d
         return (revert,)
     target = parse_target(request.target)
     upgrade = draft_upgrade(
-        seen, cluster, target, options=options, accepted=request.accepted, without=request.without, now=now
+        seen, cluster, target, options=options, accepted=request.accepted, without=request.without, now=now, past=past
     )
     return (upgrade, *([revert] if revert else []))
 
@@ -181,6 +185,7 @@ def _record(request: PlanRequest, draft: Draft, now: datetime, expires: datetime
         basis=draft.basis,
         channel=request.channel,
         estimate=draft.estimate,
+        estimate_grounds=draft.estimate_grounds,
         request_id=request.id,
         left_out_for=draft.left_out_for,
         blocked_workers=draft.blocked_workers,

@@ -7,14 +7,16 @@ import json
 import pytest
 
 from bot import terminal
+from bot.export_forms import ExportForm
 from bot.plan_card import APPROVE, render_plan
 from bot.plan_changes import changes_lines
+from bot.plan_export import export_plan
 from bot.plan_notes import notes_view, ticked
 from bot.plan_views import details_view
 from cluster.difference import Change, Difference, Part
 from cluster.plan import PlanKind, PlanStatus
 from lab.slack.lint import lint_blocks, lint_view
-from tests.bot_fixture import NASTY, NOW, plan, record
+from tests.bot_fixture import NASTY, NOW, plan, record, settings
 
 PAGE = "https://github.com/kubernetes/kubernetes/blob/master/CHANGELOG/CHANGELOG-1.35.md"
 CHANGES = (
@@ -111,3 +113,13 @@ def test_a_minor_that_is_not_known_is_named_without_a_link():
     unknown = plan(targets=("1.99.1",))
     assert "v1.99: its release notes; where they are is not known here" in terminal.render_plan(record(plan=unknown))
     assert lint_view(notes_view(record(plan=unknown), "x")) == ()
+
+
+def test_an_estimate_says_what_it_rests_on():
+    """On the card, on a terminal and in the document; a plan of before that was written down has only its times."""
+    made = record(estimate_grounds="from 42 earlier workers of this cluster")
+    said = "from 42 earlier workers of this cluster"
+    assert f"Between 25 min and 40 min, {said}." in str(render_plan(made).blocks)
+    assert f"estimate: 25 min to 40 min, {said}\n" in terminal.render_plan(made)
+    assert f"between 25 min and 40 min, {said}" in export_plan(made, ExportForm.MARKDOWN, settings().approvals).text
+    assert "Between 25 min and 40 min." in str(render_plan(record()).blocks)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 
@@ -11,13 +12,19 @@ from cluster.events import Event, Happened
 from cluster.facts import OfferState
 from cluster.findings import Severity, blockers
 from cluster.observe import observe
+from cluster.operation import OperationState, schedule
 from cluster.plan import PlanKind, PlanStatus
+from cluster.procedure import itinerary
 from cluster.report import Unread
 from cluster.requests import PlanRequest
 from cluster.settings import Settings
+from cluster.store.ledger import key
+from cluster.store.records import OPERATION
 from cluster.versions import Minor, ReportedVersion
 from lab.world import World
+from policies.estimates import NO_PAST
 from tests.redis_fixture import redis_server, redis_url, store
+from workers.past import read_past
 from workers.proposals import Eyes, propose
 from workers.survey import run_survey
 
@@ -230,3 +237,37 @@ def test_a_survey_asks_every_machine_and_keeps_each_failure_apart(world):
     assert str(facts.kubeadm) == "v1.34.7"
     assert [o.state for o in survey.machine("w2").offers] == [OfferState.OFFERED, OfferState.ABSENT]
     assert survey.age(NOW).total_seconds() == 0
+
+
+def test_an_estimate_rests_on_what_earlier_runs_of_the_cluster_took(world, store):
+    """Those that have ended, and no other cluster's; the record says so."""
+    (first,) = ask(world, store, "v1.35.4").plan_ids
+    record = store.plan(first)
+    assert record.estimate_grounds == "from documented figures"
+    for number in range(5):
+        run = replace(schedule(record, operation_id=f"op-0000000{number}", approved_by="grace", now=NOW), rows=())
+        keep_ended(store, run, lambda step, n=number: NOW + timedelta(hours=n, seconds=10 * step))
+    (second,) = ask(world, store, "v1.35.4", request_id="r-00000002").plan_ids
+    assert store.plan(second).estimate_grounds.startswith(
+        "from 10 earlier workers, 5 earlier kubelets of control planes"
+    )
+    assert store.plan(second).estimate[1] < record.estimate[1]
+    assert [c.subject for c in store.plan(second).difference.changes if c.part is Part.ESTIMATE]
+    assert read_past(store, "another") == NO_PAST
+
+
+def keep_ended(store, run, moment):
+    """A run on record that has ended, with the events of its steps, each at the `moment` of its number."""
+    plan = store.plan(run.plan_id).plan
+    ended = replace(run, state=OperationState.COMPLETED)
+    place = key("operation", run.id)
+    store.ask(lambda r: r.hset(place, mapping={"head": OPERATION.dump_json(ended).decode(), "nodes": "[]"}))
+    store.ask(lambda r: r.zadd(key("operations"), {run.id: moment(0).timestamp()}))
+    told = count()
+    for node in plan.nodes:
+        for step in itinerary(plan, node):
+            name = f"{step.hop}/{step.phase}/{step.verb}"
+            for kind in (Happened.STEP_STARTED, Happened.STEP_FINISHED):
+                number = next(told)
+                event = Event(kind, moment(number), "lab", "x", run.plan_id, run.id, node.name, name)
+                store.append(event, f"{run.id}/{number}")
