@@ -1,5 +1,6 @@
 """A request becomes a plan, its revert, or one sentence: on the lab's cluster and machines, kept in a real Redis."""
 
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -167,6 +168,22 @@ def test_an_unknown_host_key_blocks_the_plan_in_the_machines_own_words(world, st
     (stop,) = blockers(answer.findings)
     assert (stop.code, stop.subject) == ("machine-unreadable", "w1")
     assert "host key" in stop.sentence
+
+
+def test_a_machine_that_refuses_ssh_blocks_what_depends_on_it_alone(world, store):
+    """Everything else is read and judged; without that worker there is a plan."""
+    config = settings_of(world).model_dump(mode="json", exclude_none=True)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        config["clusters"]["lab"]["machines"]["w1"]["port"] = closed.getsockname()[1]
+    settings = Settings.model_validate(config)
+    answer = ask(world, store, "v1.35.4", settings=settings)
+    (stop,) = blockers(answer.findings)
+    assert (stop.code, stop.subject) == ("machine-unreadable", "w1")
+    read = {m.name: not isinstance(m.facts, Unread) for m in store.survey("lab").machines}
+    assert read == {"cp1": True, "w1": False, "w2": True}
+    others = ask(world, store, "v1.35.4", request_id="r-00000002", settings=settings, without=("blocked",))
+    assert blockers(others.findings) == ()
+    assert [n.name for n in store.plan(others.plan_ids[0]).plan.left_out] == ["w1"]
 
 
 def test_a_node_without_a_machine_blocks_the_plan(world, store):
