@@ -15,6 +15,7 @@ from cluster.requests import request_dry_run
 from cluster.settings import Settings
 from cluster.versions import KubeVersion
 from lab.pki import write_kubeconfig
+from lab.scenarios import App, Scenario
 from lab.world import World
 from policies.drained import check_living, drains, tell_dry_run
 from tests.bot_fixture import NOW, plan, record
@@ -27,10 +28,20 @@ from workers.eviction import evict
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
 
+HELD = Scenario(
+    "held",
+    "a pod under two budgets, a budget that lets nobody go, data that would be lost, and a pod of nobody's",
+    1,
+    3,
+    apps=(App("web", 3, 1, second_budget=True), App("ledger", 1, 1), App("scratch", 2, emptydir=True)),
+    bare_pods=("debug",),
+)
+
+
 @pytest.fixture(scope="module")
 def world():
     """With an account that has the rights of the chart's worker and no others."""
-    with World.start("crowded", speed=50) as running:
+    with World.start(HELD, speed=50) as running:
         rules = list(rules_of("lockkeeper-worker", rendered()))
         running.call(lambda: running.cluster.identities.admit("worker", "worker", rules))
         path = running.kubeconfig.with_name("worker.kubeconfig")
@@ -94,7 +105,7 @@ def test_the_server_judges_each_pod_that_would_move_and_none_moves(world, store,
         (Hold.CONSENT, "delete-emptydir"): 2,
         (Hold.CONSENT, "delete-unmanaged"): 1,
     }
-    assert made.leaving >= 6
+    assert made.leaving >= 1
     assert store.answer("r-00000001") == answer
     told = store.events(made.plan_id)[-1][1]
     assert (told.kind, told.sentence) == (Happened.DRY_RUN_FINISHED, tell_dry_run(made))
