@@ -11,15 +11,17 @@ prepare_state() {
 write_file() { # PATH CONTENT: whole or not at all, also after a power cut
     printf '%s\n' "$2" >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"
 }
+# Not by ":", a special builtin whose failed redirection would end the script before its "||".
+can_write() { true >>"$1"; } 2>/dev/null
 held() { ! flock -s -n "$1/lock" true 2>/dev/null; }   # shared: two who ask do not disturb each other
 
 # What became of an attempt: ABSENT, RUNNING, DONE n or LOST.
 fate() { # JOB-FOLDER
     [ -e "$1/started" ] || { say ABSENT; return; }
-    [ -e "$1/rc" ] && { say "DONE $(cat "$1/rc")"; return; }
+    [ -s "$1/rc" ] && { say "DONE $(cat "$1/rc")"; return; }
     [ "$(sed -n 's/^boot //p' "$1/started")" = "$(boot_id)" ] || { say LOST; return; }
     [ -e "$1/lock" ] && held "$1" && { say RUNNING; return; }
-    [ -e "$1/rc" ] && { say "DONE $(cat "$1/rc")"; return; }   # it ended between the two looks
+    [ -s "$1/rc" ] && { say "DONE $(cat "$1/rc")"; return; }   # it ended between the two looks
     say LOST
 }
 # A start in hand keeps the gate until its supervisor holds its lock: look again behind the gate before saying LOST.
@@ -33,6 +35,7 @@ start() { # ID FENCE VERB ARGS…
     id=$1 fence=$2
     shift 2
     prepare_state
+    can_write "$STATE/gate" || refuse 71 "$STATE/gate cannot be written: check the disk."
     exec 8>>"$STATE/gate"
     flock -w 60 8 || refuse 71 "Another start on this machine has not finished within 60 s: try again."
     known=$(highest_fence)
@@ -50,7 +53,7 @@ start() { # ID FENCE VERB ARGS…
 launch() { # JOB-FOLDER ID FENCE VERB ARGS…
     job=$1 id=$2 fence=$3
     shift 3
-    mkdir -p "$job" && : >>"$job/out" && : >>"$job/lock" &&
+    mkdir -p "$job" && can_write "$job/out" && can_write "$job/lock" &&
         write_file "$job/started" "attempt $id
 fence $fence
 boot $(boot_id)
@@ -87,7 +90,7 @@ supervise() { # ID
     exec 9>>"$JOB/lock"
     flock -w 30 9 || refuse 70 "The attempt $1 runs already: use 'poll'."
     [ -e "$JOB/started" ] && [ ! -e "$JOB/running" ] || refuse 70 "The attempt $1 is not waiting to be started: use 'poll'."
-    : >"$JOB/running" || refuse 71 "$JOB cannot be written: check the disk."
+    can_write "$JOB/running" || refuse 71 "$JOB cannot be written: check the disk."
     trap '' HUP PIPE
     trap : TERM INT   # at shutdown the command gets the signal too, and its exit code is worth keeping
     LOCKKEEPER_ATTEMPT=$ATTEMPT

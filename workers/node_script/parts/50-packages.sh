@@ -249,7 +249,7 @@ switch_file() { # FILE MINOR
     cp -p "$path" "$staged" &&   # with its owner and mode: it may hold a login
         sed -e "/^[[:space:]]*#/!s#\($own\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" \
             -e "/^[[:space:]]*#/!s#\(core:/stable:\)/v[0-9][0-9]*\.[0-9][0-9]*/deb#\1/$2/deb#g" "$path" >"$staged" &&
-        mv -f "$staged" "$path" || refuse 71 "$path cannot be written: check the disk."
+        mv -f "$staged" "$path" || { rm -f "$staged"; refuse 71 "$path cannot be written: check the disk."; }
     # Of the file our source alone: another repository that is broken is no reason to stop here.
     list=$STATE/sources/update.${path##*.}
     (umask 077 && rm -f "$list" && read_sources "$path" "$2" >"$list") || refuse 71 "$list cannot be written: check the disk."
