@@ -76,9 +76,9 @@ class Plant:
         time.sleep(2.0)  # whoever resumes has put right what was wrong
         try:
             if operation.state is OperationState.BLOCKED:
-                desk.retry(operation.id, None)
+                desk.retry(operation, None)
             else:
-                desk.resume(operation.id)
+                desk.resume(operation)
         except LockkeeperError:
             return
 
