@@ -230,6 +230,11 @@ _SENTENCES: tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], ...]
         ("OOM", "MISCONF"),
         "{where} refuses to write ({text}): give it memory, and a disk that it can write to.",
     ),
+    (
+        (),
+        ("NOREPLICAS",),
+        "{where} has too few replicas to take a write ({text}): bring them back, or lower `min-replicas-to-write`.",
+    ),
     ((redis_errors.TimeoutError,), (), f"{{where}} does not answer within {TIMEOUT:g} s: look whether it hangs."),
     (
         (redis_errors.ConnectionError, redis_errors.MasterDownError, redis_errors.TryAgainError),
