@@ -25,7 +25,6 @@ from workers import jobs
 from workers.reconciler import keep_reconciling
 
 _AGAIN = 1.0  # seconds before a worker that lost Redis begins anew
-_AWAY = (redis_errors.ConnectionError, redis_errors.TimeoutError)
 _LOG = logging.getLogger(__name__)
 Functions = Mapping[str, Callable[[str], None]]
 FUNCTIONS: Functions = {JobName.DRIVE: jobs.drive, JobName.PROPOSE: jobs.propose, JobName.SURVEY: jobs.survey}
@@ -143,8 +142,8 @@ def _leave(_number: int, _frame: object) -> None:
 
 
 def _through(call: Callable[[], object]) -> None:
-    """What RQ wants to note in Redis can wait until Redis is back."""
+    """What RQ wants to note in Redis can wait until Redis is back, or takes a write again."""
     try:
         call()
-    except _AWAY as error:
+    except redis_errors.RedisError as error:
         _LOG.warning("Redis is away (%s); what runs goes on", type(error).__name__)

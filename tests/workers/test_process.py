@@ -26,6 +26,7 @@ from lab.redis import RedisServer
 from tests.engine_fixture import CLUSTER, approve, record
 from tests.engine_worker import REMOTE, SMALL
 from tests.engine_yard import DEADLINE, wait_until
+from tests.redis_states import UNWILLING, unwilling
 from workers.crashpoints import POINTS, VARIABLE
 
 OP = "op-1"
@@ -193,18 +194,34 @@ def test_an_orphaned_child_goes_on_alone_beside_a_new_worker(plant: Plant) -> No
     plant.check_history()
 
 
-def test_a_worker_outlives_an_outage_of_redis(plant: Plant) -> None:
-    """The process does not die; what ran is recorded afterwards; nothing starts twice."""
-    begin(plant)
-    worker = plant.worker()
-    in_hand(plant)
-    plant.redis.kill()
-    with pytest.raises(subprocess.TimeoutExpired):
-        worker.wait(8)  # RQ's own worker is gone by now, or would be at the next heartbeat
-    plant.redis.restart()
-    plant.wait_for_end()
-    plant.check_history()
-    assert worker.poll() is None
+def test_a_worker_outlives_an_outage_of_redis() -> None:
+    """Away, without memory or read-only: the process lives, what ran is recorded afterwards, nothing starts twice."""
+
+    def outlive(state: str) -> None:
+        with running_plant() as plant:
+            begin(plant)
+            worker = plant.worker()
+            in_hand(plant)
+            outage = away(plant.redis) if state == "away" else unwilling(plant.redis, state)
+            # longer than a lease; RQ's own worker is gone by now, or would be at the next heartbeat
+            with outage, pytest.raises(subprocess.TimeoutExpired):
+                worker.wait(8)
+            plant.wait_for_end()
+            plant.check_history()
+            assert worker.poll() is None
+            log = (plant.folder / "worker-0.log").read_text(encoding="utf-8")
+            assert "the worker waits for it" not in log, "it let go of its child"
+
+    states = ("away", *UNWILLING)
+    with ThreadPoolExecutor(len(states)) as pool:
+        list(pool.map(outlive, states))
+
+
+@contextmanager
+def away(redis: RedisServer) -> Iterator[None]:
+    redis.kill()
+    yield
+    redis.restart()
 
 
 def test_a_frozen_driver_finds_itself_fenced(plant: Plant) -> None:
