@@ -97,6 +97,9 @@ class Machine:
     def poll(self, attempt: str, offset: int = 0) -> Any:  # noqa: ARG002 - the seam's signature
         return PollAnswer(AttemptState.ABSENT, None, 0, "boot", b"")
 
+    def snapshot(self, attempt: str, offset: int) -> Any:
+        raise NotImplementedError
+
     def logs(self, unit: str) -> str:  # noqa: ARG002 - the seam's signature
         return ""
 
