@@ -45,6 +45,14 @@ def crash_everywhere(side_by_side: int) -> bool:
     return survived >= set(points)
 
 
+def hand_over() -> bool:
+    """Whether one run went on soundly through every kill and every rollout of its worker."""
+    lines = run("tests.torture.handover")
+    say_pauses("from a SIGKILL of the worker to going on", [p for line in lines for p in line.get("killed", ())])
+    say_pauses("hand-over at SIGTERM", [p for line in lines for p in line.get("handed", ())])
+    return not any(line["wrong"] for line in lines)
+
+
 def fuzz(runs: int, side_by_side: int, first: int) -> bool:
     """Whether every run came to its end."""
     batches = [(seed, min(_BATCH, first + runs - seed)) for seed in range(first, first + runs, _BATCH)]
@@ -81,6 +89,7 @@ def main() -> None:
     given = [int(word) for word in sys.argv[1:]]
     runs, side_by_side, first = (*given, *(FUZZ_RUNS, SIDE_BY_SIDE, 1)[len(given) :])
     sound = crash_everywhere(side_by_side)
+    sound = hand_over() and sound
     sound = fuzz(runs, side_by_side, first) and sound
     sys.exit(0 if sound else 1)
 
