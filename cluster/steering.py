@@ -10,6 +10,7 @@ from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, Row
 from cluster.plan import PlanNode, Role, UpgradePlan
 from cluster.procedure import Phase, Verb, disturbs, itinerary
 
+MOST_EXTENSION = 86_400  # seconds that a drain may get beside those of its plan
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
 _S = OperationState
 
@@ -83,7 +84,6 @@ def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> 
     return _going_on(operation, tuple(aside if r.node == name else r for r in operation.rows))
 
 
-def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
 def extended(operation: Operation, plan: UpgradePlan, name: str, minutes: int) -> Operation:
     """The operation with more time for the drain of one node, the one in hand or the next one after a block."""
     _check_running(operation)
@@ -106,6 +106,7 @@ def extended(operation: Operation, plan: UpgradePlan, name: str, minutes: int) -
     return replace(operation, rows=tuple(longer if r.node == name else r for r in operation.rows))
 
 
+def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
     """To what restores it: its cordon where its kubelet is untouched, then its package holds; or to its end at once."""
     node = plan.node(row.node)
     steps = itinerary(plan, node) if node else ()

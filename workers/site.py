@@ -84,12 +84,12 @@ class RemoteNode(Protocol):
     def logs(self, unit: str) -> str: ...
 
 
-@dataclass(frozen=True)
-class Site:
 def _unheard(_: tuple[Hold, ...]) -> None:
     """Where nobody keeps what holds up a drain."""
 
 
+@dataclass(frozen=True)
+class Site:
     """Everything that one step of one node may touch; the engine makes one for each call of `perform`."""
 
     settings: Settings
@@ -112,13 +112,11 @@ def _unheard(_: tuple[Hold, ...]) -> None:
     sleep: Callable[[float], None]  # returns early when stopping
     inspect: Callable[[], Findings] = tuple  # what stands against every control plane now, asked at each hop
     attachments: Attachments = field(default_factory=Attachments)  # shared by the nodes that one driver works on
-
-    @property
+    held: tuple[Hold, ...] = ()  # what held up this drain when it was last recorded
+    hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
 
     @property
-    held: tuple[Hold, ...] = ()  # what held up this drain when it was last recorded
-    hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     def hop(self) -> Hop:
         return self.plan.hops[self.step.hop]
 
@@ -128,6 +126,8 @@ def _unheard(_: tuple[Hold, ...]) -> None:
 
     @property
     def node_path(self) -> str:
+        return f"/api/v1/nodes/{self.node.name}"
+
     @property
     def drain_seconds(self) -> int:
         """How long this drain may take, as people have it by now."""
@@ -137,8 +137,6 @@ def _unheard(_: tuple[Hold, ...]) -> None:
         """Whether its time is up; that people gave more is only asked when the plan's is."""
         passed = self.elapsed(self.started_at)
         return passed > self.plan.options.drain_timeout and passed > self.drain_seconds
-
-        return f"/api/v1/nodes/{self.node.name}"
 
     def check_lease(self) -> None:
         """Ask right before every side effect: without the lease nothing new starts."""
