@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest newest-whole screenshot bench-report bench-upgrade torture clean
+.PHONY: help demo install test check format lock newest newest-whole install-newest screenshot bench-report bench-upgrade torture clean
 
 help:            ## what can be typed here
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: install    ## a lab cluster, a lab Slack and a page to try everything in
 	@$(BIN)/lockkeeper demo
@@ -69,10 +69,13 @@ NEWEST = $(shell for v in 15 14 13 12; do for p in python3.$$v $$HOME/.pyenv/ver
 newest:          ## what an interpreter can change, on the newest one found: neither stories, nor browser, nor shell
 newest-whole:    ## the whole suite on the newest interpreter found
 newest newest-whole:
+	@$(MAKE) --no-print-directory install-newest
 	@if [ -z "$(NEWEST)" ]; then echo "no python newer than $(PYTHON) was found: nothing to do"; else \
 	  echo "testing on $$($(NEWEST) --version)"; \
-	  $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install && \
 	  .venv-newest/bin/python $(PYTEST) $(if $(filter newest,$@),$(CHANGEABLE)); fi
+
+install-newest:  ## only set up .venv-newest, where a newer interpreter is found
+	@if [ -n "$(NEWEST)" ]; then $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install; fi
 
 screenshot: install  ## take the README's picture anew, from the browser's story
 	@$(BIN)/python -m pytest -q tests/stories/test_browser.py && cp build/screenshots/demo.png docs/images/demo.png

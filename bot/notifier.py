@@ -57,15 +57,13 @@ def _items(event_id: str, event: Event, channel: str) -> Iterator[OutboxItem]:
             yield _post(run, event, channel)
         if event.facts.get("notes_read"):  # whoever reads the run sees what its approver confirmed
             yield _line(f"{event_id}:run", event, channel, run)
-    elif event.kind is Happened.DRY_RUN_FINISHED:
-        yield _line(event_id, event, channel, plan)
     elif event.operation_id:
         yield edit_of(run, channel, event.at)
         if is_told(event):
             yield _line(event_id, event, channel, run)
         if event.kind in ANNOUNCED:
             yield _post(result_key(event.operation_id), event, channel, item_id=f"result:{event_id}")
-    elif event.plan_id and not event.kind.is_known:
+    elif event.kind is Happened.DRY_RUN_FINISHED or (event.plan_id and not event.kind.is_known):
         yield _line(event_id, event, channel, plan)
 
 

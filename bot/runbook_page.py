@@ -35,7 +35,9 @@ def _head(record: PlanRecord) -> Iterator[str]:
     yield f"Plan {code(record.id)} ({record.status}), digest {code(record.digest)},"
     yield "as lockkeeper would carry it out, but typed by hand."
     yield f"The commands are those of <{_DOCUMENTED}>. Stop wherever a check shows something else than it"
-    yield "should: what follows relies on it. Do not type any of it while lockkeeper itself carries a plan out."
+    yield "should: what follows relies on it. Only a worker may be left behind: give it its work and its package"
+    yield "holds back, go on with the others, and plan for it later. Do not type any of it while lockkeeper itself"
+    yield "carries a plan out."
     yield ""
     if stops := blockers(record.findings):
         yield "**This plan is blocked. Type nothing of it before this is cleared and it was planned again:**"

@@ -54,8 +54,8 @@ def form_pools(
         if members:
             ordered = _in_turn(members, last - own, own)
             formed = _pool(name, pool.limit(len(members)), ordered, left_out)
-            pace = {"canary": pool.canary, "soak": pool.soak, "ramp": pool.ramp}
-            pools.append(replace(formed, **pace, failure_budget=pool.failure_budget))
+            paced = replace(formed, canary=pool.canary, soak=pool.soak, ramp=pool.ramp)
+            pools.append(replace(paced, failure_budget=pool.failure_budget))
     if left:
         pools.append(_pool(OTHER, 1, _in_turn(left, last - own, own), left_out))
     return tuple(pools)
