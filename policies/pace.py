@@ -52,7 +52,7 @@ def check_pace(pool: PlanPool, trail: Trail, away: frozenset[str], now: datetime
     back = len(trail.back)
     if back < pool.canary:
         return Pace(0 if trail.failed else max(0, pool.canary - back - trail.in_hand))
-    if pool.canary and back + trail.in_hand <= pool.canary and (waits := _proving(pool, trail, away, now)):
+    if pool.canary and (waits := _proving(pool, trail, away, now)):
         return Pace(0, waits)
     if not pool.ramp:
         return Pace(None)
@@ -96,11 +96,13 @@ def tell_budget(pool: PlanPool) -> str:
 
 def _proving(pool: PlanPool, trail: Trail, away: frozenset[str], now: datetime) -> str:
     """What the pool waits for behind its canaries; "" for nothing any more."""
-    until = max((b.at for b in trail.back if b.at), default=now - timedelta(seconds=pool.soak))
-    until += timedelta(seconds=pool.soak)
+    times = sorted(b.at for b in trail.back if b.at)[: pool.canary]  # who came back after them was tried once more
+    until = (times[-1] if times else now - timedelta(seconds=pool.soak)) + timedelta(seconds=pool.soak)
     names = some_of(b.name for b in trail.back)
     if now < until:
         return f"the pool {pool.name} to see how its canaries do ({names}), until {until:%Y-%m-%d %H:%M:%S} UTC"
+    if len(trail.back) + trail.in_hand > pool.canary:  # others have followed since
+        return ""
     if ill := [b.name for b in trail.back if b.name in away]:
         return (
             f"{some_of(ill)} of the pool {pool.name} to be Ready and uncordoned again: the others follow its canaries"

@@ -97,7 +97,7 @@ def find_runnable(
     stage = min(p.step.stage for p in places)
     here = tuple(p for p in places if p.step.stage == stage)
     going = tuple(p for p in here if p.in_hand and not p.is_blocked)
-    lacking = {p.node.name: p for p in going if p.is_before_cordon and lacks_place(plan, operation, p.node, report)}
+    lacking = _without_place(plan, operation, going, report)
     in_hand = tuple(p for p in going if p.node.name not in lacking)
     phase = here[0].step.phase
     if _nobody_new(plan, operation, places, phase):
@@ -133,6 +133,26 @@ def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report:
         return _UNREADABLE
     crowd = _crowd(plan, operation, plan.pool_of(node.name), report)
     return "" if node.name in crowd.gone or crowd.has_place(node.name) else crowd.tell()
+
+
+def _without_place(
+    plan: UpgradePlan, operation: Operation, going: tuple[_Place, ...], report: ClusterReport | None
+) -> tuple[str, ...]:
+    """Who of them stands before its cordon and has no place, with those before it in the same turn counted."""
+    lacking: list[str] = []
+    crowds: dict[str, _Crowd] = {}
+    for name in (p.node.name for p in going if p.is_before_cordon):
+        if report is None:
+            lacking.append(name)
+            continue
+        pool = plan.pool_of(name)
+        crowd = crowds.get(pool.name) or _crowd(plan, operation, pool, report)
+        if name not in crowd.gone and not crowd.has_place(name):
+            lacking.append(name)
+        else:
+            crowd = crowd if name in crowd.gone else crowd.joined_by(name)
+        crowds[pool.name] = crowd
+    return tuple(lacking)
 
 
 def _crowd(plan: UpgradePlan, operation: Operation, pool: PlanPool, report: ClusterReport) -> _Crowd:

@@ -57,6 +57,14 @@ def test_the_others_follow_when_the_soak_is_over():
     assert check_pace(SOAKING, Trail((Back("w1", None), Back("w2", None)), 0), frozenset(), NOW).room is None
 
 
+def test_one_that_was_tried_once_more_beside_the_canaries_shortens_no_soak():
+    """A third one is back together with the second canary: the others wait all the same."""
+    at = NOW - timedelta(seconds=60)
+    three = Trail((Back("w1", at), Back("w2", at), Back("w3", at)), 0)
+    assert check_pace(SOAKING, three, frozenset(), NOW).room == 0
+    assert check_pace(SOAKING, three, frozenset(), at + timedelta(seconds=900)).room is None
+
+
 def test_nobody_follows_a_canary_that_is_ill_after_its_soak():
     """Once others have followed, it counts as everybody else."""
     pace = check_pace(SOAKING, trail(2, ago=901), frozenset({"w2"}), NOW)

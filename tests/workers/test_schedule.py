@@ -265,6 +265,24 @@ def test_a_report_that_takes_long_to_read_is_no_reason_to_stand_still(age, took,
     assert is_usable(age, took) is usable
 
 
+def test_two_second_tries_find_one_place_between_them() -> None:
+    """Both were given back undrained: with room for one, the other one's turn comes after it."""
+    made = plan(max_unavailable=1)
+    made = replace(made, pools=(made.pools[0], replace(made.pools[1], failure_budget=2)))
+    steps = itinerary(made, made.pools[1].nodes[0])
+    cordon = next(n for n, s in enumerate(steps) if s.verb is Verb.CORDON)
+    begun = schedule(record(made), operation_id="op-1", approved_by="grace", now=NOW)
+    workers = [n.name for n in made.pools[1].nodes]
+    rows = tuple(
+        replace(r, position=cordon, attempt=2)
+        if r.node in workers[:2]
+        else replace(r, position=len(itinerary(made, made.nodes[0])), state=RowState.FINISHED)
+        for r in begun.rows
+    )
+    running = replace(begun, state=OperationState.RUNNING, rows=rows)
+    assert [n.name for n in find_runnable(made, running, report(made), now=NOW).nodes] == workers[:1]
+
+
 PACES = st.builds(
     PlanPool,
     name=st.just("general"),
