@@ -341,6 +341,44 @@ def extend(  # noqa: PLR0917 - options of a command line, all by name
     _steer("extend", operation, cluster, config, output, node=node, minutes=str(minutes))
 
 
+@app.command("force-delete")
+def force_delete(
+    pod: Annotated[str, typer.Argument(help="namespace/name of a pod that a drain in hand waits for.")],
+    cluster: OfCluster = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Ask for the deletion of one pod that holds up a drain; a second person has to allow it."""
+    from bot.force_desk import ask_force, render_force
+    from bot.terminal import force_json
+
+    asked = ask_force(_desk(config), pod, cluster)
+    _say(force_json(asked) if output is Output.JSON else render_force(asked))
+
+
+@app.command("approve-force")
+def approve_force(
+    force_id: Annotated[str, typer.Argument(help="f-…")],
+    key: Annotated[Path, typer.Option(help="Your SSH key; the deletion is signed with it.")] = Path(
+        "~/.ssh/id_ed25519"
+    ),
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    yes: Yes = False,
+) -> None:
+    """Allow a deletion that somebody else asked for, with your SSH key."""
+    from bot.force_desk import allow_force, find_force, render_force
+    from bot.terminal import force_json
+
+    desk = _desk(config)
+    shown = find_force(desk, force_id)
+    if not yes:
+        _say(render_force(shown))
+        typer.confirm("Delete exactly this pod?", abort=True)
+    allowed = allow_force(desk, shown, key.expanduser())
+    _say(force_json(allowed) if output is Output.JSON else f"Allowed: {shown.pod}, at the worker's next look.")
+
+
 @app.command()
 def release(
     cluster: Annotated[str, typer.Argument(help="The cluster whose lock is to be released.")],

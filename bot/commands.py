@@ -98,6 +98,14 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
+class ForceDelete:
+    """Have one pod deleted that holds up a drain."""
+
+    pod: str  # namespace/name
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """A plan as a file in its thread."""
 
@@ -112,7 +120,9 @@ class DryRun:
     plan: str = ""  # p-…; "" for the newest one of the channel
 
 
-Command = Help | Versions | Plan | Export | DryRun | Status | Pause | Resume | Cancel | Retry | Skip | Extend
+Command = (
+    Help | Versions | Plan | Export | DryRun | Status | Pause | Resume | Cancel | Retry | Skip | Extend | ForceDelete
+)
 
 _PLAN_ID = re.compile(r"p-[0-9a-f]{8}")
 _ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
@@ -126,7 +136,7 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", "extend", *_ONE_CLUSTER)
+WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", "extend", "force-delete", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -147,6 +157,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("retry [node] [cluster]", "try a blocked node again"),
     ("skip <node> [cluster]", "go on without a worker: it is given back as it is, and the end says so"),
     ("extend <node> <minutes> [cluster]", "give the drain of a node more time, while it is in hand or blocked"),
+    ("force-delete <namespace>/<pod> [cluster]", "delete a pod that holds up a drain, when a second person allows it"),
     ("help", "this list"),
 )
 
@@ -237,11 +248,20 @@ def _parse_extend(rest: tuple[str, ...], command: str) -> Extend:
     return Extend(rest[0], int(rest[1]), rest[2] if len(rest) > 2 else None)  # noqa: PLR2004 - the third is the cluster
 
 
+def _parse_force(rest: tuple[str, ...], command: str) -> ForceDelete:
+    usage = f"{command} force-delete <namespace>/<pod> [cluster]"
+    _at_most(rest, 2, usage)
+    if not rest or not all(rest[0].partition("/")) or rest[0].count("/") != 1:
+        raise NotUnderstood(f"Name the pod that holds up a drain, with its namespace: type `{usage}`.")
+    return ForceDelete(rest[0], rest[1] if len(rest) > 1 else None)
+
+
 _PARSED: dict[str, Callable[[tuple[str, ...], str], Command]] = {
     "plan": _parse_plan,
     "export": _parse_export,
     "dry-run": _parse_dry_run,
     "extend": _parse_extend,
+    "force-delete": _parse_force,
 }
 
 

@@ -128,7 +128,7 @@ class Desk:
         """Approve the plan that was shown with the person's SSH key; raises Refused with the reason."""
         now = _now()
         record = self.store.plan(shown.id)
-        person, line = self._signer(key_file)
+        person, line = self.signer(key_file)
         if record.status is not PlanStatus.PROPOSED:
             raise StaleMove(already_decided(record))
         self._check_right(record, shown.digest, person, now, notes_read)
@@ -160,7 +160,8 @@ class Desk:
         self.wakeups.wake(operation.id)
         return operation
 
-    def _signer(self, key_file: Path) -> tuple[str, str]:
+    def signer(self, key_file: Path) -> tuple[str, str]:
+        """Whose key this is, and its public line; raises Refused for a stranger's."""
         public = key_file if key_file.suffix == ".pub" else key_file.with_name(key_file.name + ".pub")
         try:
             line = public.read_text(encoding="utf-8").strip()

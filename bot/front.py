@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from bot import approvals, controls, dry_runs, exports, plans, reports
+from bot import approvals, controls, dry_runs, exports, forces, plans, reports
 from bot.asked import (
     Asked,
     clicked,
@@ -29,6 +29,7 @@ from bot.commands import (
     DryRun,
     Export,
     Extend,
+    ForceDelete,
     Help,
     NotUnderstood,
     Pause,
@@ -44,6 +45,7 @@ from bot.commands import (
 )
 from bot.controls import Control
 from bot.delivery import SlackAway, SlackRefused
+from bot.force_card import ALLOW
 from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
@@ -65,6 +67,7 @@ _RUN_ACTIONS = {
     EXTEND: Control.EXTEND,
 }
 _READING = frozenset({SHARE, LISTING})  # clicks that read a cluster, which takes its time
+_DECISIONS: dict[str, Callable[[Station, Asked, str], Message | None]] = {APPROVE: approvals.click, ALLOW: forces.allow}
 _WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
 _STEERED: dict[type[Command], Control] = {
     Pause: Control.PAUSE,
@@ -73,6 +76,7 @@ _STEERED: dict[type[Command], Control] = {
     Retry: Control.RETRY,
     Skip: Control.SKIP,
 }
+_Steering = Pause | Resume | Cancel | Retry | Skip | Extend | ForceDelete
 _LOG = logging.getLogger(__name__)
 
 
@@ -134,10 +138,19 @@ class Front:
                 return exports.export(station, asked, command)
             case DryRun(plan):
                 return dry_runs.ask_for_dry_run(station, asked, plan)
+            case _:
+                return self._steer(asked, command)
+
+    def _steer(self, asked: Asked, command: _Steering) -> Message:
+        """What is asked of a run."""
+        station = self.station
+        match command:
             case Retry(words) | Skip(words):
                 return controls.steer_node(station, asked, _STEERED[type(command)], words)
             case Extend(node, minutes, cluster):
                 return controls.extend_drain(station, asked, node, minutes, cluster)
+            case ForceDelete(pod, cluster):
+                return forces.ask(station, asked, pod, cluster)
             case Pause(cluster) | Resume(cluster) | Cancel(cluster):
                 return controls.steer_cluster(station, asked, _STEERED[type(command)], cluster)
 
@@ -152,8 +165,8 @@ class Front:
         station = self.station
         if name in _RUN_ACTIONS:
             return controls.steer_operation(station, asked, _RUN_ACTIONS[name], value)
-        if name == APPROVE:
-            return approvals.click(station, asked, value)
+        if name in _DECISIONS:
+            return _DECISIONS[name](station, asked, value)
         if name == SHARE:
             return self._share(asked, value)
         if name == LISTING:

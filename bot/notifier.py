@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bot.bulletins import Bulletins
 from bot.delivery import TIMEOUT
+from bot.force_card import card_key as force_key
 from bot.outbox import Sender
 from bot.plan_card import card_key as plan_key
 from bot.run_card import card_key as run_key
@@ -59,12 +60,21 @@ def _items(event_id: str, event: Event, channel: str) -> Iterator[OutboxItem]:
             yield _line(f"{event_id}:run", event, channel, run)
     elif event.operation_id:
         yield edit_of(run, channel, event.at)
+        yield from _force(event, channel, run)
         if is_told(event):
             yield _line(event_id, event, channel, run)
         if event.kind in ANNOUNCED:
             yield _post(result_key(event.operation_id), event, channel, item_id=f"result:{event_id}")
     elif event.kind is Happened.DRY_RUN_FINISHED or (event.plan_id and not event.kind.is_known):
         yield _line(event_id, event, channel, plan)
+
+
+def _force(event: Event, channel: str, run: str) -> Iterator[OutboxItem]:
+    """The deletion of a pod that somebody asks for: a message with a button, in the thread of the run."""
+    if force := event.facts.get("force"):
+        key = force_key(force, event.operation_id)
+        asks = event.kind is Happened.FORCE_ASKED
+        yield replace(_post(key, event, channel), thread_of=run) if asks else edit_of(key, channel, event.at)
 
 
 def _post(key: str, event: Event, channel: str, item_id: str = "") -> OutboxItem:

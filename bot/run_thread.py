@@ -36,6 +36,8 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.RETRY_ASKED: "repeat",
     Happened.SKIP_ASKED: "heavy_minus_sign",
     Happened.EXTEND_ASKED: "hourglass",
+    Happened.FORCE_APPROVED: "warning",
+    Happened.FORCE_ENDED: "warning",
     Happened.OPERATION_PARKED: "double_vertical_bar",
     Happened.OPERATION_BLOCKED: "x",
     Happened.OPERATION_CANCELLING: "no_entry_sign",

@@ -22,6 +22,7 @@ from bot.text import NOTHING, clean, clock, count, duration, moment
 from cluster.dry_run import DryRun
 from cluster.events import Event
 from cluster.findings import Finding, blockers, worst_first
+from cluster.force import ForceRequest
 from cluster.operation import Operation
 from cluster.plan import Hop, PlanRecord
 from cluster.report import ClusterReport, Unread
@@ -81,6 +82,10 @@ def dry_run_json(made: DryRun) -> str:
 
 def operation_json(operation: Operation) -> str:
     return as_json("operation", operation=_plain(operation))
+
+
+def force_json(request: ForceRequest) -> str:
+    return as_json("force", force=_plain(request))
 
 
 def events_json(events: Iterable[Event]) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.blocks import Message, section
 from bot.bulletin_card import render_bulletin
 from bot.dry_run_text import render_dry_run
+from bot.force_card import FORCE, render_force
 from bot.plan_card import render_plan
 from bot.run_card import render_run
 from bot.run_thread import ENDINGS, render_line, render_result
@@ -38,7 +39,7 @@ class Writer:
     def write(self, item: OutboxItem, now: datetime) -> Message | None:
         """The message; None where there is nothing to say any more. Raises UnknownThing for a record that is gone."""
         kind, _, name = item.card_key.partition(":")
-        if kind in {"plan", "run", "bulletin", *STOP_CARDS}:
+        if kind in {"plan", "run", "bulletin", FORCE, *STOP_CARDS}:
             return self._card(kind, name, now)
         if item.event is None:
             return None
@@ -56,6 +57,9 @@ class Writer:
             return render_plan(self.store.plan(name))
         if kind in STOP_CARDS:
             return self._stop(kind, name)
+        if kind == FORCE:
+            operation_id, _, force_id = name.partition("/")
+            return render_force(self.store.force(operation_id, force_id))
         if kind == "run":
             operation = self.store.operation(name)
             return render_run(self.store.plan(operation.plan_id), operation, now)

@@ -25,6 +25,9 @@ class Happened(StrEnum):
     RETRY_ASKED = "retry-asked"
     SKIP_ASKED = "skip-asked"
     EXTEND_ASKED = "extend-asked"
+    FORCE_ASKED = "force-asked"  # the deletion of one pod that holds up a drain
+    FORCE_APPROVED = "force-approved"
+    FORCE_ENDED = "force-ended"  # done, or refused by the worker
     OPERATION_PARKED = "operation-parked"
     OPERATION_BLOCKED = "operation-blocked"
     OPERATION_CANCELLING = "operation-cancelling"

@@ -76,13 +76,16 @@ _Flag = Annotated[bool, Field(exclude_if=lambda value: not value)]
 _Moment = Annotated[datetime | None, Field(exclude_if=lambda value: value is None)]
 
 
+ITS_OWN_END = "its own end"  # what keeps a pod that was evicted or deleted, and has not gone
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A pod that a drain has waited for, for longer than is usual."""
 
     pod: str  # namespace/name
     uid: str
-    by: str  # what keeps it: `the PodDisruptionBudget shop/web`, `the API`, `its own end`
+    by: str  # what keeps it: `the PodDisruptionBudget shop/web`, `the API`, ITS_OWN_END
     why: str  # in the words of the API server
     since: datetime
 

@@ -55,18 +55,25 @@ def fingerprint(line: str) -> str:
 
 
 def sign_as_bot(statement: Statement, key: ed25519.Ed25519PrivateKey) -> Approval:
-    signature = base64.b64encode(key.sign(statement.signed_bytes())).decode()
-    return Approval(statement, SignedWith.BOT, signature)
+    return Approval(statement, SignedWith.BOT, bot_signature(statement.signed_bytes(), key))
+
+
+def bot_signature(message: bytes, key: ed25519.Ed25519PrivateKey) -> str:
+    return base64.b64encode(key.sign(message)).decode()
 
 
 def sign_with_ssh(statement: Statement, key_file: Path) -> Approval:
+    return Approval(statement, SignedWith.SSH, ssh_signature(statement.signed_bytes(), key_file))
+
+
+def ssh_signature(message: bytes, key_file: Path) -> str:
     """Sign with a person's SSH key through `ssh-keygen -Y sign`, which also speaks to agents and hardware keys.
 
     `key_file` is the private key, or the public one of a key that the agent holds. Raises InvalidConfig.
     """
     command = ["ssh-keygen", "-Y", "sign", "-q", "-n", SSH_NAMESPACE, "-f", str(key_file)]
     try:
-        done = subprocess.run(command, input=statement.signed_bytes(), capture_output=True, check=False)
+        done = subprocess.run(command, input=message, capture_output=True, check=False)
     except FileNotFoundError as error:
         raise InvalidConfig("ssh-keygen is missing: install it, with: sudo apt-get install openssh-client") from error
     if done.returncode != 0:
@@ -74,15 +81,22 @@ def sign_with_ssh(statement: Statement, key_file: Path) -> Approval:
         raise InvalidConfig(
             f"ssh-keygen could not sign with {key_file}: {reason[-1] if reason else 'no reason given'}."
         )
-    return Approval(statement, SignedWith.SSH, done.stdout.decode())
+    return done.stdout.decode()
 
 
 def is_genuine(approval: Approval, *, bot_key: str | None, person_keys: tuple[str, ...]) -> bool:
     """Whether the bot (`bot_key`, its public line) or one of the person's SSH keys signed exactly this statement."""
     message = approval.statement.signed_bytes()
-    if approval.signed_with is SignedWith.BOT:
-        return bot_key is not None and _bot_signed(message, approval.signature, bot_key)
-    return any(verify_ssh_signature(message, approval.signature, line) for line in person_keys)
+    return is_signed(message, approval.signature, approval.signed_with, bot_key=bot_key, person_keys=person_keys)
+
+
+def is_signed(
+    message: bytes, signature: str, signed_with: SignedWith, *, bot_key: str | None, person_keys: tuple[str, ...]
+) -> bool:
+    """Whether the bot, or the owner of one of these SSH keys, signed exactly this."""
+    if signed_with is SignedWith.BOT:
+        return bot_key is not None and _bot_signed(message, signature, bot_key)
+    return any(verify_ssh_signature(message, signature, line) for line in person_keys)
 
 
 def _bot_signed(message: bytes, signature: str, line: str) -> bool:

@@ -44,7 +44,7 @@ def may_decide(
     found: list[Finding] = []
     if person == record.requester:  # first: it is the plainest thing to say to whoever asked for the plan
         found.append(_stop("own-plan", person, "This is your own plan.", "Let a second person approve it."))
-    found += [*_person(slack_user, person, groups, settings), *_plan(record, digest8, now)]
+    found += [*check_person(slack_user, person, groups, settings), *_plan(record, digest8, now)]
     if channel != record.channel:
         sentence = f"The plan {record.id} is decided in its own channel only."
         found.append(_stop("other-channel", record.id, sentence, "Click on its card there."))
@@ -72,7 +72,7 @@ def judge_approval(
     if claims != truth or record.digest != record.plan.digest:
         sentence = f"The approval that was found is not one of exactly the plan {record.id}."
         found.append(_stop("approval-of-another-plan", record.id, sentence, "Cancel the run, and plan again."))
-    if not _entitled(approval, settings):
+    if not is_entitled(said.person, said.evidence, approval.signed_with, settings):
         sentence = f"{said.person!r} is not among the approvers of this installation."
         found.append(_stop("approver-not-entitled", said.person, sentence, "Cancel the run; let an approver approve."))
     if said.person == record.requester:
@@ -94,9 +94,10 @@ def judge_approval(
     return tuple(found)
 
 
-def _person(
+def check_person(
     user: SlackUser | None, person: str, groups: Mapping[str, frozenset[str]], settings: Settings
 ) -> Iterator[Finding]:
+    """Is this an approver? `user` is None on a terminal."""
     if user is not None and (user.is_bot or user.deleted or user.is_stranger):
         sentence = "Only people of this workspace may decide on a plan."
         yield _stop("outsider", person, sentence, "Let an approver of this workspace decide.")
@@ -136,15 +137,14 @@ def _unread(record: PlanRecord, notes_read: tuple[str, ...], settings: Settings)
     return " and ".join(unread_notes(record.plan, notes_read)) if asked else ""
 
 
-def _entitled(approval: Approval, settings: Settings) -> bool:
+def is_entitled(person: str, evidence: str, signed_with: SignedWith, settings: Settings) -> bool:
     """Listed approvers; a group's member only on the bot's word, since workers never ask Slack."""
-    said = approval.statement
-    if said.person not in settings.people:
+    if person not in settings.people:
         return False
-    if said.person in settings.approvals.approvers:
+    if person in settings.approvals.approvers:
         return True
     groups = settings.approvals.user_groups
-    return approval.signed_with is SignedWith.BOT and any(said.evidence.startswith(f"user group {g} ") for g in groups)
+    return signed_with is SignedWith.BOT and any(evidence.startswith(f"user group {g} ") for g in groups)
 
 
 def _stop(code: str, subject: str, sentence: str, remedy: str) -> Finding:

@@ -20,6 +20,7 @@ from bot.terminal import SCHEMA
 from cluster.dry_run import DryRun
 from cluster.events import Event
 from cluster.findings import Finding
+from cluster.force import ForceRequest
 from cluster.operation import Operation
 from cluster.plan import PlanRecord
 from cluster.report import ClusterReport
@@ -72,8 +73,12 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
         {"dry_run": (DryRun, "what the API server said to a trial of each eviction; it judges that moment")},
     ),
     "operation": (
-        "lockkeeper approve, status, pause, resume, cancel, retry, skip",
+        "lockkeeper approve, status, pause, resume, cancel, retry, skip, extend",
         {"operation": (Operation, "one run of one approved plan")},
+    ),
+    "force": (
+        "lockkeeper force-delete, approve-force",
+        {"force": (ForceRequest, "the deletion of one pod that holds up a drain")},
     ),
     "events": ("lockkeeper events", {"events": (tuple[Event, ...], "what happened, oldest first")}),
     "findings": ("lockkeeper doctor", {"findings": (tuple[Finding, ...], "worst first")}),

@@ -21,7 +21,21 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 
 @pytest.mark.parametrize(
     "command",
-    ["help", "versions", "plan", "export", "dry-run", "status", "pause", "resume", "cancel", "retry", "skip", "extend"],
+    [
+        "help",
+        "versions",
+        "plan",
+        "export",
+        "dry-run",
+        "status",
+        "pause",
+        "resume",
+        "cancel",
+        "retry",
+        "skip",
+        "extend",
+        "force-delete",
+    ],
 )
 def test_every_command_of_slack_is_in_the_readme(command):
     """A command that nobody can find does not exist."""

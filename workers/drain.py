@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.operation import ITS_OWN_END
 from policies.wording import some_of
 from workers.cordon import cordon, is_cordoned, is_unreachable, read_node, stays_at_work, uncordon
 from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
+from workers.forcing import delete_allowed
 from workers.holding import Holding
 from workers.patience import JUST_STARTED, LONGEST_PAUSE, NOT_FOUND, api_refused, ask_api
 from workers.residents import pods_lately_on, pods_on
@@ -88,6 +90,8 @@ def _empty(site: Site, round_: Round) -> None:
             for pod, answer in zip(due, pool.map(ask, due), strict=True):
                 _note(site, round_, pod, answer)
             round_.holding.tell(site, going, holder)
+            if round_.holding.lasts:
+                delete_allowed(site, going)
             if site.drain_is_over():
                 raise _timed_out(site, round_, going)
             site.wait(min(site.pause(began, API_LOOK), site.waits.eviction_retry))
@@ -159,7 +163,7 @@ _HELD = frozenset({Said.BUDGET, Said.LATER, Said.REFUSED})
 def _holder(site: Site, pod: PodFate, answer: EvictionAnswer) -> tuple[str, str]:
     """What keeps a pod, and why in the server's words."""
     if pod.fate is Fate.LEAVING:
-        return "its own end", pod.why
+        return ITS_OWN_END, pod.why
     by = f"the PodDisruptionBudget {_budget(site, pod, answer)}" if answer.said is Said.BUDGET else "the API"
     return by, answer.why
 

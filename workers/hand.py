@@ -8,9 +8,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
+from cluster.events import Happened
 from cluster.findings import Finding, Findings, Severity, blockers
+from cluster.force import ForceRequest
 from cluster.operation import Hold, NodeRow, Operation, OperationState, RowState, Wish, attempt_id
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
@@ -229,6 +232,12 @@ class Hand(threading.Thread):
         what = f"held/{run.now().timestamp()}"
         self._record(row, what, lambda o, r: progress.hold(run.plan, o, r, holds, run.now()))
 
+    def _end_force(self, request: ForceRequest, outcome: str) -> None:
+        run = self._run
+        sentence = f"The deletion {request.id} of {request.pod}: {outcome}."
+        told = progress.Teller(run.operation(), run.now()).event(Happened.FORCE_ENDED, sentence, force=request.id)
+        run.crew.store.end_force(request, outcome, replace(told, node=request.node))
+
     def _is_wanted(self, operation: Operation, row: NodeRow, step: Step) -> bool:
         """Whether a step may still begin: a person may have asked to stop while the gate was looking."""
         if not needs_driver(operation):
@@ -273,6 +282,8 @@ class Hand(threading.Thread):
             attachments=run.crew.attachments,
             held=row.held,
             hold=lambda holds: self._hold(row, holds),
+            forced=lambda: run.crew.store.forces(run.id),
+            end_force=self._end_force,
             extension=lambda: run.operation().row(row.node).extension,
         )
 

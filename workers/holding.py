@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from cluster.operation import Hold
+from cluster.operation import ITS_OWN_END, Hold
 from workers.drain_rules import Fate, PodFate
 from workers.site import Site
 
@@ -21,6 +21,12 @@ class Holding:
     def __init__(self, held: tuple[Hold, ...] = ()) -> None:
         self._recorded = held
         self._since = {h.uid: h.since for h in held}
+        self._ending = {h.uid for h in held if h.by == ITS_OWN_END}
+
+    @property
+    def lasts(self) -> bool:
+        """Whether anything is on record that people can see, and ask about."""
+        return bool(self._recorded)
 
     def note(self, pod: PodFate, *, now: datetime, waits: bool) -> None:
         """What the last answer about a pod means for its waiting."""
@@ -33,8 +39,9 @@ class Holding:
         """Record who holds up the drain by now, if that is not on record yet."""
         now, long = site.now(), min(PATIENCE, site.plan.options.drain_timeout * SHARE)
         for pod in (pods := tuple(going)):
-            if pod.fate is Fate.LEAVING:
-                self._since.setdefault(pod.uid, now)
+            if pod.fate is Fate.LEAVING and pod.uid not in self._ending:  # what held it before does so no more
+                self._ending.add(pod.uid)
+                self._since[pod.uid] = now
         holding = [p for p in pods if p.uid in self._since and self._lasts(p, now) >= long][:MOST]
         if {p.uid for p in holding} == {h.uid for h in self._recorded}:
             return

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from cluster.errors import LockkeeperError
 from cluster.facts import MachineFacts
 from cluster.findings import Finding, Findings, Severity
+from cluster.force import ForceRequest
 from cluster.operation import Hold
 from cluster.plan import Hop, PlanNode, UpgradePlan
 from cluster.procedure import Step
@@ -88,6 +89,10 @@ def _unheard(_: tuple[Hold, ...]) -> None:
     """Where nobody keeps what holds up a drain."""
 
 
+def _unkept(_: ForceRequest, __: str) -> None:
+    """Where nobody keeps what became of a deletion."""
+
+
 @dataclass(frozen=True)
 class Site:
     """Everything that one step of one node may touch; the engine makes one for each call of `perform`."""
@@ -114,6 +119,8 @@ class Site:
     attachments: Attachments = field(default_factory=Attachments)  # shared by the nodes that one driver works on
     held: tuple[Hold, ...] = ()  # what held up this drain when it was last recorded
     hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
+    forced: Callable[[], tuple[ForceRequest, ...]] = tuple  # deletions on record; nothing is proven by that
+    end_force: Callable[[ForceRequest, str], None] = _unkept  # records what became of one
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
 
     @property

@@ -8,6 +8,7 @@ do about it.
 from __future__ import annotations
 
 from cluster.findings import Finding, Findings, Severity
+from cluster.store.forces import Forces
 from cluster.store.history import History
 from cluster.store.leases import Leases
 from cluster.store.operations import Moved, Operations
@@ -20,7 +21,7 @@ __all__ = ["Decided", "Decision", "Moved", "Store", "already_decided"]
 _OLDEST = (6, 2)  # BLMOVE, which a wake-up needs in order not to be lost
 
 
-class Store(Requests, Plans, Operations, Leases, History, Outbox):
+class Store(Requests, Plans, Operations, Forces, Leases, History, Outbox):
     """One connection of its own (never shared with RQ, which waits for minutes on its); threads may share it."""
 
     def check(self) -> Findings:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from cluster.approval import Approval
 from cluster.bulletin import Bulletin
 from cluster.events import Event
+from cluster.force import ForceRequest
 from cluster.operation import NodeRow, Operation
 from cluster.outbox import OutboxItem
 from cluster.plan import PlanRecord
@@ -24,4 +25,5 @@ ANSWER = TypeAdapter(Answer)
 OUTBOX_ITEM = TypeAdapter(OutboxItem)
 SIGHTING = TypeAdapter(Sighting)
 SURVEY = TypeAdapter(Survey)
+FORCE = TypeAdapter(ForceRequest)
 BULLETIN = TypeAdapter(Bulletin)

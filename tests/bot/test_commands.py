@@ -10,6 +10,7 @@ from bot.commands import (
     DryRun,
     Export,
     Extend,
+    ForceDelete,
     Help,
     NotUnderstood,
     Pause,
@@ -57,6 +58,8 @@ TRANSCRIPT = [
     ("skip w-1 prod", Skip(("w-1", "prod"))),
     ("extend w-1 15", Extend("w-1", 15)),
     ("extend w-1 15 prod", Extend("w-1", 15, "prod")),
+    ("force-delete shop/web-1", ForceDelete("shop/web-1")),
+    ("force-delete shop/web-1 prod", ForceDelete("shop/web-1", "prod")),
 ]
 
 
@@ -87,6 +90,9 @@ def test_a_typed_line_becomes_one_command(typed, command):
         ("versions prod now", "type `/k8s versions [cluster]`"),
         ("skip", "Name the worker to go on without, as in `/k8s skip worker-3`"),
         ("extend w-1", "how many minutes more its drain may take: type `/k8s extend <node> <minutes> [cluster]`"),
+        ("force-delete web-1", "with its namespace: type `/k8s force-delete <namespace>/<pod> [cluster]`"),
+        ("force-delete shop/", "with its namespace"),
+        ("force-delete a/b/c", "with its namespace"),
         ("extend w-1 soon", "`soon` is no whole number of minutes"),
         ("extend w-1 -5", "`-5` is no whole number of minutes"),
         ("extend w-1 ²", "`²` is no whole number of minutes"),

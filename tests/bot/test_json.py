@@ -12,6 +12,7 @@ from bot.freshness import freshness_json
 from bot.plan_export import export_json
 from cluster.dry_run import DryRun, NodeTrial
 from cluster.events import Event, Happened
+from cluster.force import ForceRequest
 from cluster.report import ClusterReport
 from policies.fleet import FleetLine, line_of
 from policies.staleness import judge_freshness
@@ -26,6 +27,7 @@ WRITTEN = {
     "export": export_json(record(), settings().approvals),
     "dry-run": terminal.dry_run_json(DryRun("p-1a2b3c4d", "prod", NOW, (NodeTrial("w-1", 3),))),
     "operation": terminal.operation_json(operation()),
+    "force": terminal.force_json(ForceRequest("f-1", "op-1", "prod", "w-1", "a/b", "uid", "the API", "ada", NOW)),
     "events": terminal.events_json([Event(Happened.STEP_STARTED, NOW, "prod", "x")]),
     "findings": terminal.findings_json([finding()]),
     "data": freshness_json(judge_freshness(NOW.date())),
