@@ -58,7 +58,7 @@ def render_over(record: PlanRecord, operation: Operation, key: str) -> Message:
     name = key.split("/")[1]
     row = next((r for r in operation.rows if r.node == name), None)
     now = f"it is now: {machine_words(record, operation, row)}" if row else f"the run is {operation.state}"
-    said = f"{_code(name) if row else title(record)} does not wait here any more; {now}."
+    said = f"{_code(name) if row else title(record)} does not wait here any more; {now.rstrip('.')}."
     body = line(emoji("heavy_check_mark"), text_element(" "), *spans(said, 600))
     return Message(escape(said, 600), stamp([rich_text(body)], f"{STOP}:{key}"))
 
