@@ -1,4 +1,4 @@
-"""HTTPS connections whose answer has one deadline for all of it: headers and body, however slowly they drip in."""
+"""HTTP(S) connections whose answer has one deadline for all of it: headers and body, however slowly they drip in."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import socket
 from time import monotonic as clock
 from typing import Any
 
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class _Remaining(io.RawIOBase):
@@ -51,3 +51,13 @@ class DeadlinePool(HTTPSConnectionPool):
     """A pool whose read time-out bounds the whole answer; the library's own begins anew with every byte."""
 
     ConnectionCls = _Connection
+
+
+class _PlainConnection(HTTPConnection):
+    response_class = _Response
+
+
+class PlainDeadlinePool(HTTPConnectionPool):
+    """The same without TLS."""
+
+    ConnectionCls = _PlainConnection

@@ -10,6 +10,7 @@ Our errors; the text of each is one sentence fit for a person: what, where, what
   x ClusterUnreadable        the Kubernetes API could not be reached or read
     + KubeDenied             it answered, with an error status
     + AnswerCutOff           it began to answer, and did not come to the end
+  x AlertsUnreadable         Prometheus or the Alertmanager could not be reached or read
   x StoreUnavailable         Redis cannot be reached, or refuses to write
   x Fenced                   another driver took the operation over; this one must stop
   x StaleMove                the record moved on since it was read
@@ -68,6 +69,10 @@ class KubeDenied(ClusterUnreadable):
         self.status = status
         self.body = body
         self.retry_after = retry_after  # seconds, from the header; None when the server named none
+
+
+class AlertsUnreadable(LockkeeperError):  # noqa: N818 - as above
+    """Prometheus or the Alertmanager could not be reached or read."""
 
 
 class StoreUnavailable(LockkeeperError):  # noqa: N818 - as above

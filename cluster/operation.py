@@ -122,8 +122,9 @@ class Operation:
     created_at: datetime
     approved_by: str
     rows: tuple[NodeRow, ...]
-    reason: str = ""  # why it is parked or blocked
+    reason: str = ""  # why it is parked or blocked; while it runs, the alerts that keep it from beginning a node
     stopped_at: datetime | None = None  # when it last was parked or blocked
+    quiet_since: _Moment = None  # since when no alert fires any more of those that it waits for
     goes_on_at: datetime | None = None  # when it goes on by itself, parked until a window opens or a freeze ends
     wish: Wish = Wish.NONE
     wished_by: str = ""

@@ -9,6 +9,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyrage
@@ -26,6 +27,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _SHORTEST_KEY = 36  # bytes of an Ed25519 key after its kind
 _SPAN, _UNITS = re.compile(r"(\d{1,6})(s|m|h)"), {"s": 1, "m": 60, "h": 3600}
+_LOCAL_OR_TLS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
 _PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
 
 
@@ -105,6 +107,21 @@ def _span(value: object) -> object:
     return int(found[1]) * _UNITS[found[2]] if found else value
 
 
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an address like https://monitoring.example.org, without a login or a query")
+    return value.rstrip("/")
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return value
+
+
 def _how_many(value: int | str) -> int | str:
     if isinstance(value, int) and value >= 1:
         return value
@@ -123,6 +140,8 @@ TeamId = Annotated[str, _like(r"[TE][A-Z0-9]{2,}", "the id of a workspace like T
 CommandName = Annotated[str, _like(r"/[a-z0-9_-]{1,31}", "a command like /k8s")]
 KeyLine = Annotated[str, AfterValidator(_key_line)]
 Recipient = Annotated[str, AfterValidator(_recipient)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 Seconds = Annotated[float, Field(gt=0)]
 OnCallId = Annotated[
     str, _like(r"[UWS][A-Z0-9]{2,}", "a person's id like U0123ADA or a user group's like S0123KEEPERS")
@@ -241,6 +260,33 @@ class Snapshots(_Model):
     keep: Annotated[int, Field(ge=1)] = 5  # of each cluster; those of a running operation beside
 
 
+class Alerts(_Model):
+    """Where firing alerts are looked up, and which of them keep a run from beginning another node."""
+
+    prometheus: WebAddress | None = None
+    alertmanager: WebAddress | None = None
+    token: Secret | None = None  # sent as a bearer token
+    ca_file: Path | None = None  # default: what this system trusts
+    match: dict[str, Pattern] = {}  # label: what all of its value must match
+    # names: two that fire where everything is well, and one that fires during every upgrade
+    ignore: tuple[Pattern, ...] = ("Watchdog", "InfoInhibitor", "KubeVersionMismatch")
+    node_label: str = "node"  # alerts of a node in hand are of our own making
+    unreachable: Literal["halt", "go-on"] = "halt"
+    calm: Span = 300  # how long they must be gone
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.prometheus is None) == (self.alertmanager is None):
+            raise ValueError("name exactly one of `prometheus` and `alertmanager`")
+        if self.token is not None and not _LOCAL_OR_TLS.match(self.address):
+            raise ValueError("a `token` needs an address with https, or one on this host")
+        return self
+
+    @property
+    def address(self) -> str:
+        return self.prometheus or self.alertmanager or ""
+
+
 class Window(_Model):
     """A time of the week in which upgrades may go on; one that closes at or before it opens closes on the next day."""
 
@@ -281,6 +327,7 @@ class Cluster(_Model):
     on_call: OnCall | None = None  # default: slack.on_call
     smoke: Smoke = Smoke()
     snapshots: Snapshots | None = None
+    alerts: Alerts | None = None
     machines: dict[str, Machine] = {}  # without any, the cluster is reported and cannot be planned for
     pools: dict[Name, Pool] = {}
     defaults: Defaults = Defaults()
@@ -367,6 +414,7 @@ class Waits(_Model):
     control_plane: Seconds = 600.0  # how long the API may stay unreadable in our own control-plane step
     smoke: Seconds = 120.0
     remote_step: Seconds = 3600.0  # after this a remote command is reported as stuck; it is never killed
+    alerts: Seconds = 15.0  # between two looks at the firing alerts
     survey_fresh: Seconds = 600.0  # a plan demands a survey not older than this
     slack_edit: Annotated[float, Field(ge=0.2)] = 3.0  # between two edits of one message
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cluster.alerts import Alert
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.findings import Findings
 from cluster.operation import Operation
@@ -118,6 +119,7 @@ class Yard:
     lease: dict[str, Any] | None = None
     away: bool = False
     others_wait: bool = False
+    firing: Callable[[], tuple[Alert, ...]] | None = None
     most_away: int = 0
     _changing: threading.RLock = field(default_factory=threading.RLock)
     _now: ClusterReport | None = None
@@ -216,6 +218,7 @@ class Yard:
             kube=lambda: LeaseApi(self),
             now=lambda: datetime.now(UTC),
             others_wait=lambda: self.others_wait,
+            firing=self.firing,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from cluster.alerts import Alert
 from cluster.approval import Approval
 from cluster.findings import Findings
 from cluster.operation import Operation
@@ -70,6 +71,7 @@ class Crew:
     now: Callable[[], datetime]
     others_wait: Callable[[], bool]  # whether work waits that no worker is free for
     attachments: Attachments = field(default_factory=Attachments)
+    firing: Callable[[], tuple[Alert, ...]] | None = None  # where a monitoring is configured
 
 
 def endpoints_of(report: ClusterReport | None) -> Mapping[str, str]:

@@ -8,10 +8,13 @@ from datetime import datetime
 from tempfile import TemporaryFile
 
 from cluster.errors import KubeDenied, LockkeeperError
-from cluster.findings import Finding, Findings, Severity
+from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.kube import Kube
 from cluster.observe import observe
 from cluster.settings import Cluster, Machine, Settings
+from policies.alerts import check_alerts
+from policies.wording import count_of, some_of
+from workers.monitoring import Monitoring
 from workers.patience import NOT_FOUND
 from workers.site import Api
 from workers.smoke import missing_namespace, pods_of
@@ -24,7 +27,8 @@ PARALLEL = 8  # sshd drops more unauthenticated connections than its MaxStartups
 def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Findings:
     """One finding per thing looked at: a note where it is well, a blocker with its remedy where it is not."""
     found = [finding for name in settings.clusters for finding in _examine_cluster(settings, name, now)]
-    found.extend(finding for name, cluster in settings.clusters.items() for finding in try_store(name, cluster))
+    for name, cluster in settings.clusters.items():
+        found += [*try_store(name, cluster), *try_alerts(name, cluster)]
     machines = [(name, machine) for c in settings.clusters.values() for name, machine in c.machines.items()]
     with ThreadPoolExecutor(PARALLEL) as pool:
         found.extend(pool.map(lambda pair: _examine_machine(pair[0], pair[1], connect), machines))
@@ -78,6 +82,23 @@ def try_store(name: str, cluster: Cluster) -> Iterator[Finding]:
         yield Finding("snapshot-store-unwritable", Severity.BLOCKER, name, sentence, remedy)
         return
     yield Finding("snapshot-store-ready", Severity.NOTE, name, sentence, "")
+
+
+def try_alerts(name: str, cluster: Cluster) -> Iterator[Finding]:
+    """Whether a run could learn what fires, and what would keep it waiting now."""
+    if cluster.alerts is None:
+        return
+    try:
+        firing = Monitoring(cluster.alerts).firing()
+    except LockkeeperError as error:
+        remedy = "Mend that where the workers run: they ask it before each node."
+        severity = Severity.BLOCKER if cluster.alerts.unreachable == "halt" else Severity.WARNING
+        yield Finding("alerts-unreadable", severity, name, str(error), remedy)
+        return
+    waits = blockers(check_alerts(name, cluster.alerts, firing))
+    told = f"; a run would wait for {some_of(f.subject for f in waits)}" if waits else ", and no run would wait"
+    sentence = f"Alerts of {name} are read from {cluster.alerts.address}: {count_of(len(firing), 'alert')} now{told}."
+    yield Finding("alerts-readable", Severity.NOTE, name, sentence, "")
 
 
 def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:

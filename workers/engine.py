@@ -14,6 +14,7 @@ from cluster.plan import PlanNode
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand, needs_driver
 from workers import arrivals, ending, progress
+from workers.alarms import Alarms
 from workers.crew import Crew
 from workers.hand import Hand
 from workers.opening import Opening
@@ -72,6 +73,7 @@ class Driver:
         self._others_since: float | None = None
         self._blind_since: float | None = None
         self._opening = Opening(run)
+        self._alarms = Alarms(run)
         self._cutting = False  # it is said that the operation is being cancelled
 
     def work(self) -> None:
@@ -80,6 +82,7 @@ class Driver:
             self._stop(run.operation(), (misread,))
             return
         self._opening.start()
+        self._alarms.start()
         try:
             while not run.leaving():
                 if self._gives_way():
@@ -92,6 +95,7 @@ class Driver:
                 run.woken.wait(TICK)
                 run.woken.clear()
         finally:
+            self._alarms.close()
             self._hand_over()
 
     def _look(self, operation: Operation) -> bool:
@@ -120,7 +124,7 @@ class Driver:
         run = self._run
         turn = find_runnable(run.plan, operation, report, now=run.now(), held=frozenset(self._hands))
         if not run.has_stops() and not run.giving_way.is_set():  # after a no of the gate whoever is in hand rests first
-            for node in turn.nodes:
+            for node in self._alarms.allowed(operation, turn.nodes):
                 if self._may_begin(operation, node):
                     self._start(node)
         if self._hands:

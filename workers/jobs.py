@@ -32,6 +32,7 @@ from workers.dry_run import answer_dry_run
 from workers.errand import errand
 from workers.login import SshTarget
 from workers.machine import NodeMachine
+from workers.monitoring import Monitoring
 from workers.site import RemoteNode
 from workers.ssh import SshShell
 from workers.survey import run_survey
@@ -131,6 +132,7 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         kube=kube,
         now=look,
         others_wait=wakeups.anything_waits,
+        firing=Monitoring(place.alerts).firing if place.alerts else None,
     )
 
 
