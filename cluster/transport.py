@@ -157,6 +157,9 @@ class Transport:
                 f"{self.where} shows a certificate without key identifiers, which this Python refuses: renew the "
                 f"cluster's certificates, or set `relax_x509_strict: true` for the cluster in lockkeeper.yaml."
             )
+        if isinstance(error, urllib3.exceptions.SSLError) and isinstance(error.args[0], ssl.SSLEOFError):
+            # What a load balancer does that has no API server left to connect to.
+            return f"{self.where} ended the TLS handshake ({text}): check that an API server runs behind that address."
         if isinstance(error, (urllib3.exceptions.SSLError, ssl.SSLError)):
             return f"{self.where} failed the certificate check ({text}): check the CA in the kubeconfig."
         return f"{self.where} broke the connection off ({text}): try again."

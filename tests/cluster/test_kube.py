@@ -120,6 +120,28 @@ def test_an_answer_that_drips_ends_at_its_deadline(serve, speech, read):
         assert time.monotonic() - began < 2  # what drips would take at least 2.5 s
 
 
+def test_a_handshake_that_is_ended_is_no_matter_of_certificates(authority, tmp_path):
+    """So does a load balancer that has no API server left; whoever reads it should look for one."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up():
+            plain, _ = listening.accept()
+            with plain:
+                plain.recv(65536)
+                plain.shutdown(socket.SHUT_WR)
+                plain.recv(65536)
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        address = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        path = write_kubeconfig(tmp_path / "kubeconfig", address, authority, "token")
+        with Kube.connect("lab", Cluster.model_validate({"kubeconfig": str(path)})) as kube:
+            with pytest.raises(ClusterUnreadable, match="ended the TLS handshake") as told:
+                kube.get("/version")
+            assert "certificate" not in str(told.value)
+        thread.join(5)
+
+
 @pytest.mark.timeout(15)
 def test_a_handshake_that_drips_ends_with_the_time_for_connections(authority, tmp_path):
     """It has a deadline of its own, which the sentence names."""
