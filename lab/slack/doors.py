@@ -1,5 +1,6 @@
 """The two loopback listeners, the page's and the API's, and the closing of the second in an outage."""
 
+import asyncio
 import socket
 
 from aiohttp import web
@@ -60,6 +61,7 @@ class Doors:
         await self._sockets.close()
         for runner in self._runners:
             await runner.cleanup()
+        await asyncio.sleep(0)  # an aborted connection closes its socket in the loop's next round
 
 
 def _listen(port: int) -> socket.socket:
