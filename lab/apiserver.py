@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 from enum import StrEnum
 from typing import Any
@@ -27,6 +26,7 @@ from lab.statuses import Refusal, forbidden, no_such_resource, not_allowed
 from lab.table import wants_table
 from lab.verbs import Call
 from lab.watches import watch_objects
+from lab.wire import claim_port
 
 _WRITES = {"POST": verbs.create, "PUT": verbs.update, "PATCH": verbs.patch, "DELETE": verbs.delete, "GET": verbs.get}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
@@ -54,10 +54,7 @@ class ApiServer:
         self.asked_for: set[discovery.Removed] = set()  # deprecated APIs, since its start
         self._context = context
         self._availability = Availability.REFUSED
-        # Bound but never listening, so that no other program is given the port while this server is away.
-        self._claim = socket.socket()
-        self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._claim.bind(("127.0.0.1", 0))
+        self._claim = claim_port()
         self.address: tuple[str, int] = self._claim.getsockname()
         self._handler = web.Server(self._answer, access_log=None, keepalive_timeout=60, handler_cancellation=True)
         self._listener: asyncio.Server | None = None

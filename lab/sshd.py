@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from lab.wire import HOST, Wire
+from lab.wire import HOST, Wire, claim_port
 
 if TYPE_CHECKING:
     from lab.machines import Machine
@@ -75,7 +75,8 @@ class SshDaemon:
         self._children: set[int] = set()
         self._commands: set[asyncio.Task[int]] = set()
         self._off = False
-        self.port = 0
+        self._claim = claim_port()
+        self.port: int = self._claim.getsockname()[1]
 
     @property
     def fingerprint(self) -> str:
@@ -103,8 +104,7 @@ class SshDaemon:
 
     async def _open_port(self) -> None:
         loop = asyncio.get_running_loop()
-        self._front = await loop.create_server(self._wire.accept, HOST, self.port)
-        self.port = self._front.sockets[0].getsockname()[1]
+        self._front = await loop.create_server(self._wire.accept, HOST, self.port, reuse_address=True)
 
     async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         """Run a command as sshd does without a terminal: if the link dies, the command does not."""
@@ -187,3 +187,4 @@ class SshDaemon:
             self._server.close()
         if self._commands:
             await asyncio.wait(self._commands, timeout=CLOSING)
+        self._claim.close()

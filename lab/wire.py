@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import cast
 
 HOST = "127.0.0.1"
+
+
+def claim_port() -> socket.socket:
+    """A free port, bound but never listening: no other program is given it while its server is away."""
+    claim = socket.socket()
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    claim.bind((HOST, 0))
+    return claim
 
 
 class _Pump(asyncio.Protocol):
