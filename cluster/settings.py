@@ -273,11 +273,14 @@ class Alerts(_Model):
     node_label: str = "node"  # alerts of a node in hand are of our own making
     unreachable: Literal["halt", "go-on"] = "halt"
     calm: Span = 300  # how long they must be gone
+    silence: bool = False  # whether alerts of nodes in hand are silenced
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.prometheus is None) == (self.alertmanager is None):
             raise ValueError("name exactly one of `prometheus` and `alertmanager`")
+        if self.silence and self.alertmanager is None:
+            raise ValueError("`silence` needs an `alertmanager`: Prometheus knows no silences")
         if self.token is not None and not _LOCAL_OR_TLS.match(self.address):
             raise ValueError("a `token` needs an address with https, or one on this host")
         return self

@@ -27,6 +27,7 @@ from tests.engine_fixture import report, settings
 from workers.crew import Crew
 from workers.engine import drive
 from workers.node_script.attempts import AttemptState, PollAnswer
+from workers.silencing import Silencer
 from workers.site import Site, StepDone
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
@@ -120,6 +121,7 @@ class Yard:
     away: bool = False
     others_wait: bool = False
     firing: Callable[[], tuple[Alert, ...]] | None = None
+    silencer: Silencer | None = None
     most_away: int = 0
     _changing: threading.RLock = field(default_factory=threading.RLock)
     _now: ClusterReport | None = None
@@ -219,6 +221,7 @@ class Yard:
             now=lambda: datetime.now(UTC),
             others_wait=lambda: self.others_wait,
             firing=self.firing,
+            silencer=self.silencer,
         )
 
 

@@ -18,6 +18,7 @@ from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
 from workers.attachments import Attachments
+from workers.silencing import Silencer
 from workers.site import Api, RemoteNode, Site, StepDone
 
 
@@ -72,6 +73,7 @@ class Crew:
     others_wait: Callable[[], bool]  # whether work waits that no worker is free for
     attachments: Attachments = field(default_factory=Attachments)
     firing: Callable[[], tuple[Alert, ...]] | None = None  # where a monitoring is configured
+    silencer: Silencer | None = None  # where alerts of nodes in hand are silenced
 
 
 def endpoints_of(report: ClusterReport | None) -> Mapping[str, str]:

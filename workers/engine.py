@@ -17,6 +17,7 @@ from workers import arrivals, ending, progress
 from workers.alarms import Alarms
 from workers.crew import Crew
 from workers.hand import Hand
+from workers.hush import Hush
 from workers.opening import Opening
 from workers.progress import Move, Teller
 from workers.run import Run
@@ -74,6 +75,7 @@ class Driver:
         self._blind_since: float | None = None
         self._opening = Opening(run)
         self._alarms = Alarms(run)
+        self._hush = Hush(run)
         self._cutting = False  # it is said that the operation is being cancelled
 
     def work(self) -> None:
@@ -83,6 +85,7 @@ class Driver:
             return
         self._opening.start()
         self._alarms.start()
+        self._hush.start(run.operation())
         try:
             while not run.leaving():
                 if self._gives_way():
@@ -90,12 +93,15 @@ class Driver:
                 self._hands = {name: hand for name, hand in self._hands.items() if hand.is_alive()}
                 if run.giving_way.is_set() and not self._hands:
                     return
-                if not self._look(run.operation()):
+                operation = run.operation()
+                self._hush.want(operation)
+                if not self._look(operation):
                     return
                 run.woken.wait(TICK)
                 run.woken.clear()
         finally:
             self._alarms.close()
+            self._hush.close()
             self._hand_over()
 
     def _look(self, operation: Operation) -> bool:

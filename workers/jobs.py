@@ -33,6 +33,7 @@ from workers.errand import errand
 from workers.login import SshTarget
 from workers.machine import NodeMachine
 from workers.monitoring import Monitoring
+from workers.silencing import Alertmanager
 from workers.site import RemoteNode
 from workers.ssh import SshShell
 from workers.survey import run_survey
@@ -118,6 +119,8 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         survey = run_survey(cluster, place.model_copy(update={"machines": machines}), (), look())
         return check_control_planes(plan, observe(cluster, place, now=look(), kube=kube()), survey)
 
+    alerts = place.alerts
+    monitoring = Monitoring(alerts) if alerts else None
     return Crew(
         settings=settings,
         store=Store.connect(url),
@@ -132,7 +135,8 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         kube=kube,
         now=look,
         others_wait=wakeups.anything_waits,
-        firing=Monitoring(place.alerts).firing if place.alerts else None,
+        firing=monitoring.firing if monitoring else None,
+        silencer=Alertmanager(monitoring, alerts.node_label) if alerts and monitoring and alerts.silence else None,
     )
 
 

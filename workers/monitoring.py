@@ -102,14 +102,14 @@ def _alert(found: dict[str, Any], since: object) -> Alert:
     labels, notes = _texts(found.get("labels")), _texts(found.get("annotations"))
     summary = notes.get("summary") or notes.get("message") or ""
     name = labels.get("alertname", "without a name")
-    return Alert(name, tuple(sorted(labels.items())), _moment(since), " ".join(summary.split())[:300])
+    return Alert(name, tuple(sorted(labels.items())), moment_of(since), " ".join(summary.split())[:300])
 
 
 def _texts(found: object) -> dict[str, str]:
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
-def _moment(text: object) -> datetime | None:
+def moment_of(text: object) -> datetime | None:
     try:
         at = datetime.fromisoformat(str(text))
     except ValueError:
