@@ -251,6 +251,7 @@ def walk(plan, paper, random):
     return wrong, kubectls
 
 
+@pytest.mark.long
 @CHECKED
 @given(papers(), targets, options, st.randoms(use_true_random=False))
 def test_a_plan_that_may_be_approved_never_passes_through_an_invalid_state(paper, word, chosen, random):
@@ -271,6 +272,7 @@ def test_a_plan_that_may_be_approved_never_passes_through_an_invalid_state(paper
         assert "kubectl-apart" in codes(answer[0].findings)
 
 
+@pytest.mark.long
 @CHECKED
 @given(papers(), targets, options, st.randoms(use_true_random=False))
 def test_what_passes_preflight_gets_a_valid_plan_or_hears_which_rule_it_would_break(paper, word, chosen, random):

@@ -24,6 +24,8 @@ from tests.lab_findings import SHOWN
 from tests.policies_fixture import NOW
 from workers.survey import run_survey
 
+pytestmark = pytest.mark.long
+
 SPEED = 200
 TARGETS = {"neglected": "v1.36.2"}
 # A worker that skips v1.35 keeps a flag that only the kubeadm of that minor takes out.
