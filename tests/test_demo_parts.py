@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cluster.errors import LockkeeperError
-from lockkeeper import DEMO_PARTS, demo
+from lockkeeper import DEMO_PARTS, app, demo
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ def test_any_other_module_that_is_missing_is_no_part_of_the_demo(module: str, mo
     """Whoever reads that something is to be installed would install it again and again."""
     with pytest.raises(ModuleNotFoundError, match=re.escape(module)):
         ask_without(module, monkeypatch)
+
+
+@pytest.mark.parametrize("words", [("--port", "65536"), ("--port", "-1"), ("--speed", "-1")])
+def test_a_number_that_makes_no_sense_starts_no_lab(words: tuple[str, str]) -> None:
+    """Its option and what it may be are named."""
+    answer = CliRunner().invoke(app, ["demo", "--headless", *words])
+    assert answer.exit_code == 2
+    assert "is not in the range" in answer.output
 
 
 def test_every_part_of_the_extra_is_known_as_one() -> None:
