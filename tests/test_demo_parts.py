@@ -51,7 +51,8 @@ def test_a_number_that_makes_no_sense_starts_no_lab(words: tuple[str, str]) -> N
     """Its option and what it may be are named."""
     answer = CliRunner().invoke(app, ["demo", "--headless", *words])
     assert answer.exit_code == 2
-    assert "is not in the range" in answer.output
+    assert f"'{words[0]}'" in answer.output
+    assert "or equal to" in answer.output
 
 
 def test_every_part_of_the_extra_is_known_as_one() -> None:
