@@ -145,7 +145,7 @@ class LabSlack:
     def text(self, message: Json) -> str:
         return render_text(message, self.directory)
 
-    def wait_for(self, predicate: Callable[[Self], T], timeout: float = 20.0) -> T:
+    def wait_for(self, predicate: Callable[[Self], T], timeout: float = 60.0) -> T:
         """Wait until the predicate says something true of this workspace, and return that."""
         deadline = time.monotonic() + timeout
         while True:
