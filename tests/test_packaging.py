@@ -75,6 +75,16 @@ def test_snapshots_are_mounted_where_the_configuration_has_their_store(objects):
     assert "claimName" not in helm("template", "keeper", "helm").stdout
 
 
+def test_a_configuration_that_is_too_large_for_a_config_map_comes_from_a_volume():
+    """Of thousands of machines the API server would refuse the ConfigMap, whatever the chart says."""
+    claim = "configVolume.persistentVolumeClaim.claimName=lockkeeper-config"
+    found = list(yaml.safe_load_all(helm("template", "keeper", "helm", "-f", str(VALUES), "--set", claim).stdout))
+    assert "ConfigMap" not in {o["kind"] for o in found}
+    for part in ("bot", "worker"):
+        volumes = named(found, "Deployment", f"keeper-{part}")["spec"]["template"]["spec"]["volumes"]
+        assert {"name": "config", "persistentVolumeClaim": {"claimName": "lockkeeper-config"}} in volumes
+
+
 def test_the_chart_writes_no_secret(objects):
     """Secrets are named, never made."""
     assert not [o for o in objects if o["kind"] == "Secret"]

@@ -104,8 +104,12 @@ spec:
             - {name: tmp, mountPath: /tmp}
       volumes:
         - name: config
+          {{- if $root.Values.configVolume }}
+          {{- toYaml $root.Values.configVolume | nindent 10 }}
+          {{- else }}
           configMap:
             name: {{ $root.Release.Name }}-config
+          {{- end }}
         - name: kubeconfigs
           secret:
             secretName: {{ index $root.Values.secrets.kubeconfigs $part }}
