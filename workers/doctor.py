@@ -19,9 +19,7 @@ from workers.patience import NOT_FOUND
 from workers.site import Api
 from workers.smoke import missing_namespace, pods_of
 from workers.smoke_pod import build_pod
-from workers.survey import Reach, reach
-
-PARALLEL = 8  # sshd drops more unauthenticated connections than its MaxStartups allows
+from workers.survey import Reach, parallel, reach
 
 
 def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Findings:
@@ -30,7 +28,7 @@ def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Fin
     for name, cluster in settings.clusters.items():
         found += [*try_store(name, cluster), *try_alerts(name, cluster)]
     machines = [(name, machine) for c in settings.clusters.values() for name, machine in c.machines.items()]
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(parallel(len(machines))) as pool:
         found.extend(pool.map(lambda pair: _examine_machine(pair[0], pair[1], connect), machines))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from workers.claim import Claim
 from workers.machine import NodeScriptFailed
 from workers.node_script.attempts import StartAnswer
 from workers.runbook import StepBlocked, perform
+from workers.survey import parallel
 
 
 def blocked_by(bench: Bench, node: str, verb: Verb, *, attempt: int = 1) -> str:
@@ -171,6 +173,24 @@ def test_the_doctor_names_each_machine() -> None:
     seen = doctor.examine(SETTINGS, now=NOW, connect=cast("Any", knock))
     told = {f.subject: f.code for f in seen}
     assert (told["cp1"], told["w1"], told["prod"]) == ("machine-ready", "machine-unreachable", "cluster-unreadable")
+
+
+def test_the_doctor_asks_thousands_of_machines_as_wide_as_a_survey() -> None:
+    """A few at once would take an hour; here as many as of 1,600 are asked wait for each other."""
+    cluster = SETTINGS.clusters["prod"]
+    machines = {f"w{n}": cluster.machines["w1"] for n in range(1600)}
+    settings = SETTINGS.model_copy(update={"clusters": {"prod": cluster.model_copy(update={"machines": machines})}})
+    together, mine = threading.Barrier(parallel(1600)), threading.local()
+
+    @contextmanager
+    def meet(_name: str, _machine: Machine) -> Iterator[Any]:
+        if not hasattr(mine, "met"):
+            mine.met = True
+            together.wait(20)
+        yield SimpleNamespace(version=lambda: 1)
+
+    seen = doctor.examine(settings, now=NOW, connect=cast("Any", meet))
+    assert sum(f.code == "machine-ready" for f in seen) == 1600
 
 
 def test_a_redis_that_is_away_is_a_finding() -> None:
