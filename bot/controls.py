@@ -77,14 +77,16 @@ def steer_operation(station: Station, asked: Asked, control: Control, value: str
 
 def running_operation(station: Station, cluster: str | None) -> Operation:
     """The operation that holds the lock of the named cluster, or of the only one that has any."""
-    active = [station.store.operation(i) for i in station.store.active()]
+    active = station.store.active_operations()
     if cluster is None and len({o.cluster for o in active}) == 1:
         return active[0]
     name, _ = station.settings.cluster(cluster)
     found = next((o for o in active if o.cluster == name), None)
-    if found is None:
-        raise Refused(f"Nothing runs on `{name}`: there is nothing to steer.")
-    return found
+    if found is not None:
+        return found
+    if holder := station.store.lock_holder(name):
+        return station.store.operation(holder)  # raises: it cannot be read
+    raise Refused(f"Nothing runs on `{name}`: there is nothing to steer.")
 
 
 def _steer(  # noqa: PLR0917 - what was asked, part by part

@@ -179,7 +179,6 @@ class Notifier:
         return items_for(event_id, event, channel) if channel else ()
 
     def _beats(self) -> Iterator[OutboxItem]:
-        for operation_id in self.store.active():
-            operation = self.store.operation(operation_id)
+        for operation in self.store.active_operations():
             if channel := self.channel_of(operation.cluster):
-                yield edit_of(run_key(operation_id), channel, self.clock())
+                yield edit_of(run_key(operation.id), channel, self.clock())

@@ -35,15 +35,13 @@ class Stops:
         if self._looked is not None and timedelta(0) <= now - self._looked < _EVERY:
             return
         self._looked = now
-        told, active = self.store.stops_told(), {}
-        for operation_id in self.store.active():
-            operation = self.store.operation(operation_id)
-            if operation.cluster in self.settings.clusters:
-                active[operation_id] = operation
-        for operation in active.values():
+        told, read = self.store.stops_told(), self.store.active_operations()
+        unread = set(self.store.active()) - {o.id for o in read}  # whether they still stand is not known
+        active = [o for o in read if o.cluster in self.settings.clusters]
+        for operation in active:
             self._tell(operation, told, now)
         for name in told:
-            if name.partition("/")[0] not in active:
+            if name.partition("/")[0] not in unread | {o.id for o in active}:
                 self._end(name, told[name], now)
 
     def _tell(self, operation: Operation, told: Told, now: datetime) -> None:

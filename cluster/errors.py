@@ -12,6 +12,7 @@ Our errors; the text of each is one sentence fit for a person: what, where, what
     + AnswerCutOff           it began to answer, and did not come to the end
   x AlertsUnreadable         Prometheus or the Alertmanager could not be reached or read
   x StoreUnavailable         Redis cannot be reached, or refuses to write
+  x RecordUnreadable         what stands there was written by another release, or by somebody else
   x Fenced                   another driver took the operation over; this one must stop
   x StaleMove                the record moved on since it was read
   x MachineUnreachable       no SSH session to a machine (subclasses: workers/ssh.py)
@@ -77,6 +78,10 @@ class AlertsUnreadable(LockkeeperError):  # noqa: N818 - as above
 
 class StoreUnavailable(LockkeeperError):  # noqa: N818 - as above
     """Redis cannot be reached, or refuses to write."""
+
+
+class RecordUnreadable(LockkeeperError, ValueError):  # noqa: N818 - as above
+    """A record was written by another release, in a way that this one does not know, or by somebody else."""
 
 
 class Fenced(LockkeeperError):  # noqa: N818 - as above

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -22,7 +24,7 @@ from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cluster.errors import InvalidConfig, StoreUnavailable
+from cluster.errors import InvalidConfig, RecordUnreadable, StoreUnavailable, UnknownThing
 from cluster.events import Event
 from cluster.store.records import EVENT
 
@@ -55,6 +57,8 @@ return 1
 """
 
 Effect = tuple[str, ...]
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,18 @@ def key(*parts: str) -> str:
     return PREFIX + ":".join(parts)
 
 
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """What this release cannot read becomes one sentence, that says of what."""
+    try:
+        yield
+    except (ValueError, LookupError) as error:
+        raise RecordUnreadable(
+            f"The record of `{what[:60]}` cannot be read: another release of lockkeeper wrote it, or somebody else; "
+            "run that release until it is not needed any more."
+        ) from error
+
+
 def new_token() -> str:
     return secrets.token_hex(12)
 
@@ -103,6 +119,7 @@ class Ledger:
     client: Redis
     where: str = "Redis"
     _scripts: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    _left_out: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @classmethod
     def connect(cls, url: str) -> Self:
@@ -162,6 +179,18 @@ class Ledger:
     def latest_first(self, place: str) -> tuple[str, ...]:
         """Of a sorted set, from its end."""
         return tuple(self.ask(lambda r: r.zrevrange(place, 0, -1)))
+
+    def each(self, read: Callable[[str], _T], ids: Iterable[str]) -> Iterator[_T]:
+        """Those that are there and can be read; one that cannot hides no other."""
+        for one in ids:
+            try:
+                found = read(one)
+            except (UnknownThing, RecordUnreadable) as error:
+                if one not in self._left_out:
+                    _LOG.warning("%s is left out: %s", one, error)
+                self._left_out.add(one)
+            else:
+                yield found
 
     def run(self, script: str, keys: list[str], args: list[str]) -> Any:
         """Run a Lua script that is idempotent in its arguments."""

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from cluster.errors import Fenced, Refused, StaleMove, UnknownThing
+from cluster.errors import Fenced, RecordUnreadable, Refused, StaleMove, UnknownThing
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
 from cluster.plan import UpgradePlan
 from cluster.steering import extended, gone_on, resumed, retried, skipped, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
-from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, record_events
+from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, reading, record_events
 from cluster.store.records import OPERATION, ROW
 
 _RACES = 50  # a driver makes a few moves a second; losing against it this often means something else is wrong
@@ -46,11 +46,12 @@ class Operations(Ledger):
         if fence is None:
             raise UnknownThing(f"There is no operation `{operation_id[:40]}`: look with `status`.")
         changed = dict(zip(names, texts, strict=True))
-        if kept is None or "nodes" in changed:
-            rows = tuple(ROW.validate_json(changed[f"row:{n}"]) for n in json.loads(changed["nodes"]))
-            operation = replace(OPERATION.validate_json(changed["head"]), rows=rows, fence=int(fence))
-        else:
-            operation = renew(kept.operation, changed, int(fence))
+        with reading(operation_id):
+            if kept is None or "nodes" in changed:
+                rows = tuple(ROW.validate_json(changed[f"row:{n}"]) for n in json.loads(changed["nodes"]))
+                operation = replace(OPERATION.validate_json(changed["head"]), rows=rows, fence=int(fence))
+            else:
+                operation = renew(kept.operation, changed, int(fence))
         if at and not operation.ended:  # without a moment it must be read whole again
             self._kept[operation_id] = Kept(at, operation, kept.whole_at if kept else began)
         else:
@@ -59,8 +60,7 @@ class Operations(Ledger):
 
     def operations(self, cluster: str | None = None) -> tuple[Operation, ...]:
         """Newest first."""
-        ids = self.latest_first(key("operations"))
-        found = (self.operation(i) for i in ids)
+        found = self.each(self.operation, self.latest_first(key("operations")))
         return tuple(o for o in found if cluster is None or o.cluster == cluster)
 
     def ended(self, cluster: str, most: int) -> tuple[Operation, ...]:
@@ -79,13 +79,17 @@ class Operations(Ledger):
         """The state of each of them that is on record."""
         found = {}
         for operation_id in operation_ids:
-            with suppress(UnknownThing):
+            with suppress(UnknownThing, RecordUnreadable):
                 found[operation_id] = self.operation(operation_id).state
         return found
 
     def active(self) -> tuple[str, ...]:
         """Operations that have not ended."""
         return self.members(key("active"))
+
+    def active_operations(self) -> tuple[Operation, ...]:
+        """The same, as far as they can be read."""
+        return tuple(self.each(self.operation, self.active()))
 
     def lock_holder(self, cluster: str) -> str | None:
         """The operation that holds the cluster's lock."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
 from cluster.bulletin import Bulletin
 from cluster.outbox import OutboxItem, OutboxKind, Posted
-from cluster.store.ledger import Check, Effect, Ledger, Outcome, key, new_token
+from cluster.store.ledger import Check, Effect, Ledger, Outcome, key, new_token, reading
 from cluster.store.records import BULLETIN, OUTBOX_ITEM
 
 _ITEMS, _CURSOR, _ORDER = key("outbox", "items"), key("outbox", "cursor"), key("outbox", "order")
@@ -66,8 +67,12 @@ class Outbox(Ledger):
     def outbox_pending(self) -> tuple[OutboxItem, ...]:
         """Everything unsent, oldest first."""
         texts = self.fields(_ITEMS)
-        slots = reversed(self.latest_first(_ORDER))
-        return tuple(OUTBOX_ITEM.validate_json(texts[slot]) for slot in slots if slot in texts)
+
+        def read(slot: str) -> OutboxItem:
+            with reading(slot):
+                return OUTBOX_ITEM.validate_json(texts[slot])
+
+        return tuple(self.each(read, (s for s in reversed(self.latest_first(_ORDER)) if s in texts)))
 
     def outbox_sent(self, item_id: str, ts: str, channel: str) -> None:
         """It is in Slack: remember where its card is, and forget the item unless a newer edit took its place."""
@@ -117,8 +122,9 @@ class Outbox(Ledger):
     def _find(self, item_id: str) -> tuple[OutboxItem, str] | None:
         there = self.field(_ITEMS, item_id)  # all but an edit under a name of its own: no need to read the others
         for text in (there,) if there else self.fields(_ITEMS).values():
-            if (item := OUTBOX_ITEM.validate_json(text)).id == item_id:
-                return item, text
+            with suppress(ValueError):  # of another release
+                if (item := OUTBOX_ITEM.validate_json(text)).id == item_id:
+                    return item, text
         return None
 
     def _replace(self, item: OutboxItem, text: str, effects: list[Effect]) -> None:

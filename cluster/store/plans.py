@@ -11,7 +11,7 @@ from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.operation import Operation
 from cluster.plan import PlanKind, PlanRecord, PlanStatus, check_plan_move
-from cluster.store.ledger import Check, Effect, Ledger, key, new_token, record_events
+from cluster.store.ledger import Check, Effect, Ledger, key, new_token, reading, record_events
 from cluster.store.operations import create_operation
 from cluster.store.records import APPROVAL, PLAN
 
@@ -90,17 +90,18 @@ class Plans(Ledger):
         return self._closing(older, closed, told)
 
     def plan(self, plan_id: str) -> PlanRecord:
-        return PLAN.validate_json(self._plan_text(plan_id))
+        text = self._plan_text(plan_id)
+        with reading(plan_id):
+            return PLAN.validate_json(text)
 
     def plans(self, cluster: str | None = None) -> tuple[PlanRecord, ...]:
         """Newest first."""
-        ids = self.latest_first(key("plans"))
-        records = (self.plan(i) for i in ids)
+        records = self.each(self.plan, self.latest_first(key("plans")))
         return tuple(r for r in records if cluster is None or r.plan.cluster == cluster)
 
     def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None:
         """The newest plan of this kind that an earlier request made, whatever became of it."""
-        records = (self.plan(i) for i in self.latest_first(key("plans")))
+        records = self.each(self.plan, self.latest_first(key("plans")))
         return next(
             (r for r in records if (r.plan.cluster, r.plan.kind) == (cluster, kind) and r.request_id != request_id),
             None,
@@ -108,7 +109,7 @@ class Plans(Ledger):
 
     def open_plans(self) -> tuple[PlanRecord, ...]:
         """Those that wait for a decision."""
-        return tuple(self.plan(i) for i in self.members(key("plans", "open")))
+        return tuple(self.each(self.plan, self.members(key("plans", "open"))))
 
     def approval(self, operation_id: str) -> Approval | None:
         text = self.text(key("approval", operation_id))

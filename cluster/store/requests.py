@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
 from cluster.dry_run import DryRun
 from cluster.errors import UnknownThing
 from cluster.events import Event
 from cluster.findings import Findings
 from cluster.requests import Answer, PlanRequest
 from cluster.sighting import Sighting
-from cluster.store.ledger import Check, Effect, Ledger, key, new_token, record_events
+from cluster.store.ledger import Check, Effect, Ledger, key, new_token, reading, record_events
 from cluster.store.records import ANSWER, REQUEST, SIGHTING, SURVEY
 from cluster.survey import Survey
 
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
 _HOUR = 3_600_000  # milliseconds; Slack tries for a few minutes
 _DAY = 86_400  # seconds that an answered request is kept
 
@@ -36,12 +43,13 @@ class Requests(Ledger):
         text = self.field(key("request", request_id), "request")
         if text is None:
             raise UnknownThing(f"There is no request {request_id}: ask again.")
-        return REQUEST.validate_json(text)
+        with reading(request_id):
+            return REQUEST.validate_json(text)
 
     def open_requests(self) -> tuple[PlanRequest, ...]:
         """Unanswered ones, oldest first."""
-        ids = self.members(key("requests", "open"))
-        return tuple(sorted((self.request(i) for i in ids), key=lambda q: q.at))
+        open_ones = self.each(self.request, self.members(key("requests", "open")))
+        return tuple(sorted(open_ones, key=lambda q: q.at))
 
     def answer_request(
         self,
@@ -86,8 +94,7 @@ class Requests(Ledger):
 
     def survey(self, cluster: str) -> Survey | None:
         """The last survey, whatever its age."""
-        text = self.text(key("survey", cluster))
-        return None if text is None else SURVEY.validate_json(text)
+        return _last(SURVEY, self.text(key("survey", cluster)))
 
     def save_sighting(self, sighting: Sighting) -> None:
         text = SIGHTING.dump_json(sighting).decode()
@@ -95,5 +102,13 @@ class Requests(Ledger):
 
     def sighting(self, cluster: str) -> Sighting | None:
         """What was last seen of its nodes and versions, whatever its age."""
-        text = self.text(key("sighting", cluster))
-        return None if text is None else SIGHTING.validate_json(text)
+        return _last(SIGHTING, self.text(key("sighting", cluster)))
+
+
+def _last(adapter: TypeAdapter[_T], text: str | None) -> _T | None:
+    """None also for what another release wrote in another way: the next look takes its place."""
+    try:
+        return None if text is None else adapter.validate_json(text)
+    except ValueError as error:
+        _LOG.warning("What was last seen cannot be read, and is left out (%s)", type(error).__name__)
+        return None

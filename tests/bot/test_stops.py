@@ -19,6 +19,7 @@ from cluster.operation import Hold, NodeRow, OperationState, RowState, Wish, sch
 from cluster.outbox import OutboxItem, OutboxKind
 from cluster.procedure import Verb, itinerary
 from cluster.settings import OnCall
+from cluster.store.ledger import key
 from lab.slack.lint import lint_blocks
 from policies.stops import stops_of
 from tests.bot_fixture import CHANNEL, NASTY, NOW, WORKERS, finding, operation, record, settings
@@ -187,6 +188,17 @@ def test_more_time_for_a_drain_is_shown_where_it_is_held_up(bench):
     assert len(bench.look(1)) == 1
     (edited,) = bench.delivery.edits.values()
     assert "14:30 UTC" in edited.text
+
+
+def test_a_record_that_cannot_be_read_silences_no_other_run(bench):
+    """It may be of another release, or forged: the look would fail each second, and nothing be sent ever again."""
+    bench.move(held_row())
+    place = {"head": "{}", "nodes": "[]", "fence": "0"}
+    bench.store.client.hset(key("operation", "op-0"), mapping=place)
+    bench.store.client.sadd(key("active"), "op-0", "op-gone")
+    bench.store.tell_stop("op-0/w-1", before=None, after=NOW, items=())
+    assert len(bench.look(1)) == 1
+    assert "op-0/w-1" in bench.store.stops_told()
 
 
 def test_the_end_of_a_run_ends_its_stops(bench):

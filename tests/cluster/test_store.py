@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from cluster.bulletin import Bulletin
-from cluster.errors import Fenced, InvalidConfig, Refused, StaleMove, StoreUnavailable, UnknownThing
+from cluster.errors import Fenced, InvalidConfig, RecordUnreadable, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Happened
 from cluster.operation import Operation, OperationState, RowState, Wish, schedule
 from cluster.outbox import OutboxItem, OutboxKind
@@ -322,6 +322,36 @@ def test_an_event_of_another_release_is_read_as_far_as_it_can_be(store: Store) -
         ("unreadable", False),
     ]
     assert b'"kind":"plan-praised"' in EVENT.dump_json(store.feed(count=1)[0][1])
+
+
+def test_what_another_release_wrote_is_said_by_its_name_and_hides_nothing_else(store: Store) -> None:
+    """In a list it is left out; asked for by its name it is one sentence."""
+    operation = approve(store, record())
+    waiting = propose(store, record(plan_id="p-2"))
+    store.outbox_ingest("0", "1-0", (item("a"), item("b")))
+    store.client.hset(key("operation", "op-0"), mapping={"head": "{}", "nodes": "[]", "fence": "0"})
+    store.client.sadd(key("active"), "op-0")
+    store.client.zadd(key("operations"), {"op-0": 1})
+    store.client.hset(key("plan", "p-0"), "record", "{}")
+    store.client.zadd(key("plans"), {"p-0": 9e9})
+    store.client.sadd(key("plans", "open"), "p-0")
+    store.client.hset(key("request", "r-0"), "request", "[")
+    store.client.sadd(key("requests", "open"), "r-0")
+    store.client.hset(key("outbox", "items"), "a", '{"kind": "song"}')
+    assert [o.id for o in store.active_operations()] == [operation.id]
+    assert [o.id for o in store.operations()] == [operation.id]
+    assert [r.id for r in store.open_plans()] == [waiting.id]
+    assert "p-0" not in [r.id for r in store.plans()]
+    assert store.open_requests() == ()
+    assert [i.id for i in store.outbox_pending()] == ["b"]
+    store.outbox_sent("b", "1.0", "C0OPS")
+    assert store.states(("op-0", operation.id)) == {operation.id: operation.state}
+    store.client.set(key("survey", "prod"), '{"cluster": 7}')
+    store.client.set(key("sighting", "prod"), "[]")
+    assert (store.survey("prod"), store.sighting("prod")) == (None, None)
+    for ask, name in ((store.operation, "op-0"), (store.plan, "p-0"), (store.request, "r-0")):
+        with pytest.raises(RecordUnreadable, match=f"The record of `{name}` cannot be read: another release"):
+            ask(name)
 
 
 def test_a_periodic_report_is_kept_once_with_its_message(store: Store) -> None:
