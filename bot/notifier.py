@@ -161,11 +161,10 @@ class Notifier:
             self._beat = time.monotonic()
             if beats := tuple(self._beats()):
                 self.store.outbox_ingest(cursor, cursor, beats)
-        if self.bulletins is not None:
-            self.bulletins.step(self.clock())
-        if self.stops is not None:
-            self.stops.step(self.clock())
         self.sender.send_due(self.clock(), lambda: self.store.outbox_take_lease(self.owner, LEASE))
+        for more in (self.bulletins, self.stops):  # behind the sending: whatever becomes of them, what waits is sent
+            if more is not None:
+                more.step(self.clock())
 
     def leave(self) -> None:
         """Let another bot send at once."""
@@ -175,8 +174,12 @@ class Notifier:
             _LOG.warning("%s", error)
 
     def _items(self, event_id: str, event: Event) -> tuple[OutboxItem, ...]:
-        channel = self.channel_of(event.cluster)
-        return items_for(event_id, event, channel) if channel else ()
+        try:
+            channel = self.channel_of(event.cluster)
+            return items_for(event_id, event, channel) if channel else ()
+        except Exception:  # noqa: BLE001 - a mistake of ours about one event must not silence every upgrade
+            _LOG.exception("The event %s cannot be told", event_id)
+            return ()
 
     def _beats(self) -> Iterator[OutboxItem]:
         for operation in self.store.active_operations():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
-from bot.notifier import items_for
+from bot.notifier import Notifier, items_for
 from bot.outbox import in_groups
 from bot.run_card import EXTEND, PAUSE, RETRY
 from bot.run_thread import render_line
@@ -110,6 +111,29 @@ def test_what_another_release_told_is_told_in_its_own_words():
     assert [i.thread_of for i in items_for("1-0", replace(praised, operation_id=""), CHANNEL)] == ["plan:p-1"]
     assert "w-1 was praised." in render_line(praised, None).text
     assert "w-1 was praised." in render_events([praised])
+
+
+def test_what_we_stumble_over_silences_nothing_else(store):
+    """One event, or a look at what stands still: the events after it are told, and what waits is sent."""
+    sent = []
+
+    def channel_of(cluster):
+        if cluster == "odd":
+            raise LookupError(cluster)
+        return CHANNEL
+
+    def stumble(_):
+        raise LookupError
+
+    sender = SimpleNamespace(send_due=lambda *_: sent.append(len(store.outbox_pending())))
+    stops = SimpleNamespace(step=stumble)
+    notifier = Notifier(store, sender, "bot", channel_of, lambda: NOW, stops=stops)
+    for cluster in ("odd", "prod"):
+        store.append(replace(event(Happened.STEP_WAITED), cluster=cluster), cluster)
+    with pytest.raises(LookupError):
+        notifier.turn()
+    assert sent == [2]
+    assert store.outbox_cursor() == store.feed_end()
 
 
 def test_what_a_step_waits_for_is_stale_before_a_result_is():
