@@ -221,8 +221,15 @@ class Desk:
             return self.store.operation(holder)
         known = self.store.operations(name)
         if not known:
-            raise UnknownThing(f"Nothing has run on `{name}` yet: make a plan with `lockkeeper plan v1.35 {name}`.")
+            raise UnknownThing(f"Nothing has run on `{name}` yet: {self._first_step(name)}.")
         return known[0]
+
+    def _first_step(self, cluster: str) -> str:
+        """What leads to a run of a cluster that had none."""
+        waiting = next((r for r in self.store.open_plans() if r.plan.cluster == cluster), None)
+        if waiting is None:
+            return f"make a plan with `lockkeeper plan v1.35 {cluster}`"
+        return f"the plan {waiting.id} waits for somebody's `lockkeeper approve {waiting.id}`"
 
     def wish(self, operation: Operation, wish: Wish) -> None:
         asked = {Wish.PAUSE: Happened.PAUSE_ASKED, Wish.CANCEL: Happened.CANCEL_ASKED}[wish]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.desk import Desk
-from cluster.errors import Refused, StaleMove
+from cluster.errors import Refused, StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.plan import PlanStatus
 from cluster.queues import Wakeups
@@ -47,6 +47,15 @@ def proposed(terminal):
     made = record(requested_at=now, expires_at=now + timedelta(hours=1))
     terminal.store.propose(made, Event(Happened.PLAN_PROPOSED, now, "prod", "A plan.", plan_id=made.id))
     return made
+
+
+def test_a_cluster_where_nothing_has_run_yet_says_what_comes_first(terminal):
+    """A plan, or the approval of the one that waits."""
+    with pytest.raises(UnknownThing, match="make a plan with `lockkeeper plan"):
+        terminal.operation(None, "prod")
+    made = proposed(terminal)
+    with pytest.raises(UnknownThing, match=f"the plan {made.id} waits for somebody's `lockkeeper approve {made.id}`"):
+        terminal.operation(None, "prod")
 
 
 def test_release_notes_are_confirmed_with_the_persons_own_signature(terminal, key):
