@@ -188,14 +188,20 @@ def test_health_is_looked_at_and_not_slept_for() -> None:
         perform(bench.site("w1", Verb.VERIFY_NODE))
 
 
-def test_a_registry_with_a_port_does_not_hide_a_tag() -> None:
-    """A peer splits an image at its first colon."""
+@pytest.mark.parametrize(("tag", "whole"), [("v1.35.4", True), ("v1.34.7", False), ("", False)])
+def test_a_registry_with_a_port_does_not_hide_a_tag(tag: str, whole: bool) -> None:
+    """A peer splits an image at its first colon, and takes the registry's port for a version."""
     bench = Bench()
     for name in ("cp1", "cp2"):
         for component in COMPONENTS:
-            made = static_pod(component, name, "v1.35.4")
-            made["spec"]["containers"] = [{"image": f"mirror:5000/{component}:v1.35.4"}]
+            made = static_pod(component, name, tag)
+            made["spec"]["containers"] = [{"image": f"mirror:5000/{component}{tag and f':{tag}'}"}]
             bench.api.pods[f"{component}-{name}"] = made
         bench.api.versions[f"{name}:6443"] = "v1.35.4"
     bench.api.declared = "v1.35.4"
-    perform(bench.site("cp1", Verb.VERIFY_CONTROL_PLANE))
+    site = bench.site("cp1", Verb.VERIFY_CONTROL_PLANE)
+    if whole:
+        assert perform(site).facts == {"api-server": "v1.35.4"}
+    else:
+        with pytest.raises(StepBlocked, match=f"kube-apiserver{tag and f':{tag}'} and not v1.35.4"):
+            perform(site)

@@ -92,6 +92,7 @@ def test_an_orphaned_child_goes_on_alone_beside_a_new_worker(plant: Plant) -> No
     plant.worker()
     plant.wait_for_end()
     plant.check_history()
+    assert plant.store.operation(OP).fence == 1, "another one drove beside it"
 
 
 def test_a_worker_outlives_an_outage_of_redis() -> None:
