@@ -49,7 +49,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """Who of a pool is away from its work: `gone` by the report, `stuck` until a person chooses."""
+    """Who of a pool takes a place: `away` from its work, `stuck` until a person chooses; `gone` go first."""
 
     pool: PlanPool
     gone: frozenset[str]
@@ -89,7 +89,8 @@ def find_runnable(
     Stages are barriers. Whoever is in hand goes on, to its cordon only where its pool still has a place; nobody new
     starts beside a blocked node (some are prepared beside a few, and workers beside as many as their pool's failure
     budget lets), or after somebody asked to pause. A node of the report that is not Ready or is cordoned counts as
-    away, whoever is the cause. `held` are nodes that a thread is already about to begin.
+    away, whoever is the cause; but not a control plane that is cordoned alone. `held` are nodes that a thread is
+    already about to begin.
     """
     places = tuple(_places(plan, operation, held))
     if not places:
@@ -156,10 +157,12 @@ def _without_place(
 
 
 def _crowd(plan: UpgradePlan, operation: Operation, pool: PlanPool, report: ClusterReport) -> _Crowd:
-    names = pool.members
-    gone = frozenset(n.name for n in report.nodes if n.name in names and (not n.ready or n.cordoned))
-    rows = [row for row in operation.rows if row.node in names]
-    away = gone | {row.node for row in rows if _is_away(plan, row)}
+    seen = [n for n in report.nodes if n.name in pool.members]
+    gone = frozenset(n.name for n in seen if not n.ready or n.cordoned)
+    rows = [row for row in operation.rows if row.node in pool.members]
+    # a cordon keeps no static pod from its work: waited for, one that nobody of ours made would hold the only place
+    lost = frozenset(n.name for n in seen if not n.ready or (n.cordoned and not n.control_plane))
+    away = lost | {row.node for row in rows if _is_away(plan, row)}
     return _Crowd(pool, gone, away, frozenset(r.node for r in rows if r.state is RowState.BLOCKED))
 
 

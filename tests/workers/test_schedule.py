@@ -80,10 +80,27 @@ def test_the_first_control_plane_node_goes_first_and_alone() -> None:
 
 
 def test_control_plane_kubelets_go_one_by_one() -> None:
-    """Not beside one that is cordoned, whoever did it."""
+    """One that is cordoned goes first, whoever did it; and nobody beside one that is not Ready."""
     made = everybody_at(Phase.CONTROL_PLANE_KUBELETS)
     assert names(made) == ["cp-1"]
     assert names(made, changed(REPORT, "cp-3", cordoned=True)) == ["cp-3"]
+    behind = everybody_at(Phase.CONTROL_PLANE_KUBELETS, cp_3=at("cp-3", Phase.AFTER))
+    assert names(behind, changed(REPORT, "cp-3", ready=False)) == []
+
+
+@pytest.mark.parametrize("cordoned", [("cp-3",), ("cp-2", "cp-3"), ("cp-1", "cp-2", "cp-3")])
+def test_no_cordon_of_somebody_else_keeps_the_control_planes_waiting(cordoned: tuple[str, ...]) -> None:
+    """It stays after the upgrade, so that a place that it took would never be free again; one by one they go all."""
+    seen, made, went = REPORT, everybody_at(Phase.CONTROL_PLANE_KUBELETS), []
+    for name in cordoned:
+        seen = changed(seen, name, cordoned=True)
+    for _ in range(3):
+        (name,) = names(made, seen)
+        begun = with_row(made, at(name, Phase.CONTROL_PLANE_KUBELETS, Verb.DRAIN))
+        assert names(begun, seen) == [name]
+        made = with_row(made, at(name, Phase.AFTER))
+        went.append(name)
+    assert went == sorted(NODES[:3], key=lambda n: n not in cordoned)
 
 
 @pytest.mark.parametrize(
