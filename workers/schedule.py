@@ -157,9 +157,10 @@ def _without_place(
 
 
 def _crowd(plan: UpgradePlan, operation: Operation, pool: PlanPool, report: ClusterReport) -> _Crowd:
-    seen = [n for n in report.nodes if n.name in pool.members]
+    names = pool.members  # made anew at every look
+    seen = [n for n in report.nodes if n.name in names]
     gone = frozenset(n.name for n in seen if not n.ready or n.cordoned)
-    rows = [row for row in operation.rows if row.node in pool.members]
+    rows = [row for row in operation.rows if row.node in names]
     # a cordon keeps no static pod from its work: waited for, one that nobody of ours made would hold the only place
     lost = frozenset(n.name for n in seen if not n.ready or (n.cordoned and not n.control_plane))
     away = lost | {row.node for row in rows if _is_away(plan, row)}
