@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from cluster.errors import InvalidVersion
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 
 CORDON_OWNER = "lockkeeper.dev/cordoned-by"  # annotation on a node: the operation that cordoned it
@@ -56,12 +55,7 @@ class StaticPod:
     @property
     def version(self) -> ReportedVersion | None:
         """The tag as a Kubernetes version; None for etcd and for images without a readable tag."""
-        if self.component == "etcd" or not self.tag:
-            return None
-        try:
-            return ReportedVersion.parse(self.tag.replace("_", "+", 1))
-        except InvalidVersion:
-            return None
+        return None if self.component == "etcd" else ReportedVersion.of_tag(self.tag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,19 @@ class ReportedVersion(_Text):
             raise InvalidVersion(f"The reported version `{_short(text)}` cannot be read.")
         return cls(KubeVersion(Version(match[1])), match[2] or "")
 
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """As `parse`; None for what is no version."""
+        try:
+            return cls.parse(text)
+        except InvalidVersion:
+            return None
+
+    @classmethod
+    def of_tag(cls, tag: str) -> Self | None:
+        """That of an image's tag, which has `_` where a version has `+`."""
+        return cls.read(tag.replace("_", "+", 1))
+
     def __str__(self) -> str:
         return f"{self.version}{self.suffix}"
 

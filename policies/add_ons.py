@@ -8,7 +8,6 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
 
-from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity
 from cluster.pods import tag_of
 from cluster.report import ClusterReport
@@ -112,11 +111,8 @@ def _fitting(agent: Recognised, goals: list[Minor]) -> Iterator[Finding]:
 
 
 def _tested(facts: AddOnFacts, version: str) -> Tested | None:
-    try:
-        line = ReportedVersion.parse(version).version.minor
-    except InvalidVersion:
-        return None
-    return next((t for t in facts.tested if t.line == f"{line.major}.{line.minor}"), None)
+    read = ReportedVersion.read(version)
+    return next((t for t in facts.tested if read and f"v{t.line}" == str(read.version.minor)), None)
 
 
 def _recognised(namespace: str, workload: str, image: str, nodes: tuple[str, ...], count: int) -> Recognised:

@@ -1,4 +1,4 @@
-"""Whom a plan still drains, from where its nodes are now; and what a trial of these drains comes to."""
+"""Whom a plan drains, from where its nodes are now, or were at planning; and what a trial of that comes to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cluster.dry_run import DryRun
 from cluster.errors import Refused
 from cluster.plan import DrainMode, PlanKind, PlanNode, PlanRecord, PlanStatus, UpgradePlan
 from cluster.procedure import kubelet_moves
-from cluster.versions import KubeVersion
+from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.wording import count_of
 
 _LIVING = frozenset({PlanStatus.PROPOSED, PlanStatus.APPROVED})
@@ -31,6 +31,21 @@ def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None) -> bo
             return True
         kubelet = hop.target
     return False
+
+
+def is_drained(record: PlanRecord, node: PlanNode, hop: int) -> bool:
+    """Whether this move of its kubelet empties the node first, as it stood at planning; yes where that was not read."""
+    if record.plan.options.drain is DrainMode.ALWAYS:
+        return True
+    return minor_before(record, node, hop) != record.plan.hops[hop].target.minor
+
+
+def minor_before(record: PlanRecord, node: PlanNode, hop: int) -> Minor | None:
+    """What its kubelet runs right before this hop, from what it ran at planning; None where that was not read."""
+    if moved := [record.plan.hops[i].target.minor for i in range(hop) if kubelet_moves(record.plan, node, i)]:
+        return moved[-1]
+    first = ReportedVersion.read(record.basis.kubelet_of.get(node.name, ""))
+    return first.version.minor if first else None
 
 
 def tell_dry_run(made: DryRun) -> str:

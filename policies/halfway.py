@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity
 from cluster.pods import tag_of
 from cluster.report import ClusterReport
@@ -46,11 +45,11 @@ def _proxies(report: ClusterReport) -> Iterator[Finding]:
     if settled is None or settled != report.declared:
         return
     for add_on, _ in kube_proxies(report):
-        version = _version_of(add_on.image)
-        if version is not None and version < settled:
+        seen = ReportedVersion.of_tag(tag_of(add_on.image))
+        if seen is not None and seen.version < settled:
             sentence = (
-                f"kube-proxy on {some_of(add_on.nodes)} runs {version} although every API server runs {settled}, which "
-                "kubeadm would have brought it to."
+                f"kube-proxy on {some_of(add_on.nodes)} runs {seen.version} although every API server runs {settled}, "
+                "which kubeadm would have brought it to."
             )
             remedy = (
                 f"Look with: kubectl -n kube-system rollout status daemonset {add_on.name}. A plan updates it again."
@@ -65,10 +64,3 @@ def _emulating(report: ClusterReport) -> Iterator[Finding]:
             sentence = f"The API server on {where} is {server.version} and behaves like {server.emulation}."
             remedy = "Its flag --emulated-version holds it there: take it out once nothing has to go back."
             yield Finding("api-server-emulates", Severity.NOTE, where, sentence, remedy)
-
-
-def _version_of(image: str) -> KubeVersion | None:
-    try:
-        return ReportedVersion.parse(tag_of(image).replace("_", "+", 1)).version
-    except InvalidVersion:
-        return None

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cluster.errors import InvalidVersion, Refused
-from cluster.plan import DrainMode, Hop, PlanNode, PlanRecord
-from cluster.procedure import Verb, kubelet_moves
-from cluster.versions import Minor, ReportedVersion
+from cluster.errors import Refused
+from cluster.plan import Hop, PlanNode, PlanRecord
+from cluster.procedure import Verb
 from policies.data_files import DataFile, Row
+from policies.drained import is_drained
 from policies.kubeadm_defaults import images_of
 from policies.legs import Leg
 
@@ -96,25 +96,9 @@ def _spared(record: PlanRecord, leg: Leg, node: PlanNode, verb: Verb) -> str:
     """Why nothing is typed for a step in this very plan; "" where something is."""
     if verb is Verb.SNAPSHOT_ETCD and _EXTERNAL in record.plan.accepted:
         return "etcd is not kubeadm's own: take its snapshot where it runs, before the first step."
-    if verb in _AWAY and _stays_at_work(record, leg.hop, node):
+    if verb in _AWAY and not is_drained(record, node, leg.hop):
         return "Nothing to type: for a mere patch this plan restarts the kubelet in place."
     return ""
-
-
-def _stays_at_work(record: PlanRecord, hop: int, node: PlanNode) -> bool:
-    plan = record.plan
-    if plan.options.drain is not DrainMode.MINOR_ONLY:
-        return False
-    moved = [plan.hops[i].target.minor for i in range(hop) if kubelet_moves(plan, node, i)]
-    before = moved[-1] if moved else _minor(record.basis.kubelet_of.get(node.name, ""))
-    return before == plan.hops[hop].target.minor
-
-
-def _minor(text: str) -> Minor | None:
-    try:
-        return ReportedVersion.parse(text).version.minor
-    except InvalidVersion:
-        return None
 
 
 def _gaps(record: PlanRecord, hop: Hop, node: PlanNode) -> dict[str, str]:

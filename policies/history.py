@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from cluster.errors import InvalidVersion
 from cluster.events import Event, Happened
-from cluster.plan import DrainMode, PlanKind, PlanRecord, Role
+from cluster.plan import DrainMode, PlanKind, PlanNode, PlanRecord, Role
 from cluster.procedure import Phase, Verb, disturbs
-from cluster.versions import Minor, ReportedVersion
+from policies.drained import is_drained, minor_before
 
 Range = tuple[int, int]  # seconds, shortest and longest
 
@@ -135,7 +134,7 @@ def _place(record: PlanRecord, event: Event) -> tuple[tuple[int, Part, str], Ver
     index, verb = int(hop), Verb(name)
     part = _part(record.plan.kind, phase, node.role)
     # what a worker does before its cordon it does while others are away, and then waits for a place
-    if part is None or (part in _AWAY and not (disturbs(verb) and _was_drained(record, event.node, index))):
+    if part is None or (part in _AWAY and not (disturbs(verb) and _was_drained(record, node, index))):
         return None
     return (index, part, "" if part is Part.PREPARE else event.node), verb
 
@@ -148,18 +147,9 @@ def _part(kind: PlanKind, phase: str, role: Role) -> Part | None:
     return _OF_PHASE.get(phase)
 
 
-def _was_drained(record: PlanRecord, node: str, hop: int) -> bool:
+def _was_drained(record: PlanRecord, node: PlanNode, hop: int) -> bool:
     """Whether its kubelet went to another minor, or each step drains: a restart in place says nothing of a drain."""
     if hop >= len(record.plan.hops):
         return False
-    if record.plan.options.drain is DrainMode.ALWAYS:
-        return True
-    before = record.plan.hops[hop - 1].target.minor if hop else _minor(record.basis.kubelet_of.get(node, ""))
-    return before is not None and before != record.plan.hops[hop].target.minor
-
-
-def _minor(version: str) -> Minor | None:
-    try:
-        return ReportedVersion.parse(version).version.minor
-    except InvalidVersion:
-        return None
+    known = record.plan.options.drain is DrainMode.ALWAYS or minor_before(record, node, hop) is not None
+    return known and is_drained(record, node, hop)

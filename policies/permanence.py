@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cluster.errors import InvalidVersion
-from cluster.plan import DrainMode, PlanKind, PlanRecord
-from cluster.procedure import Verb, itinerary
+from cluster.plan import PlanKind, PlanRecord
+from cluster.procedure import kubelet_moves
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.data_files import DataFile, Row
+from policies.drained import is_drained
 from policies.kubeadm_defaults import images_of
 
 _EXTERNAL, _PINNED = "etcd-external", "etcd-image-pinned"  # findings: kubeadm does not move that etcd to another line
@@ -98,10 +98,11 @@ def _of_drains(record: PlanRecord) -> Iterator[_Told]:
 def _drains(record: PlanRecord) -> bool:
     """Whether any node is drained: a mere patch may restart its kubelet in place."""
     plan = record.plan
-    if not any(step.verb is Verb.DRAIN for node in plan.nodes for step in itinerary(plan, node)):
-        return False
-    running = {v.minor if v else None for v in map(_version, set(record.basis.kubelet_of.values()))}
-    return plan.options.drain is DrainMode.ALWAYS or running != {h.target.minor for h in plan.hops}
+    return plan.kind is PlanKind.UPGRADE and any(
+        kubelet_moves(plan, node, hop) and is_drained(record, node, hop)
+        for node in plan.nodes
+        for hop in range(len(plan.hops))
+    )
 
 
 def _minors(record: PlanRecord, running: tuple[KubeVersion, ...]) -> tuple[Minor, ...]:
@@ -114,14 +115,7 @@ def _api_servers(record: PlanRecord) -> tuple[KubeVersion, ...]:
     """Those of the plan's nodes, and what kubeadm-config declares: one of them may have been edited by hand."""
     names = {n.name for n in record.plan.nodes}
     read = [text for node, text in record.basis.api_servers if node in names]
-    return tuple(v for v in map(_version, (*read, record.basis.declared)) if v is not None)
-
-
-def _version(text: str) -> KubeVersion | None:
-    try:
-        return ReportedVersion.parse(text).version
-    except InvalidVersion:
-        return None
+    return tuple(v.version for v in map(ReportedVersion.read, (*read, record.basis.declared)) if v is not None)
 
 
 def _codes(record: PlanRecord) -> set[str]:

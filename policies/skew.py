@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity
 from cluster.pods import tag_of
 from cluster.report import AddOn, ClusterReport, Node
@@ -89,9 +88,9 @@ def _proxies(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
 def kube_proxies(report: ClusterReport) -> Iterator[tuple[AddOn, Minor]]:
     """Each kube-proxy image whose minor can be told, with the nodes that run it."""
     for add_on in report.add_ons:
-        minor = _minor_of(add_on.image) if _image_name(add_on.image) == "kube-proxy" else None
-        if minor is not None:
-            yield add_on, minor
+        seen = ReportedVersion.of_tag(tag_of(add_on.image))
+        if seen is not None and _image_name(add_on.image) == "kube-proxy":
+            yield add_on, seen.version.minor
 
 
 def _node_part(part: str, node: str, minor: Minor, api: ApiRange) -> Iterator[Finding]:
@@ -181,13 +180,6 @@ def minors_between(newer: Minor, older: Minor) -> int:
 
 def _image_name(image: str) -> str:
     return image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-
-
-def _minor_of(image: str) -> Minor | None:
-    try:
-        return ReportedVersion.parse(tag_of(image).replace("_", "+", 1)).version.minor
-    except InvalidVersion:
-        return None
 
 
 def _stop(code: str, subject: str, sentence: str, remedy: str) -> Finding:

@@ -97,6 +97,15 @@ def test_data_that_drains_delete_is_named_where_the_plan_allows_it(target, drain
     assert {p.code for p in find_permanent(record)} & {"emptydir", "unmanaged"} == lost
 
 
+@pytest.mark.parametrize(("without", "lost"), [((), {"emptydir", "unmanaged"}), (("w1",), set())])
+def test_data_is_not_lost_on_a_worker_that_is_left_out(without, lost):
+    """Only its kubelet would have gone to another minor, and nobody drains it."""
+    report = make_report(kubelet={"w1": "v1.33.9"})
+    options = replace(LOSSES, drain=DrainMode.MINOR_ONLY)
+    record = make_record(drafted=draft("v1.34.9", report=report, options=options, without=without))
+    assert {p.code for p in find_permanent(record)} & {"emptydir", "unmanaged"} == lost
+
+
 def test_a_revert_names_what_the_newer_api_server_may_have_written():
     """It moves no kubelet, so it loses nothing else."""
     report = with_api(make_report(), "cp1", "v1.35.4")

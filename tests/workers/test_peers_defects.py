@@ -189,7 +189,7 @@ def test_health_is_looked_at_and_not_slept_for() -> None:
 
 
 @pytest.mark.parametrize(("tag", "whole"), [("v1.35.4", True), ("v1.34.7", False), ("", False)])
-def test_a_registry_with_a_port_does_not_hide_a_tag(tag: str, whole: bool) -> None:
+def test_a_registry_with_a_port_does_not_hide_a_tag(tag: str, *, whole: bool) -> None:
     """A peer splits an image at its first colon, and takes the registry's port for a version."""
     bench = Bench()
     for name in ("cp1", "cp2"):
