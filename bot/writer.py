@@ -72,8 +72,7 @@ class Writer:
         """A stop as it is by now, or the reminder of all of an operation; None where nothing stands still any more."""
         operation = self.store.operation(name.partition("/")[0])
         record, stops = self.store.plan(operation.plan_id), stops_of(operation)
-        known = operation.cluster in self.settings.clusters
-        on_call = self.settings.on_call(operation.cluster) if known else None
+        on_call = self.settings.on_call(operation.cluster)
         if kind == REMINDER:
             return render_reminder(record, operation, stops, on_call) if stops and on_call else None
         stop = next((s for s in stops if s.key == name), None)

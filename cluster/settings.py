@@ -468,7 +468,9 @@ class Settings(_Model):
         return self.clusters[cluster].channel or (self.slack.default_channel if self.slack else None)
 
     def on_call(self, cluster: str) -> OnCall | None:
-        """Whom a stop of this cluster is for; None where nobody is mentioned."""
+        """Whom a stop of this cluster is for; nobody for one that is not in the configuration any more."""
+        if cluster not in self.clusters:
+            return None
         return self.clusters[cluster].on_call or (self.slack.on_call if self.slack else None)
 
 

@@ -249,8 +249,9 @@ def test_a_reminder_that_slack_did_not_take_is_overtaken_by_the_next(bench):
 
 
 def test_a_cluster_may_have_an_on_call_of_its_own():
-    """The one of the whole workspace is for the others."""
+    """The one of the whole workspace is for the others; nobody is called for one that is not configured any more."""
     made = with_slack(on_call=ON_CALL)
+    assert made.on_call("gone") is None
     assert made.on_call("prod") == OnCall(mention="S0ONCALL", remind_every=1800)
     own = made.clusters["prod"].model_copy(update={"on_call": OnCall(mention="U0GRACE")})
     assert made.model_copy(update={"clusters": {"prod": own}}).on_call("prod").mention == "U0GRACE"
