@@ -85,7 +85,7 @@ class Hush:
             except Exception:  # noqa: BLE001 - the edge of a thread: silence is a courtesy, and the run goes on
                 _LOG.exception("%s: alerts could not be silenced", self._run.id)
             if not is_last:
-                self._changed.wait(_PAUSES * self._run.waits.alerts)
+                self._changed.wait(pause_of(self._run.waits.alerts))
 
     def _match(self, silencer: Silencer, wanted: frozenset[str]) -> None:
         """Make what is missing, renew what ends soon, expire what nobody needs."""
@@ -111,6 +111,11 @@ class Hush:
             run.move(lambda o: Move(o, (told,)), run.new_token("hush"))
         except Yielded:
             return
+
+
+def pause_of(alerts: float) -> float:
+    """Seconds between two looks at the silences: however seldom those at alerts are, none ends unrenewed."""
+    return min(_PAUSES * alerts, LASTS.total_seconds() / 4)
 
 
 def _is_away(run: Run, row: NodeRow) -> bool:

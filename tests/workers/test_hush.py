@@ -18,7 +18,7 @@ from tests.engine_fixture import approve, plan, record, settings
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.monitoring_fixture import LabMonitoring, lab_monitoring
 from tests.redis_fixture import redis_server, redis_url, store
-from workers.hush import LASTS
+from workers.hush import LASTS, pause_of
 from workers.monitoring import Monitoring
 from workers.silencing import Alertmanager, Silence
 from workers.site import Site
@@ -129,6 +129,13 @@ def test_a_run_goes_on_where_nothing_can_be_silenced_and_says_it_once(
     told = [e.sentence for _, e in store.events(OP) if "may ring" in e.sentence]
     assert len(told) == 1
     assert "answered with 403" in told[0]
+
+
+@pytest.mark.parametrize(("alerts", "pause"), [(0.01, 0.04), (15, 60), (75, 150), (3600, 150)])
+def test_no_silence_ends_before_it_is_renewed(alerts: float, pause: float) -> None:
+    """However seldom somebody has the alerts looked at: it is renewed in its second half, with time to spare."""
+    assert pause_of(alerts) == pytest.approx(pause)
+    assert timedelta(seconds=2 * pause) <= LASTS / 2
 
 
 def test_only_our_own_silences_of_this_run_are_touched(lab: LabMonitoring) -> None:
