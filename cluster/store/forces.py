@@ -7,7 +7,7 @@ from dataclasses import replace
 from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event
 from cluster.force import ForceApproval, ForceRequest
-from cluster.store.ledger import Check, Ledger, key, new_token, record_events
+from cluster.store.ledger import Check, Ledger, key, new_token, reading, record_events
 from cluster.store.records import FORCE
 
 
@@ -15,13 +15,21 @@ class Forces(Ledger):
     """One hash per operation. What stands here allows nothing: the worker judges the signature."""
 
     def forces(self, operation_id: str) -> tuple[ForceRequest, ...]:
-        return tuple(FORCE.validate_json(text) for text in self.fields(_place(operation_id)).values())
+        """All of an operation that can be read."""
+        texts = self.fields(_place(operation_id))
+
+        def read(force_id: str) -> ForceRequest:
+            with reading(force_id):
+                return FORCE.validate_json(texts[force_id])
+
+        return tuple(self.each(read, texts))
 
     def force(self, operation_id: str, force_id: str) -> ForceRequest:
         text = self.field(_place(operation_id), force_id)
         if text is None:
             raise UnknownThing(f"There is no deletion `{force_id[:40]}` in {operation_id[:40]}: ask for it anew.")
-        return FORCE.validate_json(text)
+        with reading(force_id):
+            return FORCE.validate_json(text)
 
     def ask_force(self, request: ForceRequest, event: Event) -> None:
         self._put(None, request, event)

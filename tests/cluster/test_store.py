@@ -13,6 +13,7 @@ from redis import Redis
 from cluster.bulletin import Bulletin
 from cluster.errors import Fenced, InvalidConfig, RecordUnreadable, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Happened
+from cluster.force import ForceRequest
 from cluster.operation import Operation, OperationState, RowState, Wish, schedule
 from cluster.outbox import OutboxItem, OutboxKind
 from cluster.plan import PlanStatus
@@ -338,6 +339,12 @@ def test_what_another_release_wrote_is_said_by_its_name_and_hides_nothing_else(s
     store.client.hset(key("request", "r-0"), "request", "[")
     store.client.sadd(key("requests", "open"), "r-0")
     store.client.hset(key("outbox", "items"), "a", '{"kind": "song"}')
+    asked = ForceRequest("f-1", operation.id, "prod", "w-1", "shop/web", "uid-1", "the API", "ada", NOW)
+    store.ask_force(asked, event(Happened.FORCE_ASKED))
+    store.client.hset(key("forces", operation.id), "f-0", "{}")
+    assert store.forces(operation.id) == (asked,)
+    with pytest.raises(RecordUnreadable, match="`f-0` cannot be read"):
+        store.force(operation.id, "f-0")
     assert [o.id for o in store.active_operations()] == [operation.id]
     assert [o.id for o in store.operations()] == [operation.id]
     assert [r.id for r in store.open_plans()] == [waiting.id]
