@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from cluster.errors import LockkeeperError, Refused, StaleMove, UnknownThing
+from cluster.errors import LockkeeperError, Refused, StaleMove
 from cluster.events import Event, Happened
 from cluster.operation import Operation
 from cluster.plan import PlanRecord
@@ -54,23 +54,19 @@ def reconcile(store: Store, wakeups: Wakeups, now: datetime, pauses: Pauses | No
 def _wake(
     store: Store, wakeups: Wakeups, queued: frozenset[tuple[JobName, str]], pauses: Pauses, now: datetime
 ) -> None:
+    for seen in store.each(store.operation, _undriven(store, queued, pauses)):
+        is_due = seen.goes_on_at is not None and seen.goes_on_at <= now
+        operation = _go_on(store, seen, now) if is_due else seen
+        if needs_driver(operation) and pauses.is_over(operation.id):
+            wakeups.wake(operation.id)
+
+
+def _undriven(store: Store, queued: frozenset[tuple[JobName, str]], pauses: Pauses) -> Iterator[str]:
     for operation_id in store.active():
         if store.lease_owner(operation_id) is not None:
             pauses.forget(operation_id)
-            continue
-        if (JobName.DRIVE, operation_id) in queued:
-            continue
-        try:
-            operation = store.operation(operation_id)
-        except UnknownThing:
-            continue
-        except ValueError:  # of another release, or forged: one record must not keep the others asleep
-            _LOG.warning("%s: its record cannot be read", operation_id)
-            continue
-        if operation.goes_on_at is not None and operation.goes_on_at <= now:
-            operation = _go_on(store, operation, now)
-        if needs_driver(operation) and pauses.is_over(operation_id):
-            wakeups.wake(operation_id)
+        elif (JobName.DRIVE, operation_id) not in queued:
+            yield operation_id
 
 
 def _go_on(store: Store, operation: Operation, now: datetime) -> Operation:

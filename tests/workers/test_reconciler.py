@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cluster.queues import Wakeups
 from cluster.store import Store
 from cluster.store.ledger import key
@@ -47,11 +49,15 @@ def test_a_driver_that_was_seen_makes_the_next_wake_up_prompt(store: Store, redi
     assert taken(wakeups) == 1
 
 
-def test_a_record_that_cannot_be_read_keeps_no_other_operation_asleep(store: Store, redis_url: str) -> None:
-    """It may be of another release, or forged."""
+def test_a_record_that_cannot_be_read_keeps_no_other_operation_asleep(
+    store: Store, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be of another release, or forged; the log says so once, and not at each round."""
     approve(store, record(), OP)
     store.client.hset(key("operation", "op-0"), mapping={"head": "{}", "nodes": "[]", "fence": "0", "cluster": "lab"})
     store.client.sadd(key("active"), "op-0")
     wakeups = Wakeups.connect(redis_url)
-    reconcile(store, wakeups, NOW)
+    for _ in range(3):
+        reconcile(store, wakeups, NOW)
     assert taken(wakeups) == 1
+    assert [r.message.partition(" is left out")[0] for r in caplog.records] == ["op-0"]
