@@ -12,10 +12,11 @@ from typing import Any, Self
 from cluster.errors import AnswerCutOff, ClusterUnreadable, KubeDenied
 from cluster.kubeconfig import ca_hash, read_kubeconfig
 from cluster.settings import Cluster
-from cluster.transport import BROKEN, Reply, Transport
+from cluster.transport import BROKEN, Transport
 
 PAGE = 500  # as kubectl: a page of full nodes is some 2.7 MB
 WHOLE = 600.0  # seconds for all pages of a list: twice as long as etcd keeps the moment that they show
+_ONE_PAGE = 30.0  # seconds
 _RESTARTS = 3  # how often a list starts again when its continue token has expired
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 _MERGE = "application/merge-patch+json"
@@ -77,11 +78,10 @@ class Kube:
     def lines(self, path: str, *, most: int, timeout: float = 30) -> Iterator[str]:
         """A plain-text page line by line as it comes, for `timeout` seconds and `most` bytes at the longest."""
         read, rest = 0, b""
-        reply = self._transport.open("GET", path, _NOTHING, accept="text/plain", timeout=timeout, preload=False)
+        reply = self._transport.send("GET", path, _NOTHING, accept="text/plain", timeout=timeout, preload=False)
         try:
             if reply.status not in _OK:
-                said = Reply(reply.status, reply.headers, reply.read(_EXPLAINED) or b"")
-                raise self._transport.denied("GET", path, said, {})
+                raise self._transport.denied("GET", path, reply, reply.read(_EXPLAINED), {})
             for chunk in reply.stream(_CHUNK):
                 read += len(chunk)
                 if read > most or len(rest) > _LINE:
@@ -104,7 +104,7 @@ class Kube:
         query: Mapping[str, str] = _NOTHING,
         *,
         page: int = PAGE,
-        timeout: float = 30,
+        timeout: float = _ONE_PAGE,
         whole: float = WHOLE,
     ) -> Iterator[dict[str, Any]]:
         """Every object of a list, page by page, each once.
@@ -122,37 +122,16 @@ class Kube:
                     seen.add(uid)
                 yield item
 
-    def table(
-        self,
-        path: str,
-        query: Mapping[str, str] = _NOTHING,
-        *,
-        page: int = PAGE,
-        timeout: float = 30,
-        whole: float = WHOLE,
-    ) -> Iterator[dict[str, str]]:
-        """Rows as `kubectl get -o wide` shows them, column name → cell, without the objects (32 times less to read)."""
-        for cells, _ in self._rows(path, {**query, "includeObject": "None"}, page=page, timeout=timeout, whole=whole):
-            yield cells
+    def rows(self, path: str, *, page: int = PAGE) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+        """
+        Rows as `kubectl get -o wide` shows them, column name → cell, each with its object's metadata.
 
-    def rows(
-        self,
-        path: str,
-        query: Mapping[str, str] = _NOTHING,
-        *,
-        page: int = PAGE,
-        timeout: float = 30,
-        whole: float = WHOLE,
-    ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-        """The same rows, each with its object's metadata: one moment, half of what full JSON costs."""
-        return self._rows(path, {**query, "includeObject": "Metadata"}, page=page, timeout=timeout, whole=whole)
-
-    def _rows(
-        self, path: str, query: Mapping[str, str], *, page: int, timeout: float, whole: float
-    ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+        Page by page as `items`, for half of what full JSON costs.
+        """
         seen: set[str] = set()
         names: list[str] = []
-        for chunk in self._pages(path, query, accept=_TABLE, page=page, timeout=timeout, whole=whole):
+        query = {"includeObject": "Metadata"}
+        for chunk in self._pages(path, query, accept=_TABLE, page=page, timeout=_ONE_PAGE, whole=WHOLE):
             if chunk.get("kind") != "Table":
                 raise ClusterUnreadable(f"The API of `{self.name}` sent no table for {path}: look at its version.")
             # only the first page names the columns
@@ -249,7 +228,8 @@ class Kube:
         except ValueError:
             answer = None
         if reply.status not in _OK:
-            raise self._transport.denied(method, path, reply, answer if isinstance(answer, dict) else {})
+            status = answer if isinstance(answer, dict) else {}
+            raise self._transport.denied(method, path, reply, reply.data, status)
         if not isinstance(answer, dict):
             raise AnswerCutOff(
                 f"The API of `{self.name}` at {self.server} answered {method} {path} with something that is not JSON: "

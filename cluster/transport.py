@@ -6,7 +6,6 @@ import copy
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -22,15 +21,6 @@ CONNECT_TIMEOUT = 3.0  # seconds; an answer may take longer, a connection never 
 _UNAUTHORIZED = 401
 _NOBODY = 'User "system:anonymous"'  # whose credentials never arrived
 BROKEN = (urllib3.exceptions.HTTPError, OSError)  # what an exchange that is cut short raises
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole answer, of any status."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes
 
 
 class Transport:
@@ -90,24 +80,13 @@ class Transport:
         accept: str | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-    ) -> Reply:
-        """The whole answer, `timeout` seconds after the request at the latest; raises ClusterUnreadable without one."""
-        response = self.open(method, path, query, accept=accept, body=body, content_type=content_type, timeout=timeout)
-        return Reply(response.status, response.headers, response.data)
-
-    def open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        *,
-        timeout: float,
-        accept: str | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
         preload: bool = True,
     ) -> urllib3.BaseHTTPResponse:
-        """The same; without `preload` the body is still to be read, within the same `timeout`."""
+        """
+        The whole answer, `timeout` seconds after the request at the latest; raises ClusterUnreadable without one.
+
+        Without `preload` its body is still to be read, within the same `timeout`.
+        """
         headers = {"Accept": accept or "application/json"}
         if body is not None:
             headers["Content-Type"] = content_type
@@ -129,9 +108,11 @@ class Transport:
             cut_off = isinstance(error, urllib3.exceptions.ProtocolError)
             raise (AnswerCutOff if cut_off else ClusterUnreadable)(self.explain(error, timeout)) from error
 
-    def denied(self, method: str, path: str, reply: Reply, body: dict[str, Any]) -> KubeDenied:
-        """The error that an answer of an error status is."""
-        reason = body.get("message") or reply.data[:200].decode(errors="replace").strip() or "no reason given"
+    def denied(
+        self, method: str, path: str, reply: urllib3.BaseHTTPResponse, said: bytes, body: dict[str, Any]
+    ) -> KubeDenied:
+        """The error that an answer of an error status is; `body` is the Status object that it said, if it is one."""
+        reason = body.get("message") or said[:200].decode(errors="replace").strip() or "no reason given"
         if reply.status == _UNAUTHORIZED or _NOBODY in str(reason):
             reason = f"{reason} (the token or certificate has expired, is wrong or is missing: renew it)"
         return KubeDenied(

@@ -166,7 +166,6 @@ def test_pages_give_every_object_once(kube):
     """However small they are, as objects and as table rows."""
     names = {n["metadata"]["name"] for n in kube.get("/api/v1/nodes")["items"]}
     assert sorted(n["metadata"]["name"] for n in kube.items("/api/v1/nodes", page=2)) == sorted(names)
-    assert sorted(row["Name"] for row in kube.table("/api/v1/nodes", page=2)) == sorted(names)
     assert sorted(cells["Name"] for cells, _ in kube.rows("/api/v1/nodes", page=2)) == sorted(names)
 
 
@@ -182,12 +181,11 @@ def test_an_expired_page_starts_the_list_again_without_repeating_anything(settin
     assert gone.struck == 1
 
 
-def test_a_table_carries_the_objects_metadata_only_when_asked(kube):
-    """Without it a page is a small part of the size."""
+def test_a_row_carries_its_objects_metadata(kube):
+    """Display columns alone name no uid."""
     cells, metadata = next(kube.rows("/api/v1/nodes"))
     assert metadata["name"] == cells["Name"]
     assert metadata["uid"]
-    assert set(next(kube.table("/api/v1/nodes"))) == set(cells)
 
 
 def test_a_silent_server_costs_its_time_out_and_no_more(kube, servers):
