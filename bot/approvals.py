@@ -73,8 +73,7 @@ def _check_right(  # noqa: PLR0917 - who clicked what, where
 ) -> str:
     """Who, where and which plan, as the policy says; answers with how the right was seen. Fails closed."""
     person = _person(station, asked, record)
-    listed = person in station.settings.approvals.approvers
-    groups = {} if listed else station.people.groups(station.settings.approvals.user_groups)
+    groups = station.approver_groups(person)
     findings = may_decide(
         record,
         person=person,
@@ -88,10 +87,7 @@ def _check_right(  # noqa: PLR0917 - who clicked what, where
     )
     if stops := blockers(findings):
         raise Refused(f"{stops[0].sentence} {stops[0].remedy}".strip(), stops)
-    if listed:
-        return "approver list"
-    group = next((g for g, members in groups.items() if asked.user in members), "")
-    return f"user group {group} at {station.clock():%H:%M} UTC"
+    return station.evidence(asked, person, groups)
 
 
 def _check_lease(station: Station, record: PlanRecord) -> None:

@@ -6,11 +6,12 @@ from bot.asked import Asked
 from bot.blocks import Message
 from bot.controls import running_operation
 from bot.station import Station, new_id, said
+from bot.text import duration
 from cluster.approval import SignedWith
 from cluster.errors import Refused
 from cluster.events import Happened
 from cluster.findings import blockers
-from cluster.force import ForceApproval, ForceRequest
+from cluster.force import LIFE, ForceApproval, ForceRequest
 from cluster.operation import Operation
 from cluster.signing import bot_signature
 from policies.forcing import draft_force, may_force, tell_force
@@ -23,7 +24,8 @@ def ask(station: Station, asked: Asked, pod: str, cluster: str | None) -> Messag
     now = station.clock()
     request = draft_force(operation, pod, force_id=new_id("f"), person=person, now=now)
     station.store.ask_force(request, tell_force(Happened.FORCE_ASKED, request, operation, person, now))
-    return said(f"Asked, as {request.id}: an approver allows it in the thread of the run within 15 minutes.")
+    within = duration(int(LIFE.total_seconds()))
+    return said(f"Asked, as {request.id}: an approver allows it in the thread of the run within {within}.")
 
 
 def allow(station: Station, asked: Asked, token: str) -> Message:
@@ -38,17 +40,12 @@ def allow(station: Station, asked: Asked, token: str) -> Message:
     if asked.channel != station.settings.channel(operation.cluster):
         raise Refused(f"The deletion {force_id} is decided in the channel of its cluster only: click there.")
     person, settings = station.settings.person_of_slack(asked.user) or "", station.settings
-    listed = person in settings.approvals.approvers
-    groups = {} if listed else station.people.groups(settings.approvals.user_groups)
-    now = station.clock()
+    groups, now = station.approver_groups(person), station.clock()
     if stops := blockers(
         may_force(request, operation, person=person, slack_user=user, groups=groups, settings=settings, now=now)
     ):
         raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
-    group = next((g for g, members in groups.items() if asked.user in members), "")
-    return _sign(
-        station, operation, request, person, "approver list" if listed else f"user group {group} at {now:%H:%M} UTC"
-    )
+    return _sign(station, operation, request, person, station.evidence(asked, person, groups))
 
 
 def _sign(station: Station, operation: Operation, request: ForceRequest, person: str, evidence: str) -> Message:

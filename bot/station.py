@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,6 +67,18 @@ class Station:
                 "have yourself added there."
             )
         return name
+
+    def approver_groups(self, person: str) -> Mapping[str, frozenset[str]]:
+        """The members of Slack's groups of approvers; none are asked for where this person is listed by name."""
+        approvals = self.settings.approvals
+        return {} if person in approvals.approvers else self.people.groups(approvals.user_groups)
+
+    def evidence(self, asked: Asked, person: str, groups: Mapping[str, frozenset[str]]) -> str:
+        """How the right to approve was seen, for what is signed."""
+        if person in self.settings.approvals.approvers:
+            return "approver list"
+        group = next((g for g, members in groups.items() if asked.user in members), "")
+        return f"user group {group} at {self.clock():%H:%M} UTC"
 
     def event(self, kind: Happened, operation: Operation, sentence: str, person: str) -> Event:
         """What a person asked of a running operation."""
