@@ -111,6 +111,9 @@ def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | 
     except (TimeoutError, LockkeeperError) as error:
         _LOG.warning("The last report of %s could not be read: %s", name, error)
         return None
+    except Exception:  # noqa: BLE001 - a mistake of ours about a report must not take the result's message with it
+        _LOG.exception("The last report of %s could not be made.", name)
+        return None
     finally:
         pool.shutdown(wait=False)
 

@@ -138,11 +138,12 @@ def test_serve_is_what_the_command_line_calls(monkeypatch):
         serve(settings())
 
 
-def test_a_result_does_not_wait_for_a_cluster_that_cannot_be_read():
+@pytest.mark.parametrize("error", [ClusterUnreadable("gone"), KeyError("a mistake of ours")])
+def test_a_result_does_not_wait_for_a_cluster_that_cannot_be_read(error):
     """The recorded versions are told instead."""
 
     def unreadable(_: str) -> None:
-        raise ClusterUnreadable("gone")
+        raise error
 
     assert look(unreadable, "prod") is None
     assert look(report, "prod") == report("prod")
