@@ -9,9 +9,10 @@ from cluster.errors import KubeDenied
 from cluster.settings import Smoke
 from workers.control_plane import image_of
 from workers.cordon import read_node
-from workers.patience import CONFLICT, NOT_FOUND, ask_api, is_policy
+from workers.patience import NOT_FOUND, ask_api
 from workers.site import API_LOOK, Site, StepBlocked, StepDone
 from workers.smoke_deployment import delete_deployment, deployments_of, run_deployment
+from workers.smoke_objects import drop, make
 from workers.smoke_pod import build_pod, fetched_image, has_passed, known_image, why_not_pulled, why_not_ready
 
 Raw = dict[str, Any]
@@ -103,22 +104,12 @@ def _create(site: Site, name: str) -> str:
     """Why there is no pod to wait for; "" where there is one."""
     smoke = _smoke(site)
     pod = _build(site, smoke, name)
-
-    def create() -> Raw:
-        site.check_lease()
-        return site.kube().post(pods_of(smoke), pod)
-
     try:
-        ask_api(site, create)
+        return make(site, pods_of(smoke), pod, "pod")
     except KubeDenied as error:
-        if error.status == CONFLICT:  # ours, of this attempt, from a driver before us
-            return ""
-        if error.status == NOT_FOUND:
-            return " ".join(missing_namespace(smoke, site.cluster))
-        if not is_policy(error):
+        if error.status != NOT_FOUND:
             raise
-        return f"An admission policy forbids the smoke pod on {site.node.name} ({error}); it is left out."
-    return ""
+        return " ".join(missing_namespace(smoke, site.cluster))
 
 
 def _repository(site: Site) -> str:
@@ -171,11 +162,4 @@ def _not_pulled(site: Site, pod: Raw, why: str) -> StepBlocked:
 
 
 def _delete(site: Site, name: str) -> None:
-    def delete() -> Raw:
-        return site.kube().delete(f"{pods_of(_smoke(site))}/{name}", {"gracePeriodSeconds": 0})
-
-    try:
-        ask_api(site, delete)
-    except KubeDenied as error:
-        if error.status != NOT_FOUND:
-            raise
+    drop(site, f"{pods_of(_smoke(site))}/{name}", {"gracePeriodSeconds": 0})

@@ -6,8 +6,9 @@ from typing import Any
 
 from cluster.errors import KubeDenied
 from cluster.settings import Smoke
-from workers.patience import CONFLICT, NOT_FOUND, ask_api, is_policy
+from workers.patience import NOT_FOUND, ask_api
 from workers.site import Site, StepBlocked
+from workers.smoke_objects import drop, make
 from workers.smoke_pod import why_not_pulled, why_not_ready
 
 Raw = dict[str, Any]
@@ -19,7 +20,7 @@ _SHOWN = 300  # characters of a reason
 def run_deployment(site: Site, smoke: Smoke, pod: Raw) -> str:
     """Why it was left out, "" where both pods came up; raises StepBlocked where they did not. It is always deleted."""
     name = pod["metadata"]["name"]
-    if left_out := _create(site, smoke, build_deployment(pod)):
+    if left_out := make(site, deployments_of(smoke), build_deployment(pod), "Deployment"):
         return left_out
     try:
         _await(site, smoke, name, 1)
@@ -55,31 +56,7 @@ def build_deployment(pod: Raw) -> Raw:
 
 def delete_deployment(site: Site, smoke: Smoke, name: str) -> None:
     """With its pods."""
-
-    def delete() -> Raw:
-        return site.kube().delete(f"{deployments_of(smoke)}/{name}", {"propagationPolicy": "Background"})
-
-    try:
-        ask_api(site, delete)
-    except KubeDenied as error:
-        if error.status != NOT_FOUND:
-            raise
-
-
-def _create(site: Site, smoke: Smoke, deployment: Raw) -> str:
-    def create() -> Raw:
-        site.check_lease()
-        return site.kube().post(deployments_of(smoke), deployment)
-
-    try:
-        ask_api(site, create)
-    except KubeDenied as error:
-        if error.status == CONFLICT:  # ours, of this attempt, from a driver before us
-            return ""
-        if not is_policy(error):
-            raise
-        return f"An admission policy forbids the smoke Deployment on {site.node.name} ({error}); it is left out."
-    return ""
+    drop(site, f"{deployments_of(smoke)}/{name}", {"propagationPolicy": "Background"})
 
 
 def _scale(site: Site, smoke: Smoke, name: str, replicas: int) -> None:
