@@ -16,8 +16,8 @@ from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
 from workers.forcing import delete_allowed
 from workers.holding import Holding
-from workers.patience import JUST_STARTED, LONGEST_PAUSE, NOT_FOUND, api_refused, ask_api
-from workers.residents import pods_lately_on, pods_on
+from workers.patience import JUST_STARTED, LONGEST_PAUSE, api_refused, ask_api
+from workers.residents import DaemonSets, pods_lately_on, pods_on
 from workers.site import API_LOOK, Site, StepBlocked, StepDone
 from workers.volumes import await_volumes
 
@@ -30,12 +30,12 @@ _NAMED = 5  # pods that a sentence names
 class Round:
     """What is known between two looks at the node: when each pod is asked for again, and what was said of it."""
 
+    daemon_sets: DaemonSets
     here: frozenset[str] = frozenset()  # uids of the first look
     due: dict[str, datetime] = field(default_factory=dict)
     said: dict[str, EvictionAnswer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     refused_since: dict[str, datetime] = field(default_factory=dict)
-    daemon_sets: dict[tuple[str, str], bool] = field(default_factory=dict)  # whether there is one of that name
     holding: Holding = field(default_factory=Holding)
 
     def leaving(self, fates: list[PodFate]) -> list[PodFate]:
@@ -55,7 +55,7 @@ def drain(site: Site) -> None:
     if not is_cordoned(read_node(site)):  # given back by a failure whose record was lost, or by a person
         cordon(site)
     try:
-        round_ = Round(holding=Holding(site.held))
+        round_ = Round(_daemon_sets(site), holding=Holding(site.held))
         fates = _fates(site, round_)
         _ask_consent(site, fates)
         _tell_slow(site, fates)
@@ -70,7 +70,7 @@ def drain(site: Site) -> None:
 
 
 def verify_drain(site: Site) -> StepDone:
-    staying = sum(f.fate is Fate.STAYS for f in _fates(site, Round()))
+    staying = sum(f.fate is Fate.STAYS for f in _fates(site, Round(_daemon_sets(site))))
     return StepDone(f"{site.node.name} is drained (pods that stay, of DaemonSets or static: {staying}).")
 
 
@@ -218,21 +218,8 @@ def _ask_consent(site: Site, fates: list[PodFate]) -> None:
 
 def _fates(site: Site, round_: Round, read: Callable[[Site], Iterable[Raw]] = pods_on) -> list[PodFate]:
     pods = ask_api(site, lambda: tuple(read(site)))
-    known = round_.daemon_sets
-
-    def exists(namespace: str, name: str) -> bool:
-        if (namespace, name) not in known:
-            known[namespace, name] = _daemon_set_exists(site, namespace, name)
-        return known[namespace, name]
-
-    return judge_pods(pods, options=site.plan.options, daemon_set_exists=exists)
+    return judge_pods(pods, options=site.plan.options, daemon_set_exists=round_.daemon_sets.exists)
 
 
-def _daemon_set_exists(site: Site, namespace: str, name: str) -> bool:
-    try:
-        ask_api(site, lambda: site.kube().get(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}"))
-    except KubeDenied as error:
-        if error.status != NOT_FOUND:
-            raise
-        return False
-    return True
+def _daemon_sets(site: Site) -> DaemonSets:
+    return DaemonSets(lambda path: ask_api(site, lambda: site.kube().get(path)))

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from cluster.dry_run import DryRun, Hindrance, Hold, NodeTrial
-from cluster.errors import KubeDenied, LockkeeperError, StoreUnavailable
+from cluster.errors import LockkeeperError, StoreUnavailable
 from cluster.events import Event, Happened
 from cluster.findings import Findings
 from cluster.kube import Kube
@@ -25,7 +25,7 @@ from policies.drained import check_living, drains, tell_dry_run
 from workers.drain import AT_ONCE
 from workers.drain_rules import Fate, PodFate, judge_pods
 from workers.eviction import EvictionAnswer, Said, evict
-from workers.patience import NOT_FOUND
+from workers.residents import DaemonSets
 
 Raw = dict[str, Any]
 PODS = "/api/v1/pods"
@@ -125,28 +125,12 @@ def _kubelet(seen: Node) -> KubeVersion | None:
 def _read_fates(api: Rehearsal, record: PlanRecord, wanted: frozenset[str]) -> dict[str, list[PodFate]]:
     """The pods of these nodes, each with what a drain would do with it; whole pods stream by."""
     found: dict[str, list[PodFate]] = {name: [] for name in wanted}
-    known: dict[tuple[str, str], bool] = {}
-
-    def exists(namespace: str, name: str) -> bool:
-        if (namespace, name) not in known:
-            known[namespace, name] = _daemon_set_exists(api, namespace, name)
-        return known[namespace, name]
-
+    daemon_sets = DaemonSets(api.get)
     for pod in api.pods():
         node = (pod.get("spec") or {}).get("nodeName")
         if node in wanted:
-            found[node] += judge_pods((pod,), options=record.plan.options, daemon_set_exists=exists)
+            found[node] += judge_pods((pod,), options=record.plan.options, daemon_set_exists=daemon_sets.exists)
     return found
-
-
-def _daemon_set_exists(api: Rehearsal, namespace: str, name: str) -> bool:
-    try:
-        api.get(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
-    except KubeDenied as error:
-        if error.status != NOT_FOUND:
-            raise
-        return False
-    return True
 
 
 def _try_all(api: Rehearsal, pods: list[PodFate]) -> dict[str, EvictionAnswer]:

@@ -1,10 +1,12 @@
-"""The pods of the node that a step is about."""
+"""The pods of the node that a step is about, and the DaemonSets that some of them are of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from cluster.errors import KubeDenied
+from workers.patience import NOT_FOUND
 from workers.site import Site
 
 Raw = dict[str, Any]
@@ -23,3 +25,25 @@ def pods_lately_on(site: Site) -> Iterable[Raw]:
     Without that, servers before 1.31 read every pod of the cluster from etcd to find those of one node.
     """
     return site.kube().items(_PODS, {"fieldSelector": f"spec.nodeName={site.node.name}", "resourceVersion": "0"})
+
+
+class DaemonSets:
+    """Which of them there are, each asked for once; `get` reads an object by its path."""
+
+    def __init__(self, get: Callable[[str], Raw]) -> None:
+        self._get = get
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def exists(self, namespace: str, name: str) -> bool:
+        if (namespace, name) not in self._known:
+            self._known[namespace, name] = self._ask(f"/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
+        return self._known[namespace, name]
+
+    def _ask(self, path: str) -> bool:
+        try:
+            self._get(path)
+        except KubeDenied as error:
+            if error.status != NOT_FOUND:
+                raise
+            return False
+        return True
