@@ -114,8 +114,8 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         return recheck(plan, Observation(report, survey, examination), place)
 
     def inspect(plan: UpgradePlan) -> Findings:
-        masters = {n.name for n in plan.nodes if n.role is not Role.WORKER}
-        machines = {name: machine for name, machine in place.machines.items() if name in masters}
+        control_planes = {n.name for n in plan.nodes if n.role is not Role.WORKER}
+        machines = {name: machine for name, machine in place.machines.items() if name in control_planes}
         survey = run_survey(cluster, place.model_copy(update={"machines": machines}), (), look())
         return check_control_planes(plan, observe(cluster, place, now=look(), kube=kube()), survey)
 
