@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -56,6 +57,7 @@ class Sender:
     _edited: dict[str, datetime] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
     _shut: dict[str, datetime] = field(default_factory=dict)  # channels that take nothing, and until when we wait
+    _unmade: Counter[str] = field(default_factory=Counter)  # items that we could not make, and how often
 
     @property
     def writer(self) -> Writer:
@@ -145,9 +147,11 @@ class Sender:
         return written
 
     def _put_off(self, item: OutboxItem, now: datetime, error: str) -> None:
-        if item.tries + 1 < _MOST_TRIES:
+        self._unmade[item.id] += 1  # and not its tries: those in vain while Slack was away say nothing against it
+        if self._unmade[item.id] < _MOST_TRIES:
             self.store.outbox_defer(item.id, now + timedelta(seconds=_LONGEST_WAIT), error)
         else:
+            del self._unmade[item.id]
             self._drop([item], error)
 
     def _refused(self, items: list[OutboxItem], error: SlackRefused, now: datetime) -> None:

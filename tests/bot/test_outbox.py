@@ -127,6 +127,17 @@ def test_one_message_that_cannot_be_made_silences_no_other(store: Store) -> None
     assert store.outbox_pending() == ()
 
 
+def test_what_waited_out_an_outage_is_not_given_up_at_its_first_stumble(store: Store) -> None:
+    """The tries that Slack was away for are none of its own."""
+    it = sender(store, Slack(), lines=0)
+    broken = OutboxItem("line:broken", OutboxKind.POST, CHANNEL, event=Event(TOLD, NOW, "prod", BROKEN))
+    store.outbox_ingest("1-0", "2-0", (broken,))
+    for _ in range(20):
+        store.outbox_defer("line:broken", NOW, "Slack is away.")
+    it.send_due(NOW)
+    assert [i.id for i in store.outbox_pending()] == ["line:broken"]
+
+
 def test_lines_of_one_thread_do_not_suffer_from_a_broken_one_among_them(store: Store) -> None:
     """They go in one message; the broken one is put off alone, and is not taken for sent."""
     slack = Slack()
