@@ -123,7 +123,7 @@ def test_a_click_does_not_wait_behind_slow_reports(place):
     app = started(place)
     for _ in range(30):
         assert send(app, {**HOME, "command": "/k8s", "text": "versions"}) == 200
-    place.reading.acquire(timeout=10)
+    assert place.reading.acquire(timeout=10)
     assert send(app, action(APPROVE)) == 200
     assert send(app, action("plan_burn")) == 200
     assert place.delivery.came.wait(5)
