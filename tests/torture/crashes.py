@@ -16,25 +16,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.plan import Role
-from cluster.procedure import STAGES, Verb
+from cluster.procedure import Verb, itinerary
+from tests.engine_fixture import plan
 from tests.torture.plant import Plant, plant
 from workers.crashpoints import MARKS, POINTS, STORE_POINTS, VARIABLE
 
-NODES = {Role.FIRST_CONTROL_PLANE: "cp1", Role.CONTROL_PLANE: "cp2", Role.WORKER: "w1"}
 _ONLY_LOOKS = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})  # no side effect to crash around
 _AROUND_RECORD = frozenset({"before-record", "after-record"})
 
 
 def every_point() -> Iterator[str]:
     """`point:verb@node` for each role's whole way, as cluster/procedure.py has it."""
-    for role, node in NODES.items():
-        verbs = [v for (_, whose), stage in STAGES.items() if whose is role for v in stage]
-        for verb in dict.fromkeys((*verbs, Verb.UNHOLD)):
+    made = plan(("cp1", "cp2"), ("w1",))
+    for node in made.nodes:
+        for verb in dict.fromkeys(step.verb for step in itinerary(made, node)):
             for point in POINTS:
-                if point in _AROUND_RECORD or not (verb in _ONLY_LOOKS or _finds_nobody(verb, role)):
-                    yield f"{point}:{verb}@{node}"
+                if point in _AROUND_RECORD or not (verb in _ONLY_LOOKS or _finds_nobody(verb, node.role)):
+                    yield f"{point}:{verb}@{node.name}"
     for point in STORE_POINTS:
-        yield f"{point}:{Verb.SNAPSHOT_ETCD}@{NODES[Role.FIRST_CONTROL_PLANE]}"
+        yield f"{point}:{Verb.SNAPSHOT_ETCD}@cp1"
 
 
 def _finds_nobody(verb: Verb, role: Role) -> bool:
