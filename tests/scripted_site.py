@@ -37,6 +37,7 @@ TAIL = 2.5  # the Pareto index: most are short, a few last many times as long
 RENEWED = 1.0  # seconds between two renewals of a node's lease; 10 on a real cluster, which is waited for all the same
 LONGEST = 20.0  # times the shortest; a machine that hangs is another test's matter
 OPERATION = "op-1a2b3c4d"
+_BESIDE = frozenset({Verb.HOLD, Verb.FETCH, Verb.PULL_IMAGES, Verb.UNHOLD})
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
@@ -48,7 +49,7 @@ class Durations:
     seed: int = 0
 
     def draw(self, machine: str, what: str) -> float:
-        if machine in scale.MASTERS:  # what is measured are the workers
+        if machine in scale.MASTERS or what in _BESIDE:  # what is measured is the workers' own stage
             return 0.0
         dice = random.Random(f"{self.seed}/{machine}/{what}")  # noqa: S311 - a simulation
         return self.shortest * min(dice.paretovariate(TAIL), LONGEST)
