@@ -62,8 +62,8 @@ class Balancer:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         backends = self._backends()
         self._turn += 1
-        for step in range(len(backends)):
-            host, port = backends[(self._turn + step) % len(backends)]
+        first = self._turn % len(backends)  # held here: other connections take their turns while this one tries
+        for host, port in (*backends[first:], *backends[:first]):
             with contextlib.suppress(OSError):
                 return await asyncio.open_connection(host, port)
         return None
