@@ -21,17 +21,16 @@ async def leave(writer: asyncio.StreamWriter) -> None:
 
 
 async def ask_all_at_once() -> list[bytes]:
-    """What each client read, of three backends one of which refuses."""
-    living = [await asyncio.start_server(greet, "127.0.0.1", 0) for _ in range(2)]
-    with claim_port() as dead:
-        balancer = Balancer(lambda: [*(server.sockets[0].getsockname() for server in living), dead.getsockname()])
+    """What each client read, of three backends two of which refuse."""
+    living = await asyncio.start_server(greet, "127.0.0.1", 0)
+    with claim_port() as dead, claim_port() as gone:
+        balancer = Balancer(lambda: [each.getsockname() for each in (living.sockets[0], dead, gone)])
         await balancer.start()
         try:
             return await asyncio.gather(*(ask(*balancer.address) for _ in range(CLIENTS)))
         finally:
             await balancer.stop()
-            for server in living:
-                server.close()
+            living.close()
 
 
 async def ask(host: str, port: int) -> bytes:
