@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from cluster.errors import ClusterUnreadable, StoreUnavailable
 from cluster.etcd import EtcdSeat, read_seats
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.pods import PODS
-from cluster.settings import Cluster, Settings
+from cluster.settings import Settings
 from cluster.store import Store
 from policies.restoring import TakenSnapshot, write_restore_runbook
 

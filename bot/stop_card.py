@@ -25,10 +25,10 @@ from bot.blocks import (
 from bot.report_card import findings_within
 from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
 from bot.text import clean, code, escape, listing, local_clock, moment
+from cluster.inventory import OnCall
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanRecord, Role
 from cluster.procedure import DOING
-from cluster.settings import OnCall
 from policies.stops import Stop, drain_ends_at
 
 MORE = 15  # minutes that the button gives a drain

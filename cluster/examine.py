@@ -12,10 +12,10 @@ from cluster.configmaps import read_declarations, read_dns_deployments, read_dns
 from cluster.examination import Examination
 from cluster.gatekeepers import read_answers, read_hooks, read_unavailable_apis
 from cluster.inquiry import ONE_READ, Inquiry
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.neighbours import Annotated, Signs, read_annotations, read_groups
 from cluster.report import ClusterReport
-from cluster.settings import Cluster
 from cluster.tally import read_workloads
 from cluster.usage import by_api, read_callers, read_counted
 

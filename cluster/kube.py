@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from cluster.errors import AnswerCutOff, ClusterUnreadable, KubeDenied
+from cluster.inventory import Cluster
 from cluster.kubeconfig import ca_hash, read_kubeconfig
-from cluster.settings import Cluster
 from cluster.transport import BROKEN, Transport
 
 PAGE = 500  # as kubectl: a page of full nodes is some 2.7 MB

@@ -13,7 +13,7 @@ from kubernetes.client import Configuration
 from kubernetes.config.config_exception import ConfigException
 
 from cluster.errors import ClusterUnreadable
-from cluster.settings import Cluster
+from cluster.inventory import Cluster
 
 
 def read_kubeconfig(name: str, cluster: Cluster) -> Configuration:

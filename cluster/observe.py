@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from cluster.errors import ClusterUnreadable, InvalidVersion, KubeDenied
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.pods import PODS, SystemPods, read_pods
 from cluster.report import (
@@ -25,7 +26,6 @@ from cluster.report import (
     Node,
     Unread,
 )
-from cluster.settings import Cluster
 from cluster.sieve import MALFORMED, Sieve, not_understood
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 

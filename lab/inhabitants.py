@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from cluster.settings import Smoke
+from cluster.inventory import Smoke
 from lab.defaults import complete_pod
 from lab.objects import ObjectStore
 from lab.podsecurity import ENFORCE, RESTRICTED

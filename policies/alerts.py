@@ -8,8 +8,8 @@ from datetime import datetime
 
 from cluster.alerts import Alert
 from cluster.findings import Finding, Findings, Severity
+from cluster.inventory import Alerts
 from cluster.report import Unread
-from cluster.settings import Alerts
 from policies.wording import count_of
 
 _GOES_ON = "A run waits, and goes on by itself"

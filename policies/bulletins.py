@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cluster.bulletin import Bulletin, Snapshot
+from cluster.fields import WEEKDAYS
 from cluster.findings import Severity
 from cluster.report import Unread
-from cluster.settings import WEEKDAYS, Digest
+from cluster.settings import Digest
 from policies.fleet import Standing, line_of, worst_clusters_first
 from policies.overview import Overview
 from policies.wording import count_of, some_of

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from cluster.errors import InvalidVersion, Refused
 from cluster.findings import Finding, Findings, Severity, blockers, worst_first
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.report import ClusterIdentity, ClusterReport, Unread
-from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
 from policies.basis import basis_of

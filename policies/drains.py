@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cluster.findings import Finding
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import DrainMode, Options
 from cluster.report import ClusterReport
-from cluster.settings import Cluster
 from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads
 from policies.budgets import check_budgets

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster.findings import Finding, Findings, Severity
+from cluster.inventory import Cluster
 from cluster.pods import tag_of
 from cluster.report import ClusterReport
-from cluster.settings import Cluster
 from cluster.versions import KubeVersion, ReportedVersion
 from policies.drift import running_version
 from policies.pools import form_pools

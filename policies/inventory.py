@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster.findings import Finding, Findings, Severity
+from cluster.inventory import Cluster
 from cluster.report import ClusterReport
-from cluster.settings import Cluster
 
 
 def check_inventory(report: ClusterReport, cluster: Cluster) -> Findings:

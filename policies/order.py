@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import PlanPool, Role, UpgradePlan
 from cluster.report import ClusterReport
-from cluster.settings import Cluster
 from cluster.workloads import Workloads
 from policies.databases import Database, find_databases, primary_nodes
 from policies.pace import tell_budget, tell_pace

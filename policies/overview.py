@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cluster.findings import Finding, Findings, Severity, worst_first
+from cluster.inventory import Cluster
 from cluster.operation import OperationState
 from cluster.report import ClusterReport, Unread
-from cluster.settings import Cluster
 from cluster.survey import ApiUse, Survey, SurveyedMachine
 from cluster.versions import ReportedVersion
 from policies.deprecations import check_deprecations

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from cluster.inventory import Cluster
 from cluster.plan import PlanNode, PlanPool, Role
 from cluster.report import ClusterReport, Node
-from cluster.settings import Cluster
 from policies.selectors import matches
 
 CONTROL_PLANE = "control-plane"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cluster.findings import Finding, Findings, Severity
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import Options
 from cluster.report import ClusterReport, Unread
-from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor
 from policies.add_ons import check_networks

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from cluster.fields import WEEKDAYS
 from cluster.findings import Finding, Findings, Severity
-from cluster.settings import WEEKDAYS, Cluster, Freeze, Window
+from cluster.inventory import Cluster, Freeze, Window
 
 GO_ON_BY_THEMSELVES = frozenset({"freeze", "window-closed"})  # findings of which the end is known beforehand
 _HORIZON = timedelta(days=366)  # nobody plans farther: what stays closed for longer has no known opening

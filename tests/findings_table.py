@@ -26,10 +26,10 @@ from cluster.declarations import (
 from cluster.dns import read_dns
 from cluster.examination import Examination
 from cluster.findings import Finding
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import Options
 from cluster.report import ClusterReport
-from cluster.settings import Cluster
 from cluster.survey import Survey
 from cluster.tally import read_workloads
 from policies.add_ons import check_networks

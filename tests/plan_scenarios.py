@@ -9,10 +9,10 @@ from typing import Any
 from cluster.admission import UnavailableApi, Webhook
 from cluster.examination import Examination
 from cluster.facts import Offer, OfferState
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import Options, PlanRecord
 from cluster.report import Budget, ClusterReport, Node
-from cluster.settings import Cluster
 from cluster.survey import Survey, SurveyedMachine
 from cluster.tally import read_workloads
 from cluster.versions import Minor, PackageVersion, parse_target

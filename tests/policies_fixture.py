@@ -8,10 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cluster.approval import Statement
 from cluster.examination import Examination
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState, Package, PackageSource, Room
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import Options, PlanRecord, PlanStatus
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
-from cluster.settings import Cluster, Settings
+from cluster.settings import Settings
 from cluster.signing import public_line
 from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, parse_target

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from cluster.settings import Cluster
+from cluster.inventory import Cluster
 from lab.pki import Authority, server_context, write_kubeconfig
 from tests.scale_fixture import MASTERS, OLD, names, settings
 

@@ -8,7 +8,8 @@ import pytest
 import typer
 import yaml
 
-from cluster.settings import Cluster, Settings, parse_settings
+from cluster.inventory import Cluster
+from cluster.settings import Settings, parse_settings
 from lab.chaos import KINDS
 from lab.scenarios import SCENARIOS
 from lockkeeper import app

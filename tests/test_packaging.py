@@ -9,7 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from cluster.settings import Smoke, parse_settings
+from cluster.inventory import Smoke
+from cluster.settings import parse_settings
 
 ROOT = Path(__file__).parent.parent
 HELM = Path(sys.executable).with_name("helm")

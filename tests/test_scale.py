@@ -26,6 +26,7 @@ from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.examination import Examination
 from cluster.findings import Finding, Findings, Severity
+from cluster.inventory import Cluster, Machine
 from cluster.kube import PAGE, Kube
 from cluster.observe import POD_PAGE
 from cluster.observe import observe as read_report
@@ -35,7 +36,6 @@ from cluster.plan import PlanKind, PlanRecord
 from cluster.procedure import Phase, itinerary
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
-from cluster.settings import Cluster, Machine
 from cluster.sighting import Sighting
 from cluster.store import Decision, Store
 from cluster.store.history import Entries

@@ -13,11 +13,11 @@ from cluster.alerts import Alert
 from cluster.errors import LockkeeperError
 from cluster.events import Happened
 from cluster.findings import Findings, blockers
+from cluster.inventory import Alerts
 from cluster.operation import Operation, OperationState
 from cluster.plan import PlanKind, PlanNode
 from cluster.procedure import Phase, itinerary
 from cluster.report import Unread
-from cluster.settings import Alerts
 from cluster.steering import is_in_hand
 from policies.alerts import check_alerts
 from workers.progress import Move, Teller

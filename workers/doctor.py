@@ -9,9 +9,10 @@ from tempfile import TemporaryFile
 
 from cluster.errors import KubeDenied, LockkeeperError
 from cluster.findings import Finding, Findings, Severity, blockers
+from cluster.inventory import Cluster, Machine
 from cluster.kube import Kube
 from cluster.observe import observe
-from cluster.settings import Cluster, Machine, Settings
+from cluster.settings import Settings
 from policies.alerts import check_alerts
 from policies.wording import count_of, some_of
 from workers.monitoring import Monitoring

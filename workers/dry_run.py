@@ -14,12 +14,13 @@ from cluster.dry_run import DryRun, Hindrance, Hold, NodeTrial
 from cluster.errors import LockkeeperError, StoreUnavailable
 from cluster.events import Event, Happened
 from cluster.findings import Findings
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import read_nodes
 from cluster.plan import PlanNode, PlanRecord
 from cluster.report import Node, Unread
 from cluster.requests import Answer, PlanRequest
-from cluster.settings import Cluster, Settings
+from cluster.settings import Settings
 from cluster.versions import KubeVersion
 from policies.drained import check_living, drains, tell_dry_run
 from workers.drain import AT_ONCE

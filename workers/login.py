@@ -20,7 +20,7 @@ from pathlib import Path
 import paramiko
 
 from cluster.errors import MachineUnreachable
-from cluster.settings import Machine
+from cluster.inventory import Machine
 
 DEAD_PEER = 15  # seconds; a keepalive of SSH alone was seen to miss a frozen peer for minutes
 BANNER_TRIES = 6  # sshd drops connections before its banner when many log in at once (MaxStartups)

@@ -12,7 +12,7 @@ import urllib3
 from cluster.alerts import Alert
 from cluster.deadlines import DeadlinePool, PlainDeadlinePool
 from cluster.errors import AlertsUnreadable
-from cluster.settings import Alerts
+from cluster.inventory import Alerts
 
 _CONNECT, _ANSWER = 3.0, 10.0  # seconds; the second bounds the whole answer
 _LARGEST = 32 * 1024 * 1024  # bytes; thousands of alerts are some megabytes

@@ -16,13 +16,14 @@ from cluster.events import Event, Happened
 from cluster.examination import Examination
 from cluster.examine import examine
 from cluster.findings import Findings, blockers, worst_first
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import Operation, OperationState
 from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
-from cluster.settings import Cluster, Settings
+from cluster.settings import Settings
 from cluster.survey import Survey
 from cluster.versions import Minor, parse_target
 from policies.differences import find_difference

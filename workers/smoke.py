@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.departures import OWNER_LABEL, controller_of
 from cluster.errors import KubeDenied
-from cluster.settings import Smoke
+from cluster.inventory import Smoke
 from workers.control_plane import image_of
 from workers.cordon import read_node
 from workers.patience import NOT_FOUND, ask_api

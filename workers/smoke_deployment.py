@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.errors import KubeDenied
-from cluster.settings import Smoke
+from cluster.inventory import Smoke
 from workers.patience import NOT_FOUND, ask_api
 from workers.site import Site, StepBlocked
 from workers.smoke_objects import drop, make

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cluster.departures import OWNER_LABEL, is_ready
-from cluster.settings import Smoke
+from cluster.inventory import Smoke
 from cluster.versions import Minor
 from policies.kubeadm_defaults import images_of
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pyrage
 
-from cluster.settings import Snapshots
+from cluster.inventory import Snapshots
 
 SUFFIX = ".db.age"
 _NAME = re.compile(r"\d{8}T\d{6}Z-(op-[a-z0-9]+)-n\d+-s\d+-a\d+" + re.escape(SUFFIX))

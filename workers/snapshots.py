@@ -10,8 +10,8 @@ import pyrage
 from cluster.errors import ClusterUnreadable, Refused
 from cluster.etcd import EtcdSeat, read_seats
 from cluster.events import Event, Happened
+from cluster.inventory import Snapshots
 from cluster.pods import PODS
-from cluster.settings import Snapshots
 from policies.restoring import TakenSnapshot, write_restore_runbook, write_seats
 from workers import crashpoints
 from workers.node_script.snapshots import SnapshotPart, Taken, read_taken

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from cluster.errors import LockkeeperError
 from cluster.facts import Offer, OfferState
+from cluster.inventory import Cluster, Machine
 from cluster.report import Unread
-from cluster.settings import Cluster, Machine
 from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import Minor
 from workers.machine import NodeMachine

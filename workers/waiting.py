@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol
 
 from cluster.events import Event
+from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.plan import PlanRecord
-from cluster.settings import Cluster
 from cluster.sighting import Sighting
 from cluster.store import Decided
 from policies.drafting import recheck

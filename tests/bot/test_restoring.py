@@ -12,7 +12,7 @@ from bot.restoring import make_runbook
 from cluster.errors import ClusterUnreadable, Refused, StoreUnavailable
 from cluster.etcd import EtcdSeat, read_seats
 from cluster.events import Event, Happened
-from cluster.settings import Cluster
+from cluster.inventory import Cluster
 from policies.restoring import write_seats
 from tests.engine_fixture import CLUSTER, NOW, settings
 

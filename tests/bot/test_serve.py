@@ -20,8 +20,9 @@ from slack_sdk.signature import SignatureVerifier
 from bot.serve import build_bot, look, reach, serve, socket_health
 from bot.web import web_application
 from cluster.errors import ClusterUnreadable, InvalidConfig
+from cluster.fields import Secret
 from cluster.queues import Wakeups
-from cluster.settings import Digest, Secret
+from cluster.settings import Digest
 from tests.bot_desk import ADA, desk, quiet_desk
 from tests.bot_fixture import CHANNEL, report, settings
 from tests.redis_fixture import redis_server, redis_url, store

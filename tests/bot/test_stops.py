@@ -15,10 +15,10 @@ from bot.stops import MOST, Stops
 from cluster.approval import Approval, SignedWith, Statement
 from cluster.errors import InvalidConfig
 from cluster.events import Event, Happened
+from cluster.inventory import OnCall
 from cluster.operation import Hold, NodeRow, OperationState, RowState, Wish, schedule
 from cluster.outbox import OutboxItem, OutboxKind
 from cluster.procedure import Verb, itinerary
-from cluster.settings import OnCall
 from cluster.store.ledger import key
 from lab.slack.lint import lint_blocks
 from policies.stops import stops_of

@@ -11,10 +11,10 @@ import yaml
 
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.findings import Severity
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import observe
 from cluster.report import Unread
-from cluster.settings import Cluster
 from lab.pki import write_kubeconfig
 from lab.world import World
 from policies.preflight import _readings

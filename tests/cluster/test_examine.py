@@ -9,9 +9,10 @@ import pytest
 from cluster.deprecation import Caller
 from cluster.errors import ClusterUnreadable
 from cluster.examine import examine
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import observe
-from cluster.settings import Cluster, parse_settings
+from cluster.settings import parse_settings
 from cluster.versions import Minor
 from lab.apiserver import Availability
 from lab.world import World

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from cluster.errors import ClusterUnreadable
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.kubeconfig import read_kubeconfig
-from cluster.settings import Cluster
 from cluster.transport import Transport
 from lab.pki import Authority, server_context, write_kubeconfig
 

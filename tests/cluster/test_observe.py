@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import LEASE, observe, read_lease_holder
 from cluster.report import CORDON_OWNER, Unread
-from cluster.settings import Cluster
 from lab.apiserver import Availability
 from lab.pki import Authority
 from lab.world import World

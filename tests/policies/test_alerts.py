@@ -6,8 +6,8 @@ import pytest
 
 from cluster.alerts import Alert
 from cluster.findings import Severity
+from cluster.inventory import Alerts
 from cluster.report import Unread
-from cluster.settings import Alerts
 from policies.alerts import check_alerts
 
 AT = datetime(2026, 10, 14, 13, 20, tzinfo=UTC)

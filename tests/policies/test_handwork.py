@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from cluster.errors import Refused
+from cluster.inventory import Smoke
 from cluster.plan import DrainMode, Options, WorkerMoves
 from cluster.procedure import Phase, Verb, itinerary
-from cluster.settings import Smoke
 from lab.podsecurity import violations
 from policies.handwork import Place, read_handwork, type_leg
 from policies.legs import ANY_NUMBER, legs

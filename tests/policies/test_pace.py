@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter
 
+from cluster.inventory import Pool
 from cluster.plan import PlanPool, UpgradePlan
-from cluster.settings import Pool
 from policies.estimates import WORKER, estimate
 from policies.pace import Back, Trail, check_pace, count_waves, tell_pace
 from tests.policies_fixture import NOW, draft, make_cluster

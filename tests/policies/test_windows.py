@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cluster.findings import Severity
-from cluster.settings import Cluster
+from cluster.inventory import Cluster
 from policies.windows import check_opening, check_plan_fits, next_opening, open_until
 
 NIGHTS = {"days": ["monday", "thursday"], "opens": "22:00", "closes": "04:00"}  # of a Monday and a Thursday, UTC

@@ -11,10 +11,10 @@ import pytest
 from cluster.alerts import Alert
 from cluster.errors import AlertsUnreadable
 from cluster.events import Happened
+from cluster.inventory import Alerts
 from cluster.operation import OperationState
 from cluster.plan import PlanKind
 from cluster.procedure import Verb
-from cluster.settings import Alerts
 from cluster.store import Store
 from tests.engine_fixture import CLUSTER, approve, plan, record, settings
 from tests.engine_yard import Driving, Yard, wait_until

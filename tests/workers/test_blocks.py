@@ -12,9 +12,9 @@ import pytest
 
 from bot.desk import store_findings
 from cluster.errors import ClusterUnreadable, MachineUnreachable
+from cluster.inventory import Machine
 from cluster.operation import Operation
 from cluster.procedure import Verb
-from cluster.settings import Machine
 from cluster.store import Store
 from tests.policies_fixture import NOW, SETTINGS
 from tests.workers.runbook_fixture import Bench, denied

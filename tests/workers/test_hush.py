@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import AlertsUnreadable
+from cluster.inventory import Alerts
 from cluster.operation import OperationState
 from cluster.procedure import Verb
-from cluster.settings import Alerts
 from cluster.store import Store
 from tests.engine_fixture import approve, plan, record, settings
 from tests.engine_yard import Driving, Yard, wait_until

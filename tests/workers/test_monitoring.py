@@ -12,7 +12,7 @@ import pytest
 
 from cluster.alerts import Alert
 from cluster.errors import AlertsUnreadable, LockkeeperError
-from cluster.settings import Alerts
+from cluster.inventory import Alerts
 from lab.pki import Authority, server_context
 from tests.engine_fixture import settings
 from tests.monitoring_fixture import LabMonitoring, lab_monitoring

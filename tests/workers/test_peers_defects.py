@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
+from cluster.inventory import Defaults
 from cluster.operation import OperationState, RowState, schedule
 from cluster.plan import Options
 from cluster.procedure import Verb
-from cluster.settings import Defaults
 from cluster.store import Decision, Store
 from cluster.store.ledger import key
 from tests.engine_fixture import CLUSTER, NOW, approval, approve, event, plan, propose, record

@@ -14,9 +14,10 @@ import pyrage
 import pytest
 
 from cluster.findings import Severity, blockers
+from cluster.inventory import Snapshots
 from cluster.plan import Options, PlanKind, WorkerMoves
 from cluster.procedure import Phase, Verb
-from cluster.settings import Settings, Snapshots
+from cluster.settings import Settings
 from tests.workers.lab_walk import Walk, walking
 from tests.workers.runbook_fixture import hop
 from workers.runbook import StepBlocked, perform

@@ -17,8 +17,8 @@ from cluster.errors import ClusterUnreadable
 from cluster.etcd import EtcdSeat
 from cluster.events import Event, Happened
 from cluster.findings import Severity
+from cluster.inventory import Snapshots
 from cluster.procedure import Verb
-from cluster.settings import Snapshots
 from policies.restoring import TakenSnapshot
 from tests.workers.runbook_fixture import OPERATION, SETTINGS, START, Bench, FakeMachine, static_pod
 from workers.doctor import try_store

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cluster.errors import ClusterUnreadable
+from cluster.inventory import Smoke
 from cluster.procedure import Verb
-from cluster.settings import Smoke
 from cluster.versions import Minor
 from lab.podsecurity import violations
 from tests.workers.runbook_fixture import COMPONENTS, OPERATION, Bench, denied, node, pod, static_pod
