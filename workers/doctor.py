@@ -19,18 +19,17 @@ from workers.monitoring import Monitoring
 from workers.patience import NOT_FOUND
 from workers.site import Api
 from workers.smoke import missing_namespace, pods_of
+from workers.smoke_deployment import build_deployment, deployments_of
 from workers.smoke_pod import build_pod
 from workers.survey import Reach, parallel, reach
 
 
 def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Findings:
-    """One finding per thing looked at: a note where it is well, a blocker with its remedy where it is not."""
+    """A note of what is well, one for all machines of a cluster; a finding with its remedy for what is not."""
     found = [finding for name in settings.clusters for finding in _examine_cluster(settings, name, now)]
     for name, cluster in settings.clusters.items():
         found += [*try_store(name, cluster), *try_alerts(name, cluster)]
-    machines = [(name, machine) for c in settings.clusters.values() for name, machine in c.machines.items()]
-    with ThreadPoolExecutor(parallel(len(machines))) as pool:
-        found.extend(pool.map(lambda pair: _examine_machine(pair[0], pair[1], connect), machines))
+        found += _examine_machines(name, cluster, connect)
     return tuple(found)
 
 
@@ -52,17 +51,21 @@ def _examine_cluster(settings: Settings, name: str, now: datetime) -> Iterator[F
 
 
 def try_smoke_pod(api: Api, name: str, cluster: Cluster) -> Iterator[Finding]:
-    """What a smoke pod would meet before any node is asked: tried by the API server, which keeps nothing of it."""
+    """What a smoke test would meet before any node is asked: tried by the API server, which keeps nothing of it."""
     nowhere: dict[str, dict[str, str]] = {"metadata": {"name": name}}
-    image = cluster.smoke.image or "pause"
-    pod = build_pod("lockkeeper-doctor", cluster.smoke, node=nowhere, image=image, owner="doctor", seconds=1)
+    smoke = cluster.smoke
+    pod = build_pod("lockkeeper-doctor", smoke, node=nowhere, image=smoke.image or "pause", owner="doctor", seconds=1)
+    what = "pod"
     try:
-        api.post(pods_of(cluster.smoke), pod, {"dryRun": "All"})
+        api.post(pods_of(smoke), pod, {"dryRun": "All"})
+        if smoke.deployment:
+            what = "Deployment"
+            api.post(deployments_of(smoke), build_deployment(pod), {"dryRun": "All"})
     except KubeDenied as error:
         if error.status == NOT_FOUND:
-            yield Finding("smoke-namespace-missing", Severity.WARNING, name, *missing_namespace(cluster.smoke, name))
+            yield Finding("smoke-namespace-missing", Severity.WARNING, name, *missing_namespace(smoke, name))
             return
-        sentence = f"A smoke pod in {cluster.smoke.namespace} of {name} would be refused: {error}"
+        sentence = f"A smoke {what} in {smoke.namespace} of {name} would be refused: {error}"
         remedy = "Run this with the worker's account, and apply the chart's rights there again if it is refused then."
         yield Finding("smoke-pod-refused", Severity.WARNING, name, sentence, remedy)
 
@@ -100,12 +103,26 @@ def try_alerts(name: str, cluster: Cluster) -> Iterator[Finding]:
     yield Finding("alerts-readable", Severity.NOTE, name, sentence, "")
 
 
-def _examine_machine(name: str, machine: Machine, connect: Reach) -> Finding:
+def _examine_machines(name: str, cluster: Cluster, connect: Reach) -> Iterator[Finding]:
+    machines = cluster.machines
+    with ThreadPoolExecutor(parallel(len(machines))) as pool:
+        answers = pool.map(lambda pair: _knock(*pair, connect), machines.items())
+        told = dict(zip(machines, answers, strict=True))
+    for machine, answer in told.items():
+        if isinstance(answer, LockkeeperError):
+            remedy = "Mend it, and run `lockkeeper doctor` again."
+            yield Finding("machine-unreachable", Severity.BLOCKER, machine, str(answer), remedy)
+    for protocol in sorted({answer for answer in told.values() if isinstance(answer, int)}):
+        ready = [machine for machine, answer in told.items() if answer == protocol]
+        counted = f"{count_of(len(ready), 'machine')} of {name}"
+        sentence = f"{counted} answered with protocol {protocol} of the node script: {some_of(ready)}."
+        yield Finding("machines-ready", Severity.NOTE, name, sentence, "")
+
+
+def _knock(name: str, machine: Machine, connect: Reach) -> int | LockkeeperError:
+    """The protocol of its node script, or why there is none."""
     try:
         with connect(name, machine) as node:
-            version = node.version()
+            return node.version()
     except LockkeeperError as error:
-        remedy = "Mend it, and run `lockkeeper doctor` again."
-        return Finding("machine-unreachable", Severity.BLOCKER, name, str(error), remedy)
-    sentence = f"{name} answers with protocol {version} of the node script."
-    return Finding("machine-ready", Severity.NOTE, name, sentence, "")
+        return error

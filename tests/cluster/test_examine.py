@@ -238,4 +238,4 @@ def test_the_doctor_says_what_it_could_read_and_what_not(world, servers):
     )
     assert told.count("cluster-readable") == 1
     assert told.count("partly-unreadable") == 1
-    assert set(told) - {"cluster-readable", "partly-unreadable", "smoke-namespace-missing"} == {"machine-ready"}
+    assert set(told) - {"cluster-readable", "partly-unreadable", "smoke-namespace-missing"} == {"machines-ready"}

@@ -377,6 +377,18 @@ def test_the_doctor_tries_a_smoke_pod_that_the_server_does_not_keep(answer: Any,
     assert queries == [{"dryRun": "All"}]
 
 
+def test_the_doctor_tries_the_deployment_where_one_is_made() -> None:
+    """Its right is another one than that for pods."""
+    bench = upgraded()
+    cluster = bench.site("w1", Verb.SMOKE_TEST).settings.clusters["lab"]
+    cluster = cluster.model_copy(update={"smoke": cluster.smoke.model_copy(update={"deployment": True})})
+    bench.api.answers = [
+        ("POST", "/apis/apps/v1/namespaces/lockkeeper-smoke/deployments", denied(403, "cannot create"))
+    ]
+    (found,) = try_smoke_pod(bench.api, "lab", cluster)
+    assert (found.code, "A smoke Deployment in" in found.sentence) == ("smoke-pod-refused", True)
+
+
 @pytest.mark.parametrize(
     ("minor", "repository", "image"),
     [
