@@ -76,6 +76,21 @@ def test_snapshots_are_mounted_where_the_configuration_has_their_store(objects):
     assert "claimName" not in helm("template", "keeper", "helm").stdout
 
 
+def test_a_token_of_the_monitoring_goes_to_workers_alone(objects):
+    """They ask for alerts; the chart mounts nothing where no Secret is named."""
+    worker, bot = (
+        named(objects, "Deployment", f"keeper-{part}")["spec"]["template"]["spec"] for part in ("worker", "bot")
+    )
+    text = named(objects, "ConfigMap", "keeper-config")["data"]["lockkeeper.yaml"]
+    alerts = parse_settings(yaml.safe_load(text)).clusters["prod"].alerts
+    assert alerts is not None
+    assert alerts.token is not None
+    folder = next(m["mountPath"] for m in worker["containers"][0]["volumeMounts"] if m["name"] == "monitoring")
+    assert {str(alerts.token.file), str(alerts.ca_file)} == {f"{folder}/token", f"{folder}/ca.crt"}
+    assert "monitoring" not in str(bot["volumes"])
+    assert "/etc/lockkeeper/monitoring" not in helm("template", "keeper", "helm").stdout
+
+
 def test_a_configuration_that_is_too_large_for_a_config_map_comes_from_a_volume():
     """Of thousands of machines the API server would refuse the ConfigMap, whatever the chart says."""
     claim = "configVolume.persistentVolumeClaim.claimName=lockkeeper-config"

@@ -97,6 +97,9 @@ spec:
             - {name: signing, mountPath: /etc/lockkeeper/signing, readOnly: true}
             {{- else }}
             - {name: ssh, mountPath: /etc/lockkeeper/ssh, readOnly: true}
+            {{- if $root.Values.secrets.monitoring.name }}
+            - {name: monitoring, mountPath: /etc/lockkeeper/monitoring, readOnly: true}
+            {{- end }}
             {{- if $root.Values.snapshots.volume }}
             - {name: snapshots, mountPath: {{ $root.Values.snapshots.mountPath }}}
             {{- end }}
@@ -124,6 +127,12 @@ spec:
           secret:
             secretName: {{ $root.Values.secrets.ssh.name }}
             defaultMode: 0440
+        {{- with $root.Values.secrets.monitoring.name }}
+        - name: monitoring
+          secret:
+            secretName: {{ . }}
+            defaultMode: 0440
+        {{- end }}
         {{- with $root.Values.snapshots.volume }}
         - name: snapshots
           {{- toYaml . | nindent 10 }}
