@@ -91,6 +91,17 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class AsFound:
+    """How a node was before its drain: what has to be there again, and what need not get better by an upgrade."""
+
+    drivers: tuple[str, ...] = ()  # CSI drivers that its kubelet had registered
+    ailing: tuple[str, ...] = ()  # DaemonSets ("namespace/name") that had no ready pod on it
+
+
+_AsFound = Annotated[AsFound, Field(exclude_if=lambda value: value == AsFound())]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRow:
     """One node's place on its way: `position` is an index into cluster.procedure.itinerary()."""
 
@@ -108,6 +119,7 @@ class NodeRow:
     stopped_at: datetime | None = None  # since when it waits for a person: blocked, or its drain held up
     back_at: _Moment = None  # when it last got its work back, upgraded
     tried_again: _Flag = False  # its drain was tried anew when the others of its stage were through
+    as_found: _AsFound = AsFound()
 
 
 @dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times

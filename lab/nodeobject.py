@@ -31,9 +31,12 @@ def register(
     address: str,
     labels: dict[str, str],
 ) -> dict[str, Any]:
-    """Put the Node object, unless the node is known already."""
+    """Put the Node object and its CSINode, unless the node is known already."""
     held = store.get("Node", name)
-    return held if held is not None else store.put(_node(name, version, roles, address, labels))
+    if held is not None:
+        return held
+    store.put({"kind": "CSINode", "metadata": {"name": name}, "spec": {"drivers": None}})  # as without any storage
+    return store.put(_node(name, version, roles, address, labels))
 
 
 def _node(name: str, version: str, roles: Collection[str], address: str, labels: dict[str, str]) -> dict[str, Any]:

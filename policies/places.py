@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 
 from cluster.labels import Operator, Requirement
@@ -57,12 +57,17 @@ class Places:
         named = [frozenset(r.values) for r in term.fields if r.key == _NAME and r.operator is Operator.IN]
         for some in named:
             names &= some
-        return frozenset(
-            n
-            for n in names
-            if all(r.holds(self.labels[n]) for r in term.labels) and all(r.holds({_NAME: n}) for r in term.fields)
-        )
+        return frozenset(n for n in names if _meets(term, n, self.labels[n]))
 
     def _listed(self, requirement: Requirement) -> frozenset[str]:
         values = self.with_label(requirement.key)
         return frozenset().union(*(values.get(v, frozenset()) for v in requirement.values))
+
+
+def suits(choice: NodeChoice, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether one node suits a choice: for a look at a single one, as `Places.suiting` is for all of them."""
+    return any(_meets(t, name, labels) for t in choice if t.labels or t.fields)
+
+
+def _meets(term: NodeTerm, name: str, labels: Mapping[str, str]) -> bool:
+    return all(r.holds(labels) for r in term.labels) and all(r.holds({_NAME: name}) for r in term.fields)

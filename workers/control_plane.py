@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -19,24 +21,48 @@ _SHOWN = 3  # problems that a sentence names
 _ADVERTISED = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
 _HASH, _MIRROR = "kubernetes.io/config.hash", "kubernetes.io/config.mirror"
 _STATIC = "/api/v1/namespaces/kube-system/pods"
+Restarts = Mapping[str, int]  # component → how often its containers have restarted
+
+
+@dataclass(frozen=True, slots=True)
+class _Calm:
+    """Since when nothing is wrong, with which containers."""
+
+    since: datetime
+    restarts: Restarts
+
+    def tell(self, now: Restarts) -> tuple[str, ...]:
+        return tuple(f"{name} restarted" for name in restarted(self.restarts, now))
 
 
 def await_control_plane(site: Site) -> None:
-    """Wait until nothing is wrong with it; the API's absence right after its own replacement is expected."""
-    told = False
-    since = site.now()
-    while problems := _problems(site):
-        if not told:
+    """
+    Wait until nothing is wrong with it, and its containers have not restarted for the stable time.
+
+    The API's absence right after its own replacement is expected.
+    """
+    told, since = False, site.now()
+    calm: _Calm | None = None
+    while True:
+        problems, restarts = _problems(site)
+        if problems:
+            calm = None
+        elif calm is None or calm.restarts != restarts:
+            problems = calm.tell(restarts) if calm else ()
+            calm = _Calm(site.now(), restarts)
+        elif site.elapsed(calm.since) >= site.waits.stable:
+            return
+        if problems and not told:
             told = True
             site.tell(f"The control plane of {site.node.name} is coming up: {problems[0]}; it is waited for.")
-        if site.elapsed(since) > site.waits.control_plane:
+        if problems and site.elapsed(since) > site.waits.control_plane:
             raise site.blocked(
                 "control-plane-unhealthy",
                 f"The control plane of {site.node.name} is not whole at {site.hop.target} after "
                 f"{site.waits.control_plane:.0f} s: {'; '.join(problems[:_SHOWN])}.",
                 "Look at its static pods and its kubelet's log, then `retry`.",
             )
-        site.wait(site.waits.poll)
+        site.wait(site.waits.poll if calm is None else min(site.waits.poll, site.waits.stable))
 
 
 def verified_control_plane(site: Site) -> StepDone:
@@ -78,9 +104,26 @@ def static_pod_problems(site: Site, pods: dict[str, Raw]) -> Iterator[str]:
         yield "etcd is not ready"
 
 
+def restarts_of(pods: Mapping[str, Raw]) -> Restarts:
+    """How often the containers of each have restarted."""
+    return {
+        name: sum(map(_restarts, (pod.get("status") or {}).get("containerStatuses") or ()))
+        for name, pod in pods.items()
+    }
+
+
+def restarted(before: Restarts, after: Restarts) -> tuple[str, ...]:
+    """The components that restarted between two looks."""
+    return tuple(name for name in after if after[name] != before.get(name))
+
+
 def image_of(pod: Raw) -> str:
     containers = (pod.get("spec") or {}).get("containers") or [{}]
     return str(containers[0].get("image", ""))
+
+
+def _restarts(container: Raw) -> int:
+    return int(container.get("restartCount") or 0)
 
 
 def _settled(pod: Raw) -> bool:
@@ -88,18 +131,18 @@ def _settled(pod: Raw) -> bool:
     return is_ready(pod) and notes.get(_HASH) == notes.get(_MIRROR)
 
 
-def _problems(site: Site) -> tuple[str, ...]:
+def _problems(site: Site) -> tuple[tuple[str, ...], Restarts]:
     try:
-        return tuple(_look(site))
+        pods = static_pods_on(site)
+        return tuple(_look(site, pods)), restarts_of(pods)
     except KubeDenied as error:
         # Right after its start an API server refuses what its caches cannot judge yet: 403 and 5xx pass.
-        return (f"the API answers with {error.status}",)
+        return (f"the API answers with {error.status}",), {}
     except ClusterUnreadable:
-        return ("the API cannot be reached",)
+        return ("the API cannot be reached",), {}
 
 
-def _look(site: Site) -> Iterator[str]:
-    pods = static_pods_on(site)
+def _look(site: Site, pods: dict[str, Raw]) -> Iterator[str]:
     endpoints = dict(site.endpoints())
     own = endpoints.pop(site.node.name, "") or _advertised(pods)
     if not own:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.errors import InvalidVersion, KubeDenied
-from cluster.plan import DrainMode
+from cluster.plan import DrainMode, PlanKind
 from cluster.report import CORDON_OWNER
 from cluster.versions import ReportedVersion
+from workers.daemons import look_before
 from workers.patience import CONFLICT, NOT_FOUND, ask_api
 from workers.site import Site, StepDone
 
@@ -17,19 +18,19 @@ _TRIES = 10  # a node's object also changes by its kubelet's status; each confli
 
 
 def observe_cordon(site: Site) -> StepDone | None:
-    """Done where nothing is to be drained, and where the node is cordoned, by whomever."""
+    """Done where nothing is to be drained, and where the node is cordoned, by whomever; how it is by now is kept."""
     node = read_node(site)
     if stays_at_work(site, node):
-        return StepDone(f"{site.node.name} is not cordoned: a patch restarts the kubelet in place.")
-    if not is_cordoned(node):
+        sentence, facts = f"{site.node.name} is not cordoned: a patch restarts the kubelet in place.", {}
+    elif not is_cordoned(node):
         return None
-    owner = owner_of(node)
-    if owner == site.operation_id:
-        return StepDone(f"{site.node.name} is cordoned.", {"cordoned": "ours"})
-    by = f"by {owner}" if owner else "by somebody else"
-    return StepDone(
-        f"{site.node.name} was cordoned {by} before; it will stay cordoned afterwards.", {"cordoned": "theirs"}
-    )
+    elif (owner := owner_of(node)) == site.operation_id:
+        sentence, facts = f"{site.node.name} is cordoned.", {"cordoned": "ours"}
+    else:
+        by = f"by {owner}" if owner else "by somebody else"
+        sentence = f"{site.node.name} was cordoned {by} before; it will stay cordoned afterwards."
+        facts = {"cordoned": "theirs"}
+    return StepDone(sentence, facts, look_before(site, node))
 
 
 def cordon(site: Site) -> None:
@@ -40,7 +41,7 @@ def cordon(site: Site) -> None:
 def observe_uncordon(site: Site) -> StepDone | None:
     """Done where the cordon is not ours."""
     node = read_node(site)
-    if owner_of(node) == site.operation_id:
+    if _is_to_be_lifted(site, node):
         return None
     if is_cordoned(node):
         return StepDone(f"{site.node.name} stays cordoned, as it was found.", {"cordoned": "theirs"})
@@ -54,6 +55,16 @@ def uncordon(site: Site) -> bool:
         return owner_of(node) != site.operation_id
 
     return _change(site, unless=not_ours, owner=None, unschedulable=None)
+
+
+def lift_cordon(site: Site) -> bool:
+    """The same at the end of a node's way, when it is well again; a rollback also lifts what an ended run left."""
+    return _change(site, unless=lambda n: not _is_to_be_lifted(site, n), owner=None, unschedulable=None)
+
+
+def _is_to_be_lifted(site: Site, node: Raw) -> bool:
+    owner = owner_of(node)  # with the cluster's lock held there is no other run of ours that it could belong to
+    return owner == site.operation_id or (bool(owner) and site.plan.kind is PlanKind.ROLLBACK)
 
 
 def read_node(site: Site) -> Raw:

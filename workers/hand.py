@@ -34,7 +34,8 @@ _WAITS = {  # the gate's answers that may pass by themselves, up to the deadline
     "peer-not-ready": "Another control plane is not ready; waiting for it.",
 }
 _LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
-_UNBROKEN = frozenset({Verb.VERIFY_NODE})  # it watches for a time that would begin anew with each driver
+# they watch for a time that would begin anew with each driver
+_UNBROKEN = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})
 _LOG = logging.getLogger(__name__)
 
 
@@ -281,6 +282,7 @@ class Hand(threading.Thread):
             sleep=run.sleep,
             attachments=run.crew.attachments,
             held=row.held,
+            as_found=row.as_found,
             hold=lambda holds: self._hold(row, holds),
             forced=lambda: run.crew.store.forces(run.id),
             end_force=self._end_force,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cluster.events import Event, Happened
 from cluster.findings import Finding
-from cluster.operation import CUT_SHORT, Hold, NodeRow, Operation, OperationState, RowState
+from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanNode, UpgradePlan
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.steering import OVER, again, is_in_hand
@@ -63,10 +63,13 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
     tell = Teller(operation, now)
     told = replace(tell.of_step(Happened.STEP_FINISHED, done.sentence, row, step), facts=done.facts)
     cordoned = row.cordoned_by_us
+    if done.as_found is not None:
+        row = replace(row, as_found=done.as_found)
     if step.verb is Verb.CORDON:
         cordoned = done.facts.get("cordoned") == "ours"
     elif step.verb is Verb.UNCORDON:
         cordoned = False
+        row = replace(row, as_found=AsFound())  # the next hop looks anew
     elif step.verb is Verb.DRAIN:
         row = replace(row, extension=0)  # given to this one
     back_at = now if step.verb is Verb.UNCORDON and not _kept_note(row) else row.back_at

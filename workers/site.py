@@ -19,7 +19,7 @@ from cluster.errors import LockkeeperError
 from cluster.facts import MachineFacts
 from cluster.findings import Finding, Findings, Severity
 from cluster.force import ForceRequest
-from cluster.operation import Hold
+from cluster.operation import AsFound, Hold
 from cluster.plan import Hop, PlanNode, UpgradePlan
 from cluster.procedure import Step
 from cluster.settings import Settings, Waits
@@ -38,6 +38,7 @@ class StepDone:
 
     sentence: str
     facts: dict[str, str] = field(default_factory=dict)
+    as_found: AsFound | None = None  # how the node was before its drain, where the step is the one that looks
 
 
 class StepBlocked(LockkeeperError):  # noqa: N818 - reads as a fact, as in cluster/errors.py
@@ -121,6 +122,7 @@ class Site:
     hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     forced: Callable[[], tuple[ForceRequest, ...]] = tuple  # deletions on record; nothing is proven by that
     end_force: Callable[[ForceRequest, str], None] = _unkept  # records what became of one
+    as_found: AsFound = AsFound()  # how the node was before its drain, as recorded
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
 
     @property

@@ -84,6 +84,8 @@ class FakeApi:
     attachments: list[Raw] = field(default_factory=list)
     claims: dict[str, str] = field(default_factory=dict)  # PersistentVolumeClaim → its volume
     daemon_sets: set[str] = field(default_factory=set)
+    daemon_list: list[Raw] = field(default_factory=list)
+    drivers: dict[str, list[str]] = field(default_factory=dict)  # node → CSI drivers that are registered there
     versions: dict[str, str] = field(default_factory=dict)  # API server of a node → version
     unready: dict[str, str] = field(default_factory=dict)  # endpoint → body of its /readyz
     declared: str = "v1.34.7"
@@ -114,6 +116,8 @@ class FakeApi:
         }.get(kind, {})
         if name in held:
             return copy.deepcopy(held[name])
+        if kind == "csinodes" and name in self.drivers:
+            return {"spec": {"drivers": [{"name": driver} for driver in self.drivers[name]]}}
         if kind == "configmaps":
             return {"data": {"ClusterConfiguration": f"kubernetesVersion: {self.declared}\n"}}
         if kind == "leases":
@@ -135,7 +139,8 @@ class FakeApi:
                     continue
                 yield copy.deepcopy(found)
         else:
-            yield from {"poddisruptionbudgets": self.budgets, "volumeattachments": self.attachments}[kind]
+            held = {"poddisruptionbudgets": self.budgets, "volumeattachments": self.attachments}
+            yield from (held | {"daemonsets": self.daemon_list})[kind]
 
     def text(self, path: str, *, timeout: float = 5) -> tuple[int, str]:
         self._may("GET", path)
