@@ -9,7 +9,7 @@ from enum import StrEnum
 from cluster.certificates import Certificate
 from cluster.drift import Drift
 from cluster.etcd import EtcdFacts
-from cluster.packages import OldSource, PackageOrigin, Pin, SigningKey
+from cluster.packages import OldSource, PackageLock, PackageOrigin, Pin, SigningKey
 from cluster.report import Unread
 from cluster.runtime import Runtime
 from cluster.versions import Minor, PackageVersion, ReportedVersion
@@ -102,6 +102,7 @@ class MachineFacts:
     packages: tuple[Package, ...] = ()
     held: tuple[str, ...] | None = ()
     dpkg_problem: str = ""  # what `dpkg --audit` says; "" is clean
+    package_locks: tuple[PackageLock, ...] | None = None  # that somebody held just then; an older script tells none
     sources: tuple[PackageSource, ...] = ()
     pins: tuple[str, ...] = ()  # files that pin Kubernetes packages
     pin_rules: tuple[Pin, ...] = ()

@@ -43,3 +43,13 @@ class OldSource:
 
     file: str
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageLock:
+    """A process that held one of apt's locks when the machine was asked; `pid` is 0 for one that it cannot see."""
+
+    file: str
+    pid: int
+    seconds: int | None = None  # since that process began; None where it does not show
+    command: str = ""

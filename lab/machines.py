@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lab.sshd import SshDaemon
 
 BOOT_SECONDS = 25.0
+_HOLDER = 4242  # the process that holds dpkg's lock, where one does
+_UP = 86_400 * 40  # seconds since the boot, where somebody asks
 FOLDERS = (
     "etc/apt/sources.list.d",
     "etc/apt/preferences.d",
@@ -144,6 +146,7 @@ class Machine:
         self.new_boot_id()
         self.write("/proc/sys/kernel/hostname", f"{self.name}\n")
         self.write("/proc/sys/kernel/osrelease", "6.1.0-37-amd64\n")
+        self.write("/proc/locks", "")
         self.write("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
         self.write("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n")
         self.write("/etc/hostname", f"{self.name}\n")
@@ -155,6 +158,16 @@ class Machine:
             'VERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n',
         )
         self.write("/etc/lockkeeper-node.conf", f"PACKAGE_BASE_URL={self.repository.base}\n")
+
+    def hold_packages(self, command: str, seconds: int) -> None:
+        """Let a process that began so long ago hold dpkg's lock, as its /proc shows it."""
+        self.faults.dpkg_held_by = command
+        inode = self.write("/var/lib/dpkg/lock-frontend", "", 0o640).stat().st_ino
+        self.write("/proc/locks", f"1: POSIX  ADVISORY  WRITE {_HOLDER} fe:01:{inode} 0 EOF\n")
+        self.write("/proc/uptime", f"{_UP}.00 {_UP}.00\n")
+        self.write(f"/proc/{_HOLDER}/comm", f"{command[:15]}\n")
+        began = (_UP - seconds) * 100
+        self.write(f"/proc/{_HOLDER}/stat", f"{_HOLDER} ({command[:15]}) S {'0 ' * 18}{began} 0\n")
 
     def new_boot_id(self) -> None:
         self.write("/proc/sys/kernel/random/boot_id", f"{uuid.uuid4()}\n")

@@ -74,10 +74,11 @@ def _second(machine: Machine) -> None:
 
 
 def _unwatched(machine: Machine) -> None:
-    """Packages that are not on hold, the source of another minor, and apt killed in the middle."""
+    """Packages that are not on hold, the source of another minor, apt killed in the middle, and another at work."""
     put_packages(machine, "v1.33.4", held=False)
     machine.packages.put(Package("kubectl", "1.33.4-1.1", PackageState.UNPACKED))
     use_source(machine, "v1.35")
+    machine.hold_packages("unattended-upgr", 2 * 3600)
     machine.write("/etc/apt/apt.conf.d/20auto-upgrades", 'APT::Periodic::Unattended-Upgrade "1";\n')
     machine.write("/etc/apt/preferences.d/kubernetes", "Package: kube*\nPin: version 1.33.*\nPin-Priority: 1001\n")
 

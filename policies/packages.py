@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from cluster.errors import InvalidVersion
 from cluster.facts import UPGRADED_PACKAGES, MachineFacts, Offer, OfferState
 from cluster.findings import Finding, Severity
+from cluster.packages import PackageLock
 from cluster.report import Node
 from cluster.versions import KubeVersion, PackageVersion
-from policies.wording import some_of
+from policies.wording import count_of, some_of
 
 GOES_BACK = 1000  # above this priority apt installs an older version too
+_PATIENCE = 5 * 60  # seconds that a step waits for another package manager, as the node script does
 
 
 def check_packages(node: Node, facts: MachineFacts, offers: tuple[Offer, ...]) -> Iterator[Finding]:
@@ -24,8 +26,39 @@ def check_packages(node: Node, facts: MachineFacts, offers: tuple[Offer, ...]) -
         if offer.state is OfferState.UNREACHABLE:
             sentence = f"{node.name} cannot reach its package source for {offer.minor} ({offer.reason[:200]})."
             yield _stop("source-unreachable", node, sentence, "Mend its network, proxy or mirror, and plan again.")
+    if offers:  # for a plan; in a report of hours later it would not be true any more
+        yield from _locks(node, facts)
     yield from _binaries(node, facts)
     yield from _others(node, facts)
+
+
+def _locks(node: Node, facts: MachineFacts) -> Iterator[Finding]:
+    """Who works with packages there; one that was at it for longer than a step waits may well be so at the step."""
+    holders = {lock.pid: lock for lock in facts.package_locks or ()}
+    if not holders:
+        return
+    files = some_of(dict.fromkeys(lock.file for lock in facts.package_locks or ()))
+    who = some_of(map(_holder, holders.values()))
+    sentence = f"Packages on {node.name} are locked by {who}: {files}."
+    remedy = "A step there waits five minutes for it, and fails then. Let it finish, or see what keeps it"
+    if pids := ",".join(str(pid) for pid in holders if pid):
+        remedy += f": ps -fp {pids}"
+    brief = all(lock.seconds is not None and lock.seconds < _PATIENCE for lock in holders.values())
+    yield Finding("packages-locked", Severity.NOTE if brief else Severity.WARNING, node.name, sentence, f"{remedy}.")
+
+
+def _holder(lock: PackageLock) -> str:
+    if not lock.pid:
+        return "a process that the machine does not show"
+    since = "" if lock.seconds is None else f", begun {_span(lock.seconds)} ago"
+    return f"{lock.command or 'a process'} (pid {lock.pid}{since})"
+
+
+def _span(seconds: int) -> str:
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return count_of(seconds // size, unit)
+    return count_of(seconds, "second")
 
 
 def _binaries(node: Node, facts: MachineFacts) -> Iterator[Finding]:

@@ -21,7 +21,8 @@ SHOWN = {
         dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ installed-not-running kernel-not-validated
         kubectl-apart kubelet-edit-lost kubelet-not-running machine-partly-unread manifest-drift manifest-missing
         network-fit-unknown network-untested no-etcdctl node-not-ready package-origin-other package-origin-unknown
-        patch-first patches-behind patches-missing release-ended removed-feature-gate removed-flag role-differs
+        packages-locked patch-first patches-behind patches-missing release-ended removed-feature-gate removed-flag
+        role-differs
         runtime-not-recommended sandbox-image-old signing-key-expired signing-key-expiring signing-key-unchecked
         source-frozen source-missing source-of-another-minor sources-differ static-pod-missing stray-manifest swap-on
         two-member-etcd unattended-upgrades version-pinned

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from cluster.facts import PackageSource
-from cluster.packages import OldSource, PackageOrigin, Pin, SigningKey
+from cluster.facts import Offer, OfferState, PackageSource
+from cluster.packages import OldSource, PackageLock, PackageOrigin, Pin, SigningKey
 from cluster.versions import Minor
 from policies.origins import Kind, Origin, check_origins, origin_of
 from policies.packages import check_packages
@@ -112,6 +112,37 @@ PIN = Pin("/etc/apt/preferences.d/kube", ("kube*",), "version 1.34.*", 1001)
 def test_packages_weigh_by_who_else_may_move_them(changes, expected):
     """kubectl is optional on a node."""
     assert weighed(check_packages(W1, replace(SOUND, **changes), ())) == expected
+
+
+OFFERS = (Offer(Minor(1, 35), OfferState.OFFERED),)
+LOCK = PackageLock("/var/lib/dpkg/lock-frontend", 4242, 40, "apt-get")
+
+
+@pytest.mark.parametrize(
+    ("locks", "expected"),
+    [
+        ((), {}),
+        (None, {}),
+        ((LOCK,), {"packages-locked": "note"}),
+        ((replace(LOCK, seconds=3 * 3600),), {"packages-locked": "warning"}),
+        ((LOCK, replace(LOCK, pid=7, seconds=3 * 3600)), {"packages-locked": "warning"}),
+        ((replace(LOCK, pid=0, seconds=None, command=""),), {"packages-locked": "warning"}),
+    ],
+)
+def test_a_lock_weighs_by_how_long_its_holder_has_been_at_work(locks, expected):
+    """A step waits for five minutes; what could not be read is said as such, elsewhere."""
+    assert weighed(check_packages(W1, replace(SOUND, package_locks=locks), OFFERS)) == expected
+
+
+def test_a_lock_names_its_holder_and_how_to_look_at_it():
+    """For a plan; a report tells of hours before, when it meant something."""
+    old = replace(LOCK, seconds=7300)
+    facts = replace(SOUND, package_locks=(old, replace(old, file="/var/lib/dpkg/lock")))
+    (finding,) = check_packages(W1, facts, OFFERS)
+    assert "locked by apt-get (pid 4242, begun" in finding.sentence
+    assert "/var/lib/dpkg/lock-frontend, /var/lib/dpkg/lock" in finding.sentence
+    assert finding.remedy.endswith("ps -fp 4242.")
+    assert list(check_packages(W1, facts, ())) == []
 
 
 def test_a_pin_is_said_with_its_rule():

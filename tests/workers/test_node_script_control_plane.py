@@ -272,6 +272,7 @@ def test_a_real_control_planes_recorded_answers_give_no_false_finding(bench: Ben
     for path, text in {
         "/proc/sys/kernel/hostname": "cp1\n",
         "/proc/sys/kernel/osrelease": "6.18.44-fc-v669\n",
+        "/proc/locks": "1: FLOCK  ADVISORY  WRITE 812 fd:01:131 0 EOF\n",
         "/proc/swaps": "Filename Type Size\n",
         "/etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
         "/sys/fs/cgroup/memory/tasks": "",

@@ -10,6 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from cluster.facts import EtcdTool, MachineFacts, Package, PackageSource
+from cluster.packages import PackageLock
 from cluster.versions import Minor, ReportedVersion
 from tests.workers.node_bench import RECORDINGS, Bench, make_bench
 from workers.node_script.lines import UnreadableAnswer
@@ -23,6 +24,7 @@ def bench(tmp_path: Path) -> Bench:
     bench.file("/proc/sys/kernel/hostname", "cp1\n")
     bench.file("/proc/sys/kernel/osrelease", "6.1.0-27-amd64\n")
     bench.file("/proc/swaps", "Filename Type Size\n")
+    bench.file("/proc/locks", "1: POSIX  ADVISORY  WRITE 77 fe:01:99 0 EOF\n")
     bench.file("/etc/os-release", 'PRETTY_NAME="Debian"\nID=debian\nVERSION_ID="12"\n')
     bench.file("/sys/fs/cgroup/cgroup.controllers", "cpu")
     bench.file("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS="--pod-infra-container-image=x --a=b"\n')
@@ -65,7 +67,7 @@ def test_a_healthy_control_plane_tells_everything(bench: Bench):
     assert facts.kubelet_flags == "--pod-infra-container-image=x --a=b"
     assert facts.kubelet_extra_args == "--v=2"
     assert facts.etcdctl is EtcdTool.HOST
-    assert facts.dpkg_problem == ""
+    assert (facts.dpkg_problem, facts.package_locks) == ("", ())
     room = facts.room_of("/var/lib/etcd")
     assert room is not None
     assert 0 < room.free_kib <= room.total_kib
@@ -197,9 +199,58 @@ def test_unattended_upgrades_are_noticed_in_whichever_file_of_apt(bench: Bench, 
     assert _facts(bench).unattended_upgrades is on
 
 
+_APT_LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
+
+
+def _hold(bench: Bench, pid: int, path: str, *, waits: str = "") -> str:
+    """A row of /proc/locks for that file."""
+    return f"7: {waits}POSIX  ADVISORY  WRITE {pid} fe:01:{bench.file(path).stat().st_ino} 0 EOF\n"
+
+
+@pytest.mark.parametrize("path", _APT_LOCKS)
+def test_whoever_holds_a_lock_of_apt_is_told_with_its_name_and_age(bench: Bench, path: str):
+    """By the kernel's own table: no lock is tried, and one that only waits for it holds nothing."""
+    bench.file("/proc/locks", _hold(bench, 4242, path) + _hold(bench, 4243, path, waits="-> "))
+    bench.file("/proc/uptime", "9000.50 1.00\n")
+    bench.file("/proc/4242/comm", "apt get\n")
+    bench.file("/proc/4242/stat", f"4242 (apt get) S {'0 ' * 18}840000 0\n")
+    assert _facts(bench).package_locks == (PackageLock(path, 4242, 600, "apt get"),)
+
+
+@pytest.mark.parametrize(("opened", "held"), [("lock-frontend", 1), ("other", 0)])
+def test_a_file_of_the_same_number_on_another_disk_is_no_lock_of_apt(bench: Bench, opened: str, held: int):
+    """Where it can be seen what the process has open, that decides."""
+    bench.file("/proc/locks", _hold(bench, 4242, "/var/lib/dpkg/lock-frontend"))
+    (bench.root / "proc/4242/fd").mkdir(parents=True)
+    (bench.root / "proc/4242/fd/3").symlink_to(bench.root / "var/lib/dpkg" / opened)
+    assert len(_facts(bench).package_locks or ()) == held
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_a_holder_that_does_not_show_is_told_all_the_same(bench: Bench, pid: int):
+    """It may live in a container, or hold its lock by an open file and not as a process."""
+    bench.file("/proc/locks", _hold(bench, pid, "/var/lib/dpkg/lock"))
+    assert _facts(bench).package_locks == (PackageLock("/var/lib/dpkg/lock", 0),)
+
+
+def test_locks_that_nobody_could_look_at_are_unread_and_not_free(bench: Bench):
+    """Nor does an older script tell that there are none."""
+    (bench.root / "proc/locks").unlink()
+    facts = _facts(bench)
+    assert facts.package_locks is None
+    assert "package-locks" in {u.what for u in facts.unread}
+    older = bench.answer("observe").replace("tells 3", "tells 2")
+    assert any("locks of its packages" in u.what and "older" in u.reason for u in parse_facts(older).unread)
+
+
 _APPLETS = (
-    "awk", "basename", "cut", "date", "df", "du", "env", "find", "grep", "head", "id", "sed", "sha256sum", "sort",
-    "tail", "timeout", "tr", "wc",
+    "awk", "basename", "cut", "date", "df", "du", "env", "find", "grep", "head", "id", "ls", "sed", "sha256sum",
+    "sort", "stat", "tail", "timeout", "tr", "wc",
 )  # fmt: skip
 
 
@@ -211,6 +262,9 @@ def test_busybox_tells_the_same_facts(bench: Bench):
     bench.file("/etc/apt/preferences.d/kubernetes", "Package: kube*\nPin: version 1.34.*\nPin-Priority: 1001\n")
     bench.file("/var/lib/kubelet/config.yaml", "featureGates:\n  Foo: true\n")
     bench.program("upgrade", f"cat {RECORDINGS}/machines/drift-05-diff.stdout")
+    bench.file("/proc/locks", _hold(bench, 4242, "/var/lib/dpkg/lock"))
+    bench.file("/proc/uptime", "9000.50 1.00\n")
+    bench.file("/proc/4242/stat", f"4242 (apt get) S {'0 ' * 18}840000 0\n")
     usual = _told(["/bin/sh", str(bench.script), "observe"])
     for applet in _APPLETS:
         (bench.home / "tools" / applet).symlink_to(str(shutil.which("busybox")))

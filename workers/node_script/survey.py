@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cluster.errors import InvalidVersion
@@ -23,14 +24,15 @@ from cluster.report import Unread
 from cluster.runtime import Runtime
 from cluster.versions import Minor, PackageVersion, ReportedVersion
 from workers.node_script.lines import Lines, UnreadableAnswer
-from workers.node_script.origins import read_keys, read_origins, read_pins
+from workers.node_script.origins import read_keys, read_locks, read_origins, read_pins
 from workers.node_script.readings import Readings, read_certificates, read_drift, read_etcd
 
-TELLS = 2  # what this release's script says of itself; one that tells less is older
-_OLDER = Unread(
-    "certificates, package origins, its container runtime and, on a control plane, etcd and drift",
-    "its node script is older than this release: install the output of `lockkeeper node-script` there",
+# What a script tells since it says this number of itself; one that tells less is of an earlier release.
+_NEWS = (
+    (2, "certificates, package origins, its container runtime and, on a control plane, etcd and drift"),
+    (3, "who holds the locks of its packages, and an etcd that runs elsewhere"),
 )
+_OLDER = "its node script is older than this release: install the output of `lockkeeper node-script` there"
 
 
 def parse_facts(text: str) -> MachineFacts:
@@ -47,19 +49,30 @@ def parse_facts(text: str) -> MachineFacts:
 
 
 def _facts(lines: Lines) -> MachineFacts:
-    unread = tuple(Unread(what, reason) for what, _, reason in (u.partition(" ") for u in lines.all("unreadable")))
-    missing = {u.what for u in unread}
-    versions = {name: _version(lines.first(name)) for name in UPGRADED_PACKAGES}
-    unread += tuple(
-        Unread(name, f"`{lines.first(name)}` is no version")
-        for name, version in versions.items()
-        if version is None and lines.first(name) not in {None, "none"}
-    )
-    if int(lines.first("tells") or 1) < TELLS:
-        unread += (_OLDER,)
     readings = Readings(lines)
-    dpkg = lines.first("dpkg") or ""
-    etcd_size = lines.first("etcd-size")
+    facts = _with_packages(_host(lines), lines, readings)
+    facts = _with_kubernetes(facts, lines)
+    facts = _with_kubelet(facts, lines)
+    facts = _with_control_plane(facts, lines, readings)
+    return replace(facts, unread=(*_unread(lines), *readings.unread))  # last: what is read above may add to it
+
+
+def _unread(lines: Lines) -> Iterator[Unread]:
+    for what, _, reason in _parted(lines, "unreadable", " "):
+        yield Unread(what, reason)
+    for name in UPGRADED_PACKAGES:
+        told = lines.first(name)
+        if told not in {None, "none"} and _version(told) is None:
+            yield Unread(name, f"`{told}` is no version")
+    told_since = int(lines.first("tells") or 1)
+    yield from (Unread(what, _OLDER) for since, what in _NEWS if told_since < since)
+
+
+def _missing(lines: Lines) -> set[str]:
+    return {what for what, _, _ in _parted(lines, "unreadable", " ")}
+
+
+def _host(lines: Lines) -> MachineFacts:
     swap = lines.first("swap")
     return MachineFacts(
         protocol=lines.number("protocol"),
@@ -73,9 +86,18 @@ def _facts(lines: Lines) -> MachineFacts:
         arch=lines.first("arch"),
         cgroup=lines.first("cgroup"),
         swap=None if swap is None else swap == "on",
+        room=tuple(map(_room, lines.words("disk"))),
+    )
+
+
+def _with_packages(facts: MachineFacts, lines: Lines, readings: Readings) -> MachineFacts:
+    dpkg, missing = lines.first("dpkg") or "", _missing(lines)
+    return replace(
+        facts,
         packages=tuple(Package(*words[:3]) for words in lines.words("package")),
         held=None if "holds" in missing else lines.all("hold"),
         dpkg_problem="" if dpkg == "clean" or "dpkg" in missing else dpkg.partition(" ")[2] or "unknown",
+        package_locks=readings.of("package-locks", read_locks),
         sources=tuple(PackageSource(f, b, Minor.parse(m), k) for f, b, m, k in lines.words("source")),
         pins=lines.all("pin"),
         pin_rules=readings.of("pins", read_pins) or (),
@@ -84,27 +106,44 @@ def _facts(lines: Lines) -> MachineFacts:
         keys=readings.of("keys", read_keys) or (),
         unchecked_keys=tuple(value.partition(" ")[2] for value in lines.all("key-unchecked")),
         unattended_upgrades=lines.first("unattended-upgrades") == "on",
-        kubeadm=versions["kubeadm"],
-        kubelet=versions["kubelet"],
-        kubectl=versions["kubectl"],
-        kubelet_unit=None if "kubelet-unit" in missing else _unit(lines.words("kubelet-unit")),
+    )
+
+
+def _with_kubernetes(facts: MachineFacts, lines: Lines) -> MachineFacts:
+    return replace(
+        facts,
+        kubeadm=_version(lines.first("kubeadm")),
+        kubelet=_version(lines.first("kubelet")),
+        kubectl=_version(lines.first("kubectl")),
+        kubelet_unit=None if "kubelet-unit" in _missing(lines) else _unit(lines.words("kubelet-unit")),
         manifests=tuple(_manifest(words) for words in lines.words("manifest")),
         missing_manifests=lines.all("missing-manifest"),
         stray_manifests=lines.all("stray-manifest"),
+        patches=lines.first("patches") or "none",
+        tools=tuple(words[0] for words in lines.words("tool") if words[1] == "yes"),
+        etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
+    )
+
+
+def _with_kubelet(facts: MachineFacts, lines: Lines) -> MachineFacts:
+    gates = tuple((name, value) for name, _, value in _parted(lines, "feature-gate", "="))
+    return replace(
+        facts,
         kubelet_flags=lines.first("kubelet-flags"),
         kubelet_extra_args=lines.first("kubelet-extra-args") or "",
         kubelet_arguments=tuple((file, words) for file, _, words in _parted(lines, "kubelet-arguments", " ")),
-        feature_gates=None
-        if lines.first("kubelet-config") is None
-        else tuple((name, value) for name, _, value in _parted(lines, "feature-gate", "=")),
+        feature_gates=None if lines.first("kubelet-config") is None else gates,
         kubelet_settings=tuple((name, value) for name, _, value in _parted(lines, "kubelet-setting", "=")),
         runtime=next((Runtime(*words) for words in lines.words("runtime")), None),
         runtime_endpoint=lines.first("runtime-endpoint") or "",
         sandbox_image=lines.first("sandbox-image") or "",
-        patches=lines.first("patches") or "none",
-        tools=tuple(words[0] for words in lines.words("tool") if words[1] == "yes"),
-        etcdctl=EtcdTool(lines.first("etcdctl") or "none"),
-        room=tuple(map(_room, lines.words("disk"))),
+    )
+
+
+def _with_control_plane(facts: MachineFacts, lines: Lines, readings: Readings) -> MachineFacts:
+    etcd_size = lines.first("etcd-size")
+    return replace(
+        facts,
         snapshots=next(map(_room, lines.words("snapshots")), None),
         snapshot_export={"yes": True, "no": False}.get(lines.first("snapshot-export") or ""),
         etcd_data=lines.first("etcd-data") or "/var/lib/etcd",
@@ -112,7 +151,6 @@ def _facts(lines: Lines) -> MachineFacts:
         etcd=readings.of("etcd", read_etcd),
         certificates=readings.of("certificates", read_certificates),
         drift=readings.of("drift", read_drift),
-        unread=(*unread, *readings.unread),  # the last of all: what is read above may add to it
     )
 
 

@@ -1,6 +1,6 @@
 # ---- reading: one fact a line; what cannot be read is said, never left out
 
-TELLS=2   # which facts: a reader that knows of more says what this script leaves out
+TELLS=3   # which facts: a reader that knows of more says what this script leaves out
 COMPONENTS='etcd kube-apiserver kube-controller-manager kube-scheduler'
 PACKAGES='kubeadm kubelet kubectl'
 
@@ -60,6 +60,7 @@ observe() {
     say "tells $TELLS"
     observe_host
     observe_packages
+    observe_package_locks
     observe_origins
     observe_kubernetes
     observe_kubelet_arguments
