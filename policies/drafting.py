@@ -21,6 +21,7 @@ from policies.estimates import NO_PAST, estimate, tell_grounds
 from policies.history import Past
 from policies.hops import chain, check_left_patch, minors_to_survey, resolve
 from policies.jumps import check_jumps
+from policies.lacking import workers_without
 from policies.left_out import (
     BLOCKED,
     blocking_workers,
@@ -83,6 +84,8 @@ def draft_upgrade(
         return _draft(seen, cluster, target, options=options, accepted=accepted, left_out=left_out, now=now, past=past)
 
     left_out = named_workers(seen.report, without)
+    if BLOCKED in without:
+        left_out |= _lacking(seen, target)
     draft = drafted(left_out)
     blocked = blocking_workers(draft.plan, seen.report, seen.survey, draft.findings)
     if not blocked:
@@ -104,7 +107,9 @@ def _draft(
     now: datetime,
     past: Past,
 ) -> Draft:
-    report, survey = seen.report, _without(seen.survey, left_out)
+    report = seen.report
+    strangers = {m.name for m in seen.survey.machines if report.node(m.name) is None}
+    survey = _without(seen.survey, left_out | strangers)
     identity, base = _identity(report), _base(report)
     release = resolve(target, base, survey)
     if _is_everywhere(report, release, left_out):
@@ -146,10 +151,16 @@ def _draft(
         findings,
         basis_of(report),
         estimate(plan, past),
-        reasons(preflight, left_out),
+        reasons(preflight, left_out, lacking=_lacking(seen, target) if left_out else frozenset()),
         order=tell_order(plan, seen),
         estimate_grounds=tell_grounds(plan, past),
     )
+
+
+def _lacking(seen: Observation, target: Target) -> frozenset[str]:
+    """Workers for whose want of packages there could be no plan at all."""
+    workers = frozenset(n.name for n in seen.report.worker_nodes)
+    return frozenset(workers_without(target, _base(seen.report), seen.survey, workers))
 
 
 def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
@@ -255,7 +266,7 @@ def _nothing_to_do(report: ClusterReport, release: KubeVersion, left_out: frozen
 
 
 def _without(survey: Survey, left_out: frozenset[str]) -> Survey:
-    """What is offered to a machine that is left out decides nothing."""
+    """What is offered to a machine that is left out, or is no node, decides nothing."""
     if not left_out:
         return survey
     return replace(survey, machines=tuple(m for m in survey.machines if m.name not in left_out))

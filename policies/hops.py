@@ -12,7 +12,9 @@ from cluster.plan import Hop
 from cluster.report import Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, Relative, Target
+from policies.left_out import BLOCKED
 from policies.releases import PatchFirst
+from policies.wording import NAMED, some_of
 
 FARTHEST = 8  # minors that a survey asks the package sources for; nobody goes farther in one plan
 
@@ -51,7 +53,7 @@ def line_of(target: Target, current: Minor) -> Minor:
 
 def offered(survey: Survey, minor: Minor) -> Offered:
     """The intersection over all machines that answered; those that did not are findings elsewhere."""
-    lists = [o.versions for _, o in _offers(survey, minor) if o.state is OfferState.OFFERED]
+    lists = [o.versions for _, o in offers_of(survey, minor) if o.state is OfferState.OFFERED]
     if not lists:
         return Offered((), ())
     versions = tuple(v for v in lists[0] if all(v in other for other in lists[1:]))
@@ -81,7 +83,7 @@ def chain(
     """
     releases = [
         target if minor == target.minor else resolve(minor, current, survey)
-        for minor in _way(current.minor, target.minor)
+        for minor in way_of(current.minor, target.minor)
     ]
     newest = newer_patch(current, survey) if advice and target.minor != current.minor else None
     made = [hop_to(release, survey) for release in ([newest] if newest else []) + releases]
@@ -110,7 +112,7 @@ def _newest_first(newest: KubeVersion, advice: PatchFirst) -> Finding:
     return Finding("patch-first", Severity.NOTE, str(newest), sentence, f"Read {advice.source}")
 
 
-def _way(current: Minor, target: Minor) -> tuple[Minor, ...]:
+def way_of(current: Minor, target: Minor) -> tuple[Minor, ...]:
     """The minors to go through; the current one alone when only the patch changes."""
     if current == target:
         return (target,)
@@ -125,7 +127,7 @@ def hop_to(release: KubeVersion, survey: Survey) -> tuple[Hop, Findings]:
         return Hop(release, exact[-1], exact[-1], exact[-1]), ()
     seen = {
         name: next(v for v in reversed(o.versions) if v.version == release)
-        for name, o in _offers(survey, release.minor)
+        for name, o in offers_of(survey, release.minor)
         if any(v.version == release for v in o.versions)
     }
     shown = ", ".join(f"{package} on {name}" for name, package in sorted(seen.items())[:6])
@@ -155,28 +157,44 @@ def _downgrade(target: Target, current: KubeVersion) -> Refused:
 
 
 def _demand_offered(minor: Minor, survey: Survey, release: KubeVersion | None) -> None:
-    """Every machine that answers must offer it; raises Refused that names the first one that does not."""
-    answers = tuple(_offers(survey, minor))
+    """Every machine that answers must offer it; raises Refused that names those that do not."""
+    answers = tuple(offers_of(survey, minor))
     what = release or minor
     if not answers:
         reason = next((m.facts.reason for m in survey.machines if isinstance(m.facts, Unread)), "no machine is known")
         raise Refused(f"What is offered of {what} cannot be read: {reason}")
-    for name, offer in answers:
-        lacks = not offer.versions if release is None else all(v.version != release for v in offer.versions)
-        if offer.state is not OfferState.UNREACHABLE and lacks:
-            newest = f"its newest of {minor} is {offer.newest.version}" if offer.newest else _why(offer)
-            facts = survey.facts(name)
-            around = "" if facts is None or facts.control_plane else f", or leave that worker out (`without {name}`)"
-            raise Refused(
-                f"{what} is not offered by the package source of {name} ({newest}): name one that is, mend that "
-                f"source{around}."
-            )
+    lacking = [(name, offer) for name, offer in answers if _lacks(offer, release)]
+    if lacking:
+        raise _not_offered(what, minor, lacking, survey)
     if all(offer.state is OfferState.UNREACHABLE for _, offer in answers):
         raise Refused(f"No machine can reach its package source for {minor} ({answers[0][1].reason}): mend the source.")
     if release is None:
         choice = offered(survey, minor)
         if not choice.versions and not choice.differing:
             raise Refused(f"No release of {minor} is offered by all machines: bring their package sources in line.")
+
+
+def _lacks(offer: Offer, release: KubeVersion | None) -> bool:
+    """Whether a source that answered has no such release, or none of that minor at all."""
+    has = offer.versions if release is None else any(v.version == release for v in offer.versions)
+    return offer.state is not OfferState.UNREACHABLE and not has
+
+
+def _not_offered(what: KubeVersion | Minor, minor: Minor, lacking: list[tuple[str, Offer]], survey: Survey) -> Refused:
+    """With what to type where all of them are workers: a control plane cannot be left out."""
+    by_reason: dict[str, list[str]] = {}
+    for name, offer in lacking:
+        reason = f"its newest of {minor} is {offer.newest.version}" if offer.newest else _why(offer)
+        by_reason.setdefault(reason, []).append(name)
+    told = "; ".join(f"{some_of(names)} ({why})" for why, names in by_reason.items())
+    one, names = len(lacking) == 1, " ".join(name for name, _ in lacking)
+    facts = [survey.facts(name) for name, _ in lacking]
+    around = ""
+    if all(f is not None and not f.control_plane for f in facts):
+        words = names if len(lacking) <= NAMED else BLOCKED
+        around = f", or leave {'that worker' if one else 'these workers'} out (`without {words}`)"
+    mend = "mend that source" if one else "mend these sources"
+    return Refused(f"{what} is not offered by the package source of {told}: name one that is, {mend}{around}.")
 
 
 def _why(offer: Offer) -> str:
@@ -188,7 +206,8 @@ def _why(offer: Offer) -> str:
     return words.get(offer.state, f"it has no release of {offer.minor}")
 
 
-def _offers(survey: Survey, minor: Minor) -> Iterator[tuple[str, Offer]]:
+def offers_of(survey: Survey, minor: Minor) -> Iterator[tuple[str, Offer]]:
+    """By machine, of those that answered."""
     for machine in survey.machines:
         if (offer := machine.offer(minor)) is not None:
             yield machine.name, offer

@@ -52,9 +52,11 @@ def spare(found: Findings, left_out: frozenset[str], report: ClusterReport, surv
     return tuple(f for f in found if f.subject not in left_out or f in counts or f.code == _UNKNOWN)
 
 
-def reasons(found: Findings, left_out: frozenset[str]) -> tuple[tuple[str, str], ...]:
+def reasons(
+    found: Findings, left_out: frozenset[str], lacking: frozenset[str] = frozenset()
+) -> tuple[tuple[str, str], ...]:
     """Each worker left out, in words what would block the plan with it; "" where nothing would."""
-    told: dict[str, list[str]] = {name: [] for name in sorted(left_out)}
+    told = {name: ["target not offered"] if name in lacking else [] for name in sorted(left_out)}
     for finding in blockers(found):
         if finding.subject in told:
             told[finding.subject].append(finding.code.replace("-", " "))

@@ -124,6 +124,73 @@ def test_a_package_source_that_lacks_the_target_holds_up_nobody_but_its_own_mach
     assert blockers(without("w1", survey=survey).findings) == ()
 
 
+OLD = make_offers("1.34.7-1.1")
+
+
+@pytest.mark.parametrize(
+    ("target", "lacking", "goes_to"),
+    [
+        ("v1.35.4", {"w1": OLD}, "v1.35.4"),
+        ("v1.35", {"w1": OLD}, "v1.35.4"),
+        ("next", {"w1": OLD, "w2": make_offers("1.35.4-1.1")}, "v1.35.4"),
+        ("v1.36", {"w1": OLD}, "v1.36.2"),
+        ("v1.36.2", {"w1": make_offers("1.34.7-1.1", "1.36.2-1.1")}, "v1.36.2"),
+        ("latest-patch", {"w1": make_offers("1.35.4-1.1")}, "v1.34.9"),
+        ("v1.35", {"w1": make_offers("1.35.2-1.1")}, "v1.35.4"),  # nothing in common with the control planes
+        ("v1.34.9", {"w1": make_offers("1.34.7-1.1")}, "v1.34.9"),
+    ],
+)
+def test_blocked_stands_also_for_workers_whose_source_has_no_such_target(target, lacking, goes_to):
+    """Whatever way the target is written; with them there would be no plan to find blockers of."""
+    made = without("blocked", survey=make_survey(offers=lacking), target=target)
+    assert str(made.plan.target) == goes_to
+    assert [n.name for n in made.plan.left_out] == ["w1"]
+    assert made.left_out_for == (("w1", "target not offered"),)
+    assert blockers(made.findings) == ()
+
+
+def test_a_source_that_only_lags_decides_the_newest_patch_and_leaves_nobody_out():
+    """As it does without that word."""
+    made = without("blocked", survey=make_survey(offers={"w1": make_offers("1.35.0-1.1")}), target="v1.35")
+    assert (str(made.plan.target), made.plan.left_out) == ("v1.35.0", ())
+
+
+def test_a_control_plane_without_the_target_is_refused_also_without_those_that_block():
+    """It is upgraded as a whole."""
+    with pytest.raises(Refused, match=r"source of cp2 \(it has no v1\.35\): name one that is, mend that source\.$"):
+        without("blocked", survey=make_survey(offers={"cp2": OLD, "w1": OLD}), target="v1.35")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        (
+            {"w1": OLD, "w2": make_offers("1.35.0-1.1")},
+            "source of w1 (it has no v1.35); w2 (its newest of v1.35 is v1.35.0): name one that is, {}.",
+        ),
+        (
+            {"w1": OLD, "w2": OLD},
+            "source of w1, w2 (it has no v1.35): name one that is, {}.",
+        ),
+        ({"cp1": OLD, "w2": OLD}, "source of cp1, w2 (it has no v1.35): name one that is, mend these sources."),
+    ],
+)
+def test_a_refusal_for_want_of_packages_names_all_machines_and_what_to_type(lacking, words):
+    """Grouped by what their sources have."""
+    with pytest.raises(Refused) as caught:
+        without(survey=make_survey(offers=lacking))
+    both = "mend these sources, or leave these workers out (`without w1 w2`)"
+    assert str(caught.value) == f"v1.35.4 is not offered by the package {words.format(both)}"
+
+
+def test_a_machine_that_is_no_node_does_not_decide_what_can_be_planned():
+    """It is told of, and not touched."""
+    whole = make_survey()
+    stranger = SurveyedMachine("w9", FACTS, OLD)
+    survey = replace(whole, machines=(*whole.machines, stranger))
+    assert str(without(survey=survey).plan.target) == "v1.35.4"
+
+
 def test_a_kubelet_that_would_leave_the_skew_blocks_although_it_is_left_out():
     """Nothing brings it forward, and the sentence says so."""
     report = with_node(make_report(), "w1", kubelet=reported("v1.32.1"))
