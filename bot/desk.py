@@ -219,7 +219,7 @@ class Desk:
         holder = self.store.lock_holder(name)
         if holder:
             return self.store.operation(holder)
-        known = self.store.operations(name)
+        known = self.store.operations(name, most=1)
         if not known:
             raise UnknownThing(f"Nothing has run on `{name}` yet: {self._first_step(name)}.")
         return known[0]

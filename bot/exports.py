@@ -42,7 +42,7 @@ def newest_plan(station: Station, asked: Asked) -> PlanRecord:
     """Of the clusters of this channel; of all of them elsewhere."""
     names = set(station.settings.clusters)
     here = {name for name in names if station.settings.channel(name) == asked.channel}
-    plans = [record for record in station.store.plans() if record.plan.cluster in (here or names)]
+    plans = [record for name in sorted(here or names) for record in station.store.plans(name, most=1)]
     if not plans:
         raise Refused(f"There is no plan yet: make one with `{station.command} plan v1.35`.")
-    return plans[0]
+    return max(plans, key=lambda record: record.requested_at)

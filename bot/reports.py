@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bot.asked import Asked
 from bot.blocks import Block, Message, bullets, context, header, rich_text, section, spans, text_element
@@ -15,7 +15,8 @@ from bot.run_card import card_key as run_key
 from bot.run_card import summarise as summarise_run
 from bot.station import Station
 from bot.text import clamp, escape
-from cluster.plan import PlanStatus
+from cluster.operation import Operation
+from cluster.plan import PlanRecord, PlanStatus
 
 _MOST = 10  # plans and runs that a status lists
 
@@ -40,7 +41,9 @@ def report_status(station: Station, asked: Asked, cluster: str | None) -> Messag
     """Plans that wait and runs in hand; the last run where there is none."""
     station.check_home(asked)
     names = [station.settings.cluster(cluster)[0]] if cluster else list(station.settings.clusters)
-    found = [one for name in names for one in _status_of(station, name)]
+    active = station.store.active_operations()
+    waiting = sorted(station.store.open_plans(), key=lambda record: record.requested_at, reverse=True)
+    found = [one for name in names for one in _status_of(station, name, active, waiting)]
     if not found:
         nothing = f"Nothing is proposed and nothing has run. Begin with `{station.command} plan v1.35`."
         return Message(nothing, (section(nothing),))
@@ -51,12 +54,13 @@ def report_status(station: Station, asked: Asked, cluster: str | None) -> Messag
     return Message(clamp(found[0][0], 600), tuple(blocks))
 
 
-def _status_of(station: Station, cluster: str) -> Iterator[tuple[str, str]]:
+def _status_of(
+    station: Station, cluster: str, active: Iterable[Operation], waiting: Iterable[PlanRecord]
+) -> Iterator[tuple[str, str]]:
     """A sentence and the key of its card; what runs before what waits."""
-    operations = station.store.operations(cluster)
-    for operation in [o for o in operations if not o.ended] or list(operations[:1]):
+    for operation in [o for o in active if o.cluster == cluster] or station.store.operations(cluster, most=1):
         yield summarise_run(station.store.plan(operation.plan_id), operation), run_key(operation.id)
-    for record in station.store.plans(cluster):
+    for record in (r for r in waiting if r.plan.cluster == cluster):
         if record.status is PlanStatus.PROPOSED and record.expires_at > station.clock():
             yield summarise_plan(record), plan_key(record.id)
 

@@ -52,8 +52,8 @@ def make_runbook(
 
 def last_snapshot(store: Store, cluster: str) -> TakenSnapshot | None:
     """The newest one that a run of this cluster recorded."""
-    for operation in store.operations(cluster):
-        taken = [found for _, event in store.events(operation.id) if (found := TakenSnapshot.of(event))]
+    for operation_id in store.operation_ids(cluster):
+        taken = [found for _, event in store.events(operation_id) if (found := TakenSnapshot.of(event))]
         if taken:
             return taken[-1]
     return None

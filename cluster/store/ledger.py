@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ from cluster.store.records import EVENT
 PREFIX = "lockkeeper:"
 TIMEOUT = 2.0  # seconds; a driver must notice a silent Redis well within its lease
 _TOKEN_SECONDS = 2 * 86_400  # a repeated call comes within seconds; the rest is margin
+_PAGE = 50  # ids of an index that are asked for at once; whoever looks for the newest needs no more
+MOST = 100  # records that a list gives, unless more are asked for: nothing is ever removed, and each may be megabytes
 
 _COMMIT = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'again', ''} end
@@ -179,6 +182,20 @@ class Ledger:
     def latest_first(self, place: str) -> tuple[str, ...]:
         """Of a sorted set, from its end."""
         return tuple(self.ask(lambda r: r.zrevrange(place, 0, -1)))
+
+    def newest_first(self, place: str) -> Iterator[str]:
+        """The same, page by page as far as somebody looks; what is added meanwhile shifts pages and repeats nothing."""
+        given: set[str] = set()
+        for start in count(0, _PAGE):
+            page = self._members_from(place, start)
+            new = [one for one in page if one not in given]
+            yield from new
+            given.update(new)
+            if len(page) < _PAGE:
+                return
+
+    def _members_from(self, place: str, start: int) -> list[str]:
+        return list(self.ask(lambda r: r.zrevrange(place, start, start + _PAGE - 1)))
 
     def each(self, read: Callable[[str], _T], ids: Iterable[str]) -> Iterator[_T]:
         """Those that are there and can be read; one that cannot hides no other."""

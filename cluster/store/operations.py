@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 
 from cluster.errors import Fenced, RecordUnreadable, Refused, StaleMove, UnknownThing
 from cluster.events import Event
@@ -15,7 +16,7 @@ from cluster.operation import NodeRow, Operation, OperationState, Wish, check_op
 from cluster.plan import UpgradePlan
 from cluster.steering import extended, gone_on, resumed, retried, skipped, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
-from cluster.store.ledger import Check, Commit, Effect, Ledger, key, new_token, reading, record_events
+from cluster.store.ledger import MOST, Check, Commit, Effect, Ledger, key, new_token, reading, record_events
 from cluster.store.records import OPERATION, ROW
 
 _RACES = 50  # a driver makes a few moves a second; losing against it this often means something else is wrong
@@ -58,20 +59,23 @@ class Operations(Ledger):
             self._kept.pop(operation_id, None)
         return operation
 
-    def operations(self, cluster: str | None = None) -> tuple[Operation, ...]:
-        """Newest first."""
-        found = self.each(self.operation, self.latest_first(key("operations")))
-        return tuple(o for o in found if cluster is None or o.cluster == cluster)
+    def operations(self, cluster: str | None = None, most: int = MOST) -> tuple[Operation, ...]:
+        """The newest ones, of one cluster or of all, newest first."""
+        return tuple(islice(self.each(self.operation, self.operation_ids(cluster)), most))
+
+    def operation_ids(self, cluster: str | None = None) -> Iterator[str]:
+        """All there ever were, newest first, read as far as somebody looks."""
+        return self.newest_first(key("operations") if cluster is None else key("operations", "of", cluster))
 
     def ended(self, cluster: str, most: int) -> tuple[Operation, ...]:
         """The newest of a cluster that have ended, without their rows: thousands of them say nothing any more."""
         found: list[Operation] = []
-        for operation_id in self.latest_first(key("operations")):
+        for operation_id in self.operation_ids(cluster):
             if len(found) == most:
                 break
             with suppress(ValueError):  # of a release that wrote it another way
                 operation = OPERATION.validate_json(self.field(key("operation", operation_id), "head") or "")
-                if operation.ended and operation.cluster == cluster:
+                if operation.ended:
                     found.append(operation)
         return tuple(found)
 
@@ -202,6 +206,7 @@ def create_operation(operation: Operation) -> list[Effect]:
     """The effects that begin an operation."""
     place = key("operation", operation.id)
     rows = [("HSET", place, f"row:{r.node}", ROW.dump_json(r).decode()) for r in operation.rows]
+    indexes = (key("operations"), key("operations", "of", operation.cluster))
     return [
         ("HSET", place, "head", _head(operation)),
         ("HSET", place, "cluster", operation.cluster),
@@ -210,7 +215,7 @@ def create_operation(operation: Operation) -> list[Effect]:
         *rows,
         *note_change(place, ("nodes",)),
         ("SADD", key("active"), operation.id),
-        ("ZADD", key("operations"), str(operation.created_at.timestamp()), operation.id),
+        *(("ZADD", index, str(operation.created_at.timestamp()), operation.id) for index in indexes),
     ]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 
 from cluster.approval import Approval
 from cluster.errors import StaleMove, UnknownThing
 from cluster.events import Event, Happened
 from cluster.operation import Operation
 from cluster.plan import PlanKind, PlanRecord, PlanStatus, check_plan_move
-from cluster.store.ledger import Check, Effect, Ledger, key, new_token, reading, record_events
+from cluster.store.ledger import MOST, Check, Effect, Ledger, key, new_token, reading, record_events
 from cluster.store.operations import create_operation
 from cluster.store.records import APPROVAL, PLAN
 
@@ -51,14 +52,16 @@ class Plans(Ledger):
 
         Older ones become void in the same write, so that nobody approves what was seen before.
         """
-        newest = key("plans", "newest", record.plan.cluster)
+        cluster, kind = record.plan.cluster, record.plan.kind
+        indexes = (key("plans"), key("plans", "of", cluster), key("plans", "of", cluster, kind))
+        newest = key("plans", "newest", cluster)
         for _ in range(_TRIES):
             last = self.text(newest) or ""
             checks = [Check("new", key("plan", record.id), "", "record"), Check("newest", newest, last)]
             effects: list[Effect] = [
                 ("SET", newest, record.id),
                 ("HSET", key("plan", record.id), "record", _dump(record)),
-                ("ZADD", key("plans"), str(record.requested_at.timestamp()), record.id),
+                *(("ZADD", index, str(record.requested_at.timestamp()), record.id) for index in indexes),
                 ("SADD", key("plans", "open"), record.id),
             ]
             for older in self._overtaken_by(record):
@@ -94,18 +97,15 @@ class Plans(Ledger):
         with reading(plan_id):
             return PLAN.validate_json(text)
 
-    def plans(self, cluster: str | None = None) -> tuple[PlanRecord, ...]:
-        """Newest first."""
-        records = self.each(self.plan, self.latest_first(key("plans")))
-        return tuple(r for r in records if cluster is None or r.plan.cluster == cluster)
+    def plans(self, cluster: str | None = None, most: int = MOST) -> tuple[PlanRecord, ...]:
+        """The newest ones, of one cluster or of all, newest first."""
+        index = key("plans") if cluster is None else key("plans", "of", cluster)
+        return tuple(islice(self.each(self.plan, self.newest_first(index)), most))
 
     def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None:
         """The newest plan of this kind that an earlier request made, whatever became of it."""
-        records = self.each(self.plan, self.latest_first(key("plans")))
-        return next(
-            (r for r in records if (r.plan.cluster, r.plan.kind) == (cluster, kind) and r.request_id != request_id),
-            None,
-        )
+        records = self.each(self.plan, self.newest_first(key("plans", "of", cluster, kind)))
+        return next((r for r in records if r.request_id != request_id), None)
 
     def open_plans(self) -> tuple[PlanRecord, ...]:
         """Those that wait for a decision."""

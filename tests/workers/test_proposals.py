@@ -279,7 +279,7 @@ def keep_ended(store, run, moment):
     ended = replace(run, state=OperationState.COMPLETED)
     place = key("operation", run.id)
     store.ask(lambda r: r.hset(place, mapping={"head": OPERATION.dump_json(ended).decode(), "nodes": "[]"}))
-    store.ask(lambda r: r.zadd(key("operations"), {run.id: moment(0).timestamp()}))
+    store.ask(lambda r: r.zadd(key("operations", "of", "lab"), {run.id: moment(0).timestamp()}))
     told = count()
     for node in plan.nodes:
         for step in itinerary(plan, node):
