@@ -8,22 +8,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
 from cluster.errors import LockkeeperError, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
+from cluster.examination import Examination
 from cluster.examine import examine
 from cluster.findings import Findings
 from cluster.kube import Kube
-from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.plan import Role, UpgradePlan
 from cluster.queues import Wakeups
+from cluster.report import ClusterReport
 from cluster.requests import PlanRequest
 from cluster.settings import Settings, load_settings
 from cluster.store import Store
-from policies.drafting import recheck
 from policies.gate import check_approval, check_gate
 from policies.machines import check_control_planes
 from workers import engine, proposals, runbook
@@ -33,6 +33,7 @@ from workers.errand import errand
 from workers.login import SshTarget
 from workers.machine import NodeMachine
 from workers.monitoring import Monitoring
+from workers.preflight import Preflight
 from workers.silencing import Alertmanager
 from workers.site import RemoteNode
 from workers.ssh import SshShell
@@ -106,12 +107,9 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
     def look() -> datetime:
         return datetime.now(UTC)
 
-    def preflight(plan: UpgradePlan) -> Findings:
-        minors = tuple(hop.target.minor for hop in plan.hops)
-        survey = run_survey(cluster, place, minors, look())
+    def see() -> tuple[ClusterReport, Examination]:
         report = observe(cluster, place, now=look(), kube=kube())
-        examination = examine(cluster, place, report, now=look(), kube=kube())
-        return recheck(plan, Observation(report, survey, examination), place)
+        return report, examine(cluster, place, report, now=look(), kube=kube())
 
     def inspect(plan: UpgradePlan) -> Findings:
         control_planes = {n.name for n in plan.nodes if n.role is not Role.WORKER}
@@ -129,7 +127,7 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
         check_gate=check_gate,
         check_approval=check_approval,
         perform=runbook.perform,
-        preflight=preflight,
+        preflight=Preflight(cluster, place, see, look, timedelta(seconds=settings.waits.survey_fresh)),
         inspect=inspect,
         machine=partial(log_in, settings, cluster),
         kube=kube,
