@@ -11,6 +11,8 @@ KUBELET = "kubelet"
 KUBE_PROXY = "kube-proxy"
 _PARTS = {"apiServer": "kube-apiserver", "controllerManager": "kube-controller-manager", "scheduler": "kube-scheduler"}
 _GATES = "feature-gates"
+_OWN_GATES = "featureGates"
+_DEEPEST = 12  # a document whose anchors name themselves has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class Declarations:
     dns_tag: str = ""
     kubelets_read: bool = False  # whether the kubelets' configuration is known
     fail_cgroup_v1: bool | None = None  # of the kubelets; None where it is not set
-    kubelet_settings: tuple[tuple[str, str], ...] = ()  # the kubelets' own, of one word each: name, value
+    kubelet_settings: tuple[
+        tuple[str, str], ...
+    ] = ()  # the kubelets' own: path (`evictionHard.memory.available`), value
 
 
 def read_cluster_configuration(raw: Mapping[str, Any]) -> Declarations:
@@ -77,8 +81,18 @@ def read_kubelet_configuration(raw: Mapping[str, Any]) -> Declarations:
         gates=tuple(_gates(KUBELET, "the ConfigMap kubelet-config", raw)),
         kubelets_read=True,
         fail_cgroup_v1=refuses if isinstance(refuses, bool) else None,
-        kubelet_settings=tuple((str(n), _word(v)) for n, v in raw.items() if isinstance(v, str | int | float)),
+        kubelet_settings=tuple(_by_path({n: v for n, v in raw.items() if n != _OWN_GATES})),
     )
+
+
+def _by_path(value: Any, path: str = "", deep: int = 0) -> Iterator[tuple[str, str]]:
+    """Every word by its path, what a list holds by its number; as the node script tells a machine's own."""
+    if isinstance(value, Mapping | list):
+        inner = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, part in inner if deep < _DEEPEST else ():
+            yield from _by_path(part, f"{path}.{name}" if path else str(name), deep + 1)
+    elif value is not None:
+        yield path, _word(value)
 
 
 def read_proxy_configuration(raw: Mapping[str, Any]) -> Declarations:

@@ -122,7 +122,7 @@ class MachineFacts:
     kubelet_extra_args: str = ""
     kubelet_arguments: tuple[tuple[str, str], ...] = ()  # flags of drop-ins and other files: file, arguments
     feature_gates: tuple[tuple[str, str], ...] | None = None  # of the kubelet's configuration on disk: name, value
-    kubelet_settings: tuple[tuple[str, str], ...] = ()  # of the same, those of one word; an older script tells none
+    kubelet_settings: tuple[tuple[str, str], ...] = ()  # of the same by path; an older script tells fewer
     runtime: Runtime | None = None
     runtime_endpoint: str = ""
     sandbox_image: str = ""  # of containerd's own configuration; "" for its default

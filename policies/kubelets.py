@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from cluster.declarations import KUBELET, Declarations, Gate, read_gates
@@ -18,6 +19,9 @@ FLAGS_OF_KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
 EXTRA_ARGS = "/etc/default/kubelet"
 GATES = "--feature-gates"
 _ITS_OWN = frozenset({"containerRuntimeEndpoint", "resolvConf"})  # what kubeadm itself writes by the machine
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def check_kubelet(
@@ -114,8 +118,23 @@ def _lost_edits(node: Node, facts: MachineFacts, declared: Declarations) -> Iter
 
 
 def _edited_settings(own: dict[str, str], shared: dict[str, str]) -> list[str]:
-    differing = (name for name in sorted(own) if own[name] != shared.get(name) and name not in _ITS_OWN)
+    differing = (name for name in sorted(own) if name not in _ITS_OWN and not _same(own[name], shared.get(name)))
     return [f"{name}: {own[name]}" for name in differing]
+
+
+def _same(own: str, shared: str | None) -> bool:
+    """kubeadm writes durations anew: the `2m` of the ConfigMap is a machine's `2m0s`."""
+    if shared is None or own == shared:
+        return own == shared
+    seconds = _seconds(own)
+    return seconds is not None and seconds == _seconds(shared)
+
+
+def _seconds(text: str) -> float | None:
+    """Of a duration as Go writes it."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
 def _stop(code: str, node: Node, sentence: str, remedy: str) -> Finding:

@@ -226,6 +226,11 @@ def test_a_real_cluster_on_cgroup_v1_may_go_on_as_its_administrators_decided():
         ({"kubelet_settings": (("maxPods", "200"),)}, 36, "kubelet-edit-lost"),
         ({"kubelet_settings": (("maxPods", "110"),)}, 36, ""),
         ({"kubelet_settings": (("failSwapOn", "false"),)}, 36, "kubelet-edit-lost"),
+        ({"kubelet_settings": (("evictionHard.memory.available", "100Mi"),)}, 36, ""),
+        ({"kubelet_settings": (("evictionHard.memory.available", "500Mi"),)}, 36, "kubelet-edit-lost"),
+        ({"kubelet_settings": (("authentication.webhook.cacheTTL", "2m0s"),)}, 36, ""),
+        ({"kubelet_settings": (("authentication.webhook.cacheTTL", "3m0s"),)}, 36, "kubelet-edit-lost"),
+        ({"kubelet_settings": (("clusterDNS.1", "10.96.0.11"),)}, 36, "kubelet-edit-lost"),
         ({"kubelet_settings": (("failSwapOn", "false"),), "patches": "present /p"}, 36, ""),
         ({"kubelet_settings": (("containerRuntimeEndpoint", "unix:///run/other.sock"),)}, 36, ""),
         ({"feature_gates": None}, 36, ""),
@@ -234,7 +239,9 @@ def test_a_real_cluster_on_cgroup_v1_may_go_on_as_its_administrators_decided():
 def test_a_kubelets_own_gates_are_judged_by_where_they_are_set(facts, last, found):
     """Nobody rewrites its arguments; its configuration is written anew from the ConfigMap."""
     gates = (Gate("kubelet", "the ConfigMap kubelet-config", "Shared", "true"),)
-    shared = replace(READ, gates=gates, kubelet_settings=(("maxPods", "110"),))
+    text = "maxPods: 110\nevictionHard: {memory.available: 100Mi}\nauthentication: {webhook: {cacheTTL: 2m}}\n"
+    settings = read_kubelet_configuration(yaml.safe_load(text)).kubelet_settings
+    shared = replace(READ, gates=gates, kubelet_settings=settings)
     assert [code for code, _ in of_kubelet(facts, shared, last)] == ([found] if found else [])
 
 
@@ -245,6 +252,18 @@ def test_a_real_machines_configuration_has_nothing_of_its_own():
     declared = read_kubelet_configuration(recorded("kubelet-config", "kubelet"))
     assert dict(own)["containerRuntimeEndpoint"] != dict(declared.kubelet_settings)["containerRuntimeEndpoint"]
     assert of_kubelet({"kubelet_settings": own}, declared, 35) == []
+
+
+def test_an_edit_of_one_machine_is_named_by_its_path():
+    """As somebody would have to write it into the ConfigMap."""
+    own = (("authentication.webhook.cacheTTL", "3m0s"),)
+    (finding,) = check_kubelet(NODE, replace(FACTS, kubelet_settings=own), Minor(1, 36), READ)
+    assert "authentication.webhook.cacheTTL: 3m0s" in finding.sentence
+
+
+def test_a_configuration_that_contains_itself_comes_to_an_end():
+    """YAML allows it."""
+    assert read_kubelet_configuration(yaml.safe_load("a: &a [1, *a]\n")).kubelet_settings[0] == ("a.0", "1")
 
 
 UNLIMITED = [("kubelet-setting-changes", Severity.WARNING, "eventRecordQPS")]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from cluster.declarations import read_kubelet_configuration
 from cluster.facts import MachineFacts
 from cluster.runtime import Runtime
 from tests.workers.node_bench import RECORDINGS, Bench, make_bench
@@ -81,19 +83,50 @@ def test_feature_gates_of_the_configuration_are_told_by_name(bench: Bench, text:
     assert _facts(bench).feature_gates == tuple(named[gate] for gate in gates)
 
 
-def test_settings_of_one_word_are_told(bench: Bench):
-    """Of the recorded real configuration each as it stands there; lists and sections are left out."""
-    told = dict(_facts(bench).kubelet_settings)
-    assert (told["cgroupDriver"], told["healthzPort"], told["rotateCertificates"]) == ("systemd", "10248", "true")
-    assert not {"authentication", "clusterDNS", "cacheTTL", "crashLoopBackOff"} & set(told)
-    bench.file(CONFIG, "maxPods: 200 # ours\nproviderID: \"a: b\"\nempty: ''\nfeatureGates:\n  A: true\nlast: yes\n")
-    assert _facts(bench).kubelet_settings == (
-        ("maxPods", "200"),
-        ("providerID", "a: b"),
-        ("empty", ""),
-        ("last", "yes"),
-    )
+def test_settings_are_told_by_their_path(bench: Bench):
+    """Of the recorded real configuration each as it stands there, and as the ConfigMap's are read."""
+    text = (RECORDINGS / "machines/kubelet-config.yaml").read_text(encoding="utf-8")
+    whole = read_kubelet_configuration(yaml.safe_load(text))
+    assert _facts(bench).kubelet_settings == whole.kubelet_settings
+    told = dict(whole.kubelet_settings)
+    assert (told["authentication.webhook.cacheTTL"], told["clusterDNS.0"]) == ("0s", "10.96.0.10")
+
+
+WRITTEN = """---
+maxPods: 200 # ours
+providerID: "a: b"
+empty: ''
+evictionHard:
+  memory.available: 100Mi
+  "nodefs.available": '10%'
+evictionSoft: {memory.available: 1Gi, nodefs.available: "5%"}
+allowedUnsafeSysctls: [net.core.somaxconn, 'kernel.msg*']
+clusterDNS:
+- 10.96.0.10
+registerWithTaints:
+  - effect: NoSchedule
+    key: x
+  - key: y
+featureGates:
+  A: true
+crashLoopBackOff: {}
+nothing: null
+last: true
+"""
+
+
+@pytest.mark.parametrize("text", [WRITTEN, WRITTEN.replace("\n  -", "\n-").replace("    key", "  key")])
+def test_whatever_way_it_is_written_the_configuration_is_told_as_it_is_read_elsewhere(bench: Bench, text: str):
+    """Blocks and brackets, with and without quotes, lists indented or not."""
+    bench.file(CONFIG, text)
+    assert _facts(bench).kubelet_settings == read_kubelet_configuration(yaml.safe_load(text)).kubelet_settings
     assert _facts(bench).feature_gates == (("A", "true"),)
+
+
+def test_a_header_that_may_hold_a_password_stays_on_the_machine(bench: Bench):
+    """So do texts of several lines, of which no line is taken for a setting."""
+    bench.file(CONFIG, "staticPodURLHeader:\n  Authorization:\n  - Basic x\ntext: |\n  maxPods: 1\n  b\nlast: x\n")
+    assert _facts(bench).kubelet_settings == (("last", "x"),)
 
 
 def test_a_configuration_that_is_not_there_is_unread(bench: Bench):

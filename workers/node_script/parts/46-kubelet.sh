@@ -20,28 +20,61 @@ arguments_in() { # FILE: what looks like a flag there, comments left out
 observe_kubelet_config() {
     [ -r "$KUBELET_CONFIG" ] || { unreadable kubelet-config "/var/lib/kubelet/config.yaml cannot be read"; return; }
     say kubelet-config read
-    awk '
-        { sub(/[ \t]#.*/, "") }
-        /^featureGates:/ {
-            inside = 1
-            sub(/^featureGates:[ \t]*/, "")
-            gsub(/[{}" \t]/, "")
-            count = split($0, gates, ",")
-            for (i = 1; i <= count; i++) if (sub(/:/, "=", gates[i])) print "feature-gate", gates[i]
-            next
-        }
-        /^[^ \t#]/ { inside = 0 }
-        /^[A-Za-z][A-Za-z0-9]*:[ \t]+[^ \t|>&*{[]/ { # of one word; lists and sections are left out
-            name = $1
-            sub(/:.*/, "", name)
-            sub(/^[^:]*:[ \t]+/, "")
-            sub(/[ \t]+$/, "")
-            gsub(/^["'\'']|["'\'']$/, "")
-            print "kubelet-setting", name "=" $0
-            next
-        }
-        inside && /:/ { gsub(/[" \t]/, ""); sub(/:/, "="); print "feature-gate", $0 }' "$KUBELET_CONFIG"
+    awk "$BY_PATH" "$KUBELET_CONFIG"
 }
+# Every word of a configuration by its path: `evictionHard.memory.available`; what a list holds by its number. Texts of
+# several lines, anchors, and brackets within brackets are left out; so are headers, which may hold a password.
+BY_PATH='
+    function unquoted(text) { gsub(/^["'\'']|["'\'']$/, "", text); return text }
+    function trimmed(text) { gsub(/^[ \t]+|[ \t]+$/, "", text); return text }
+    function place(  i, all) { for (i = 1; i <= depth; i++) all = all (i > 1 ? "." : "") name[i]; return all }
+    function told(path, value) {
+        if (value == "null" || value == "~" || path ~ /^staticPodURLHeader\./) return
+        if (sub(/^featureGates\./, "", path)) print "feature-gate", path "=" unquoted(value)
+        else print "kubelet-setting", path "=" unquoted(value)
+    }
+    function within(path, text,  list, count, parts, i, colon) { # [a, b] or {a: 1, b: 2} in one line
+        list = text ~ /^\[/
+        text = substr(text, 2, length(text) - 2)
+        if (text ~ /[][{}]/) return
+        count = split(text, parts, ",")
+        for (i = 1; i <= count; i++) {
+            parts[i] = trimmed(parts[i])
+            colon = index(parts[i], ":")
+            if (parts[i] == "") continue
+            if (list) told(path "." i - 1, parts[i])
+            else if (colon) told(path "." unquoted(trimmed(substr(parts[i], 1, colon - 1))), trimmed(substr(parts[i], colon + 1)))
+        }
+    }
+    { sub(/[ \t]#.*/, ""); sub(/[ \t]+$/, "") }
+    /^[ \t]*(#|$)/ || /^---/ || /^\t/ { next }
+    {
+        indent = match($0, /[^ ]/) - 1
+        text = substr($0, indent + 1)
+        if (is_text && indent > text_at) next
+        is_text = 0
+        while (text == "-" || text ~ /^- /) {
+            while (depth && (at[depth] > indent || (at[depth] == indent && is_item[depth]))) depth--
+            number = seen[place()]++
+            depth++; at[depth] = indent; name[depth] = number; is_item[depth] = 1
+            text = substr(text, 2)
+            indent += match(text, /[^ ]/)
+            text = trimmed(text)
+        }
+        if (text == "") next
+        if (text ~ /^[&*!|>]/) next
+        if (text !~ /^("[^"]*"|'\''[^'\'']*'\''|[^] "{}[]+):( |$)/) {
+            if (depth && is_item[depth]) { if (text ~ /^[[{]/) within(place(), text); else told(place(), text) }
+            next
+        }
+        while (depth && at[depth] >= indent) depth--
+        match(text, /:( |$)/)
+        value = trimmed(substr(text, RSTART + 1))
+        depth++; at[depth] = indent; name[depth] = unquoted(substr(text, 1, RSTART - 1)); is_item[depth] = 0
+        if (value ~ /^[|>]/) { is_text = 1; text_at = indent }
+        else if (value ~ /^[[{]/) within(place(), value)
+        else if (value != "" && value !~ /^[&*!]/) told(place(), value)
+    }'
 # Where the kubelet is told its runtime: flags win over the configuration, and the owner's come last.
 runtime_endpoint() {
     found=$(sed -n 's/^[A-Z_]*=.*--container-runtime-endpoint[= ]\([^"'\''[:space:]]*\).*/\1/p' \
