@@ -19,6 +19,7 @@ _HELD: dict[Hold, str] = {
     Hold.CONSENT: "a drain would stop for the consent {by}",
     Hold.REFUSED: "the server refuses for good: {by}",
     Hold.UNANSWERED: "not known: {by}",
+    Hold.NOT_UNDERSTOOD: "not tried: {by}",
 }
 
 
@@ -36,6 +37,8 @@ def _by_hindrance(made: DryRun) -> Iterator[list[Element]]:
     for node in made.nodes:
         if node.not_tried:
             yield [text_element(clean(node.node, 80), code=True), text_element(f": {clean(node.not_tried, 200)}")]
+    for unread in made.unread:
+        yield [text_element(f"not tried: {clean(unread.what, 120)}. {clean(unread.reason, 200)}")]
     together: dict[tuple[Hold, str], list[tuple[str, Hindrance]]] = {}
     for node in made.nodes:
         for hindrance in node.hindrances:
@@ -66,6 +69,7 @@ def dry_run_text(made: DryRun) -> str:
         lines.append(f"not drained by this plan, or not any more: {count(made.in_place, 'machine')}")
     lines += ["", monospace_columns(rows)]
     lines += [f"not tried: {clean(n.node)}: {clean(n.not_tried, 200)}" for n in made.nodes if n.not_tried]
+    lines += [f"not tried: {clean(u.what)}: {clean(u.reason, 200)}" for u in made.unread]
     details = [
         f"{clean(n.node)}: {count(h.count, 'pod')}: {_HELD[h.hold].format(by=clean(h.by, 300))} "
         f"({_named(tuple(clean(p) for p in h.pods), h.count)})"

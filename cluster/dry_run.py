@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from cluster.report import Unread
+
 
 class Hold(StrEnum):
     """Why a pod would not leave its node now."""
@@ -14,6 +16,7 @@ class Hold(StrEnum):
     CONSENT = "consent"  # the plan has nobody's consent to lose what it would lose: a drain stops before it asks
     REFUSED = "refused"  # the server says no, and would say so again
     UNANSWERED = "unanswered"  # the server was busy or away, or the pod became another one: nothing is known
+    NOT_UNDERSTOOD = "not-understood"  # the pod's own object is not as it should be: it was not tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class DryRun:
     at: datetime
     nodes: tuple[NodeTrial, ...]
     in_place: int = 0  # machines of the plan that it does not drain any more, or restarts in place
+    unread: tuple[Unread, ...] = ()  # pods that were not understood, on a node that nobody could tell
 
     @property
     def leaving(self) -> int:
@@ -63,5 +67,5 @@ class DryRun:
 
     @property
     def is_clear(self) -> bool:
-        """Whether every pod that was tried would leave, and every node was tried."""
-        return not any(n.hindrances or n.not_tried for n in self.nodes)
+        """Whether every pod that was tried would leave, and every node and pod was tried."""
+        return not self.unread and not any(n.hindrances or n.not_tried for n in self.nodes)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from cluster.dry_run import DryRun
 from cluster.errors import Refused
-from cluster.plan import DrainMode, PlanKind, PlanNode, PlanRecord, PlanStatus, UpgradePlan
-from cluster.procedure import kubelet_moves
+from cluster.plan import DrainMode, PlanNode, PlanRecord, PlanStatus, UpgradePlan
+from cluster.procedure import Verb, itinerary, kubelet_moves
 from cluster.versions import KubeVersion, Minor, ReportedVersion
-from policies.wording import count_of
+from policies.wording import count_of, some_of
 
 _LIVING = frozenset({PlanStatus.PROPOSED, PlanStatus.APPROVED})
 
@@ -20,16 +20,19 @@ def check_living(record: PlanRecord) -> None:
         )
 
 
-def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None) -> bool:
-    """Whether some hop ahead of this kubelet empties the node first; one that was not read has all of them ahead."""
-    if plan.kind is PlanKind.REVERT:
-        return False
-    for index, hop in enumerate(plan.hops):
-        if not kubelet_moves(plan, node, index) or (kubelet is not None and kubelet >= hop.target):
+def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None, position: int = 0) -> bool:
+    """
+    Whether a step of this node's way empties it, from `position` on; a kubelet that was not read is always emptied.
+
+    One that runs its target already is drained like all others, since its step is carried out like theirs.
+    """
+    for step in itinerary(plan, node)[position:]:
+        if step.verb is not Verb.DRAIN:
             continue
-        if plan.options.drain is DrainMode.ALWAYS or kubelet is None or kubelet.minor != hop.target.minor:
+        target = plan.hops[step.hop].target
+        if plan.options.drain is DrainMode.ALWAYS or kubelet is None or kubelet.minor != target.minor:
             return True
-        kubelet = hop.target
+        kubelet = target
     return False
 
 
@@ -55,4 +58,6 @@ def tell_dry_run(made: DryRun) -> str:
     )
     missed = sum(bool(n.not_tried) for n in made.nodes)
     lost = f"; {count_of(missed, 'node')} could not be tried" if missed else ""
+    if made.unread:
+        lost += f"; not every pod was understood ({some_of(u.what for u in made.unread)})"
     return f"Dry run of {made.plan_id}: {said}{lost}. This judges now, not the moment of the drain."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -17,10 +17,12 @@ from cluster.findings import Findings
 from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import read_nodes
+from cluster.operation import Operation
 from cluster.plan import PlanNode, PlanRecord
 from cluster.report import Node, Unread
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
+from cluster.sieve import MALFORMED, Sieve, name_of, not_understood
 from cluster.versions import KubeVersion
 from policies.drained import check_living, drains, tell_dry_run
 from workers.drain import AT_ONCE
@@ -63,6 +65,7 @@ class Records(Protocol):
     """What this needs of cluster.store.Store."""
 
     def plan(self, plan_id: str) -> PlanRecord: ...
+    def operations(self, cluster: str | None = None) -> tuple[Operation, ...]: ...
     def answer_request(
         self,
         request_id: str,
@@ -87,7 +90,7 @@ def answer_dry_run(
         check_living(record)
         name, cluster = settings.cluster(record.plan.cluster)
         with connect(name, cluster) as kube:
-            made = try_plan(Rehearsal(kube), record, now)
+            made = try_plan(Rehearsal(kube), record, now, positions_of(record, store))
     except StoreUnavailable:
         raise  # the request stays open, and is asked for again
     except LockkeeperError as error:
@@ -97,20 +100,31 @@ def answer_dry_run(
     return store.answer_request(request.id, plan_ids=(record.id,), dry_run=made, event=event)
 
 
-def try_plan(api: Rehearsal, record: PlanRecord, now: datetime) -> DryRun:
+def positions_of(record: PlanRecord, store: Records) -> dict[str, int]:
+    """How far each node is on its way, where the plan is carried out already: a drain that was does not come again."""
+    run = next((o for o in store.operations(record.plan.cluster) if o.plan_id == record.id), None)
+    return {row.node: row.position for row in run.rows} if run else {}
+
+
+def try_plan(
+    api: Rehearsal, record: PlanRecord, now: datetime, positions: Mapping[str, int] = MappingProxyType({})
+) -> DryRun:
     """Every pod that a drain of this plan would evict, tried once; raises ClusterUnreadable without nodes or pods."""
     plan = record.plan
     seen = {n.name: n for n in api.nodes()}
     missing = {n.name: why for n in plan.nodes if (why := _why_missing(n, seen.get(n.name)))}
-    drained = [n.name for n in plan.nodes if n.name in missing or drains(plan, n, _kubelet(seen[n.name]))]
-    wanted = frozenset(drained) - missing.keys()
-    fates = _read_fates(api, record, wanted)
-    answers = _try_all(api, [f for found in fates.values() for f in found if f.fate is Fate.LEAVES])
+    kubelets = {name: _kubelet(node) for name, node in seen.items() if name not in missing}
+    drained = [n.name for n in plan.nodes if drains(plan, n, kubelets.get(n.name), positions.get(n.name, 0))]
+    found = _read_residents(api, record, frozenset(drained) - missing.keys())
+    answers = _try_all(api, [f for fates in found.fates.values() for f in fates if f.fate is Fate.LEAVES])
     trials = tuple(
-        NodeTrial(name, not_tried=missing[name]) if name in missing else _trial(name, fates[name], answers)
+        NodeTrial(name, not_tried=missing[name])
+        if name in missing
+        else _trial(name, found.fates[name], answers, found.lost[name])
         for name in drained
     )
-    return DryRun(record.id, plan.cluster, now, trials, in_place=len(plan.nodes) - len(drained))
+    in_place = len(plan.nodes) - len(drained)
+    return DryRun(record.id, plan.cluster, now, trials, in_place=in_place, unread=found.astray.unread)
 
 
 def _why_missing(planned: PlanNode, seen: Node | None) -> str:
@@ -123,14 +137,36 @@ def _kubelet(seen: Node) -> KubeVersion | None:
     return None if isinstance(seen.kubelet, Unread) else seen.kubelet.version
 
 
-def _read_fates(api: Rehearsal, record: PlanRecord, wanted: frozenset[str]) -> dict[str, list[PodFate]]:
-    """The pods of these nodes, each with what a drain would do with it; whole pods stream by."""
-    found: dict[str, list[PodFate]] = {name: [] for name in wanted}
-    daemon_sets = DaemonSets(api.get)
-    for pod in api.pods():
-        node = (pod.get("spec") or {}).get("nodeName")
-        if node in wanted:
-            found[node] += judge_pods((pod,), options=record.plan.options, daemon_set_exists=daemon_sets.exists)
+@dataclass
+class _Residents:
+    """The pods of the nodes that are wanted, each with what a drain would do with it."""
+
+    fates: dict[str, list[PodFate]]
+    lost: dict[str, list[Unread]]  # by node: those that were not understood
+    astray: Sieve = field(default_factory=lambda: Sieve("Pod"))  # those whose node is not known either
+
+    def read(self, pods: Iterable[Raw], judge: Callable[[Raw], PodFate]) -> None:
+        """Whole pods stream by; one that is not as it should be costs itself alone, and is said."""
+        for pod in pods:
+            try:
+                node = (pod.get("spec") or {}).get("nodeName")
+                is_wanted = node in self.fates
+            except MALFORMED as error:
+                self.astray.note(pod, error)
+                continue
+            if not is_wanted:
+                continue
+            try:
+                self.fates[node].append(judge(pod))
+            except MALFORMED as error:
+                self.lost[node].append(Unread(name_of(pod), not_understood(error)))
+
+
+def _read_residents(api: Rehearsal, record: PlanRecord, wanted: frozenset[str]) -> _Residents:
+    found = _Residents({name: [] for name in wanted}, {name: [] for name in wanted})
+    exists = DaemonSets(api.get).exists
+    options = record.plan.options
+    found.read(api.pods(), lambda pod: judge_pods((pod,), options=options, daemon_set_exists=exists)[0])
     return found
 
 
@@ -139,17 +175,21 @@ def _try_all(api: Rehearsal, pods: list[PodFate]) -> dict[str, EvictionAnswer]:
         return {pod.uid: said for pod, said in zip(pods, pool.map(lambda p: evict(api, p), pods), strict=True)}
 
 
-def _trial(node: str, fates: Iterable[PodFate], answers: Mapping[str, EvictionAnswer]) -> NodeTrial:
+def _trial(
+    node: str, fates: Iterable[PodFate], answers: Mapping[str, EvictionAnswer], lost: Iterable[Unread] = ()
+) -> NodeTrial:
     counts = dict.fromkeys((Fate.LEAVES, Fate.LEAVING, Fate.STAYS), 0)
-    held: defaultdict[tuple[Hold, str], list[tuple[PodFate, str]]] = defaultdict(list)
+    held: defaultdict[tuple[Hold, str], list[tuple[str, str]]] = defaultdict(list)
     for fate in fates:
         if (kept := _held(fate, answers.get(fate.uid))) is None:
             counts[fate.fate] += 1
         else:
             hold, by, why = kept
-            held[hold, by].append((fate, why))
+            held[hold, by].append((fate.pod, why))
+    for unread in lost:
+        held[Hold.NOT_UNDERSTOOD, unread.reason].append((unread.what, unread.reason))
     hindrances = tuple(
-        Hindrance(hold, by, len(pods), tuple(p.pod for p, _ in pods[:_NAMED]), pods[0][1])
+        Hindrance(hold, by, len(pods), tuple(pod for pod, _ in pods[:_NAMED]), pods[0][1])
         for (hold, by), pods in sorted(held.items())
     )
     return NodeTrial(node, counts[Fate.LEAVES], counts[Fate.LEAVING], counts[Fate.STAYS], hindrances)

@@ -5,12 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from bot.dry_run_text import dry_run_text, render_dry_run
 from cluster.dry_run import Hindrance, Hold
 from cluster.errors import KubeDenied, Refused
 from cluster.events import Event, Happened
 from cluster.kube import Kube
 from cluster.observe import read_identity, read_nodes
 from cluster.plan import DrainMode, Options, PlanKind, PlanNode, PlanPool, PlanStatus, Role
+from cluster.procedure import Verb, itinerary
 from cluster.requests import request_dry_run
 from cluster.settings import Settings
 from cluster.versions import KubeVersion
@@ -18,11 +20,11 @@ from lab.pki import write_kubeconfig
 from lab.scenarios import App, Scenario
 from lab.world import World
 from policies.drained import check_living, drains, tell_dry_run
-from tests.bot_fixture import NOW, plan, record
+from tests.bot_fixture import NOW, WORKERS, plan, record
 from tests.redis_fixture import redis_server, redis_url, store
 from tests.stories.test_rights import rendered, rules_of
 from workers.drain_rules import Fate, PodFate
-from workers.dry_run import Rehearsal, _trial, answer_dry_run
+from workers.dry_run import Rehearsal, _trial, answer_dry_run, try_plan
 from workers.eviction import evict
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
@@ -175,16 +177,25 @@ V134, V135, V136 = (KubeVersion.parse(f"v1.{minor}.2") for minor in (34, 35, 36)
         (V134, DrainMode.MINOR_ONLY, PlanKind.UPGRADE, True),
         (V135, DrainMode.MINOR_ONLY, PlanKind.UPGRADE, False),
         (V135, DrainMode.ALWAYS, PlanKind.UPGRADE, True),
-        (KubeVersion.parse("v1.35.4"), DrainMode.ALWAYS, PlanKind.UPGRADE, False),
-        (V136, DrainMode.ALWAYS, PlanKind.UPGRADE, False),
+        (KubeVersion.parse("v1.35.4"), DrainMode.ALWAYS, PlanKind.UPGRADE, True),
+        (KubeVersion.parse("v1.35.4"), DrainMode.MINOR_ONLY, PlanKind.UPGRADE, False),
         (V134, DrainMode.ALWAYS, PlanKind.REVERT, False),
     ],
 )
-def test_only_what_lies_ahead_of_a_kubelet_drains_its_node(kubelet, mode, kind, drained):
-    """A node that an operation has brought to the target is not drained any more; a patch in place never."""
+def test_a_node_is_drained_as_its_steps_would_drain_it(kubelet, mode, kind, drained):
+    """With `drain: always` also one that runs the target already; a patch in place never."""
     made = plan(kind)
     made = replace(made, options=Options(drain=mode))
     assert drains(made, made.pools[1].nodes[0], kubelet) is drained
+
+
+def test_a_drain_that_was_does_not_come_again():
+    """Of a plan that is carried out already, only the drains ahead of each node are tried."""
+    made = replace(plan(), options=Options(drain=DrainMode.ALWAYS))
+    node = made.pools[1].nodes[0]
+    way = [step.verb for step in itinerary(made, node)]
+    assert drains(made, node, V134, way.index(Verb.DRAIN))
+    assert not drains(made, node, V134, way.index(Verb.DRAIN) + 1)
 
 
 @pytest.mark.parametrize("status", [s for s in PlanStatus if s not in {PlanStatus.PROPOSED, PlanStatus.APPROVED}])
@@ -207,3 +218,62 @@ def test_a_busy_server_is_not_taken_for_a_refusal():
     assert {first.hold, second.hold} == {Hold.UNANSWERED}
     assert (first.count, second.count) in {(3, 4), (4, 3)}
     assert isinstance(first, Hindrance)
+
+
+class OnPaper:
+    """An API that shows these nodes and pods, and lets everybody go."""
+
+    def __init__(self, nodes, pods):
+        self._nodes, self._pods = nodes, pods
+
+    def rows(self, *_, **__):
+        for node in self._nodes:
+            yield {"Name": node.name, "Status": "Ready", "Version": "v1.34.7"}, {"name": node.name, "uid": node.uid}
+
+    def items(self, *_, **__):
+        return iter(self._pods)
+
+    def get(self, path):
+        raise KubeDenied(f"{path} is not there", status=404, body={})
+
+    def post(self, *_, **__):
+        return {}
+
+
+def on(node, name="web", **changes):
+    owner = {"kind": "ReplicaSet", "name": "web", "controller": True}
+    metadata = {"namespace": "demo", "name": name, "uid": f"uid-{name}", "ownerReferences": [owner]}
+    return {"metadata": metadata, "spec": {"nodeName": node}, "status": {}} | changes
+
+
+MALFORMED = [
+    on(WORKERS[0], "odd", metadata={"namespace": "demo", "name": "odd", "ownerReferences": 7}),
+    on(WORKERS[0], "odd", metadata={"namespace": "demo", "name": "odd", "annotations": 7}),
+    on(WORKERS[0], "odd", status=7),
+]
+
+
+@pytest.mark.parametrize("pod", MALFORMED)
+def test_a_malformed_pod_is_named_on_its_node_and_stops_nothing(pod):
+    """All others are tried, and the verdict is not clear."""
+    made = record(plan=plan())
+    nodes = [n for pool in made.plan.pools for n in pool.nodes]
+    tried = try_plan(Rehearsal(OnPaper(nodes, [pod, on(WORKERS[0])])), made, NOW)
+    assert tried.leaving == 1
+    assert by_reason(tried.nodes).popitem()[0][0] is Hold.NOT_UNDERSTOOD
+    assert not tried.is_clear
+    assert "demo/odd" in dry_run_text(tried)
+    assert "demo/odd" in str(render_dry_run(tried).blocks)
+
+
+@pytest.mark.parametrize("pod", ["a pod", on(WORKERS[0], "odd", spec=[1]), on([WORKERS[0]], "odd")])
+def test_a_pod_whose_node_cannot_be_told_is_named_beside_them(pod):
+    """It may be on any of them."""
+    made = record(plan=plan())
+    nodes = [n for pool in made.plan.pools for n in pool.nodes]
+    tried = try_plan(Rehearsal(OnPaper(nodes, [pod, on(WORKERS[0])])), made, NOW)
+    name = "without a name" if isinstance(pod, str) else "demo/odd"
+    assert (tried.leaving, tried.held, tried.is_clear) == (1, 0, False)
+    assert f"not every pod was understood (the Pod {name})" in tell_dry_run(tried)
+    assert name in dry_run_text(tried)
+    assert name in str(render_dry_run(tried).blocks)
