@@ -88,6 +88,21 @@ def versions(
 
 
 @app.command()
+def survey(
+    cluster: ClusterName = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+) -> None:
+    """Ask every machine anew for its packages, their source, certificates and etcd, and say what runs with it."""
+    from bot import terminal
+    from bot.survey_desk import ask_for_survey
+
+    seen = ask_for_survey(_desk(config), cluster, timeout=timeout)
+    _say(terminal.report_json(seen) if output is Output.JSON else terminal.render_report(seen))
+
+
+@app.command()
 def plan(  # noqa: PLR0917 - options of a command line, all by name
     target: Annotated[str, typer.Argument(help="v1.35.4, v1.35 for its newest offered patch, latest-patch, or next.")],
     cluster: ClusterName = None,

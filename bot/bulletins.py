@@ -35,6 +35,7 @@ class Bulletins:
     store: Store
     sights: Sights
     begin: Callable[[Callable[[], None]], None] = in_background
+    ask_machines: Callable[[str, datetime], None] | None = None  # for a period, before the look
     _told: str = ""  # the last period that is known to be told
     _looking: threading.Event = field(default_factory=threading.Event)
     _not_before: datetime | None = None
@@ -53,6 +54,8 @@ class Bulletins:
 
     def _look(self, period: str, now: datetime) -> None:
         try:
+            if self.ask_machines is not None:
+                self.ask_machines(period, now)
             last = self.store.bulletin()
             made = write_bulletin(period, self.sights.all(), last, now)
             self.store.keep_bulletin(made, after=last.period if last else "", item=self._item(period, now))

@@ -37,6 +37,13 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """Ask the machines anew what they run and where it came from."""
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Draft an upgrade to this version."""
 
@@ -121,12 +128,26 @@ class DryRun:
 
 
 Command = (
-    Help | Versions | Plan | Export | DryRun | Status | Pause | Resume | Cancel | Retry | Skip | Extend | ForceDelete
+    Help
+    | Versions
+    | Survey
+    | Plan
+    | Export
+    | DryRun
+    | Status
+    | Pause
+    | Resume
+    | Cancel
+    | Retry
+    | Skip
+    | Extend
+    | ForceDelete
 )
 
 _PLAN_ID = re.compile(r"p-[0-9a-f]{8}")
-_ONE_CLUSTER: dict[str, type[Versions | Status | Pause | Resume | Cancel]] = {
+_ONE_CLUSTER: dict[str, type[Versions | Survey | Status | Pause | Resume | Cancel]] = {
     "versions": Versions,
+    "survey": Survey,
     "status": Status,
     "pause": Pause,
     "resume": Resume,
@@ -140,6 +161,7 @@ WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", "extend", "force-
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
+    ("survey [cluster]", "ask the machines anew: packages, their source, certificates, etcd, what is on offer"),
     ("plan <version> [cluster]", "draft an upgrade to v1.35.4, or v1.35 for its newest patch"),
     ("plan latest-patch [cluster]", "to the newest patch of the minor that runs"),
     ("plan next [cluster]", "to the newest patch of the next minor"),

@@ -131,11 +131,11 @@ class Delivery:
         return False
 
     def upload(self, channel: str, thread: str, name: str, text: str) -> None:
-        """Put a file into a thread."""
+        """Put a file into a thread, or with "" into the channel itself."""
         ask(
             "files.completeUploadExternal",
             lambda: self.client.files_upload_v2(
-                channel=channel, thread_ts=thread, filename=name, title=name, content=text
+                channel=channel, thread_ts=thread or None, filename=name, title=name, content=text
             ),
         )
 

@@ -55,10 +55,14 @@ class Desk:
 
     def versions(self, cluster: str | None) -> Overview | tuple[FleetLine, ...]:
         """One cluster, or a line of each where none is named and there are several."""
-        sights = Sights(self.settings, self.store, self._observe, _now)
         if cluster is None and len(self.settings.clusters) > 1:
-            return sights.fleet()
-        return sights.overview(self.settings.cluster(cluster)[0])
+            return self.sights.fleet()
+        return self.sights.overview(self.settings.cluster(cluster)[0])
+
+    @property
+    def sights(self) -> Sights:
+        """How clusters are seen: with what is on record."""
+        return Sights(self.settings, self.store, self._observe, _now)
 
     def _observe(self, name: str) -> ClusterReport:
         return observe.observe(name, self.settings.clusters[name], now=_now())
@@ -91,7 +95,7 @@ class Desk:
         sentence = f"{request.person} asked for a plan to {target}."
         self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=request.person))
         self.wakeups.ask_for_plan(request.id)
-        return self._wait_for_answer(request.id, timeout)
+        return self.wait_for_answer(request.id, timeout)
 
     def ask_for_dry_run(self, plan_id: str, *, timeout: float) -> DryRun:
         """Have a worker try each eviction of the plan, and wait for what the API server says."""
@@ -102,12 +106,13 @@ class Desk:
         asked = Event(Happened.DRY_RUN_ASKED, now, request.cluster, sentence, plan_id, person=person)
         self.store.put_request(request, asked)
         self.wakeups.ask_for_plan(request.id)
-        answer = self._wait_for_answer(request.id, timeout)
+        answer = self.wait_for_answer(request.id, timeout)
         if answer.dry_run is None:
             raise Refused(answer.refusal)
         return answer.dry_run
 
-    def _wait_for_answer(self, request_id: str, timeout: float) -> Answer:
+    def wait_for_answer(self, request_id: str, timeout: float) -> Answer:
+        """What a worker says to a request; raises Refused where none does in time."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if answer := self.store.answer(request_id):

@@ -7,7 +7,7 @@ from bot.blocks import Message
 from bot.commands import Export
 from bot.delivery import SlackRefused
 from bot.plan_card import card_key
-from bot.plan_export import export_plan
+from bot.plan_export import Document, export_plan
 from bot.station import Station
 from bot.text import code
 from cluster.errors import Refused
@@ -25,8 +25,15 @@ def export(station: Station, asked: Asked, command: Export) -> Message:
     if posted is None:
         raise Refused(f"The plan {record.id} has no card in Slack whose thread could take a file: type {terminal}.")
     document = export_plan(record, command.form, station.settings.approvals)
+    put_file(station, (posted.channel, posted.ts), document, terminal)
+    link = station.delivery.link(posted.channel, posted.ts)
+    return Message(f"{code(document.name)} is in the thread of its plan.{f' <{link}|Open>' if link else ''}")
+
+
+def put_file(station: Station, where: tuple[str, str], document: Document, terminal: str) -> None:
+    """Into a channel and thread; raises Refused with what to type on a terminal where the app may not."""
     try:
-        station.delivery.upload(posted.channel, posted.ts, document.name, document.text)
+        station.delivery.upload(*where, document.name, document.text)
     except SlackRefused as error:
         if error.code != _SCOPE_MISSING:
             raise
@@ -34,8 +41,6 @@ def export(station: Station, asked: Asked, command: Export) -> Message:
             "This app may not put files into channels yet: give it the scope `files:write` and install it anew, or "
             f"type {terminal}."
         ) from error
-    link = station.delivery.link(posted.channel, posted.ts)
-    return Message(f"{code(document.name)} is in the thread of its plan.{f' <{link}|Open>' if link else ''}")
 
 
 def newest_plan(station: Station, asked: Asked) -> PlanRecord:

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from bot import approvals, controls, dry_runs, exports, forces, plans, reports
+from bot import approvals, controls, dry_runs, exports, forces, listings, plans, reports, surveys
 from bot.asked import (
     Asked,
     clicked,
@@ -38,6 +38,7 @@ from bot.commands import (
     Retry,
     Skip,
     Status,
+    Survey,
     UnknownCommand,
     Versions,
     parse_command,
@@ -49,7 +50,7 @@ from bot.force_card import ALLOW
 from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
-from bot.report_card import LISTING, SHARE
+from bot.report_card import FILE, LISTING, SHARE
 from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP
 from bot.station import Station, said
 from bot.text import clean
@@ -66,7 +67,7 @@ _RUN_ACTIONS = {
     SKIP: Control.SKIP,
     EXTEND: Control.EXTEND,
 }
-_READING = frozenset({SHARE, LISTING})  # clicks that read a cluster, which takes its time
+_READING = frozenset({SHARE, LISTING, FILE})  # clicks that read a cluster, which takes its time
 _DECISIONS: dict[str, Callable[[Station, Asked, str], Message | None]] = {APPROVE: approvals.click, ALLOW: forces.allow}
 _WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
 _STEERED: dict[type[Command], Control] = {
@@ -130,6 +131,8 @@ class Front:
                 return reports.show_help(station)
             case Versions(cluster):
                 return reports.report_versions(station, asked, cluster, share=share)
+            case Survey(cluster):
+                return surveys.ask_for_survey(station, asked, cluster)
             case Status(cluster):
                 return reports.report_status(station, asked, cluster)
             case Plan():
@@ -167,14 +170,18 @@ class Front:
             return controls.steer_operation(station, asked, _RUN_ACTIONS[name], value)
         if name in _DECISIONS:
             return _DECISIONS[name](station, asked, value)
-        if name == SHARE:
-            return self._share(asked, value)
-        if name == LISTING:
-            return self._list(asked, value)
+        if name in _READING:
+            return self._read(asked, name, value)
         if name not in _WINDOWS:
             return said("This button is not one that lockkeeper knows any more: look at the newest card, or `status`.")
         _WINDOWS[name](station, asked, value)
         return None
+
+    def _read(self, asked: Asked, name: str, cluster: str) -> Message | None:
+        """The report again, in the form of that button."""
+        if name == SHARE:
+            return self._share(asked, cluster)
+        return listings.file_everything(self.station, asked, cluster) if name == FILE else self._list(asked, cluster)
 
     def _share(self, asked: Asked, cluster: str) -> Message | None:
         message = reports.report_versions(self.station, asked, cluster, share=False)

@@ -17,7 +17,7 @@ from bot.plan_card import card_key as plan_key
 from bot.run_card import card_key as run_key
 from bot.run_thread import ANNOUNCED, is_told, result_key
 from bot.stops import Stops
-from bot.writer import REFUSAL
+from bot.writer import REFUSAL, SURVEY
 from cluster.errors import StoreUnavailable
 from cluster.events import Event, Happened
 from cluster.outbox import OutboxItem, OutboxKind
@@ -33,11 +33,8 @@ _LOG = logging.getLogger(__name__)
 _LASTING = timedelta(hours=24)  # a card or a result is worth telling late
 _TOLD = timedelta(hours=1)
 _PASSING = timedelta(minutes=2)  # what a step waits for is stale soon
+_PRIVATE = {Happened.REQUEST_REFUSED: REFUSAL, Happened.SURVEY_FINISHED: SURVEY}  # told to whoever asked
 _DECISIONS = frozenset({Happened.PLAN_APPROVED, Happened.PLAN_REJECTED, Happened.PLAN_EXPIRED, Happened.PLAN_VOIDED})
-
-
-def refusal_key(request_id: str) -> str:
-    return f"{REFUSAL}:{request_id}"
 
 
 def items_for(event_id: str, event: Event, channel: str) -> tuple[OutboxItem, ...]:
@@ -49,8 +46,8 @@ def _items(event_id: str, event: Event, channel: str) -> Iterator[OutboxItem]:
     plan, run = plan_key(event.plan_id), run_key(event.operation_id)
     if event.kind is Happened.PLAN_PROPOSED:
         yield _post(plan, event, channel)
-    elif event.kind is Happened.REQUEST_REFUSED:
-        yield _post(refusal_key(event.facts.get("request", event_id)), event, channel)
+    elif event.kind in _PRIVATE:
+        yield _post(f"{_PRIVATE[event.kind]}:{event.facts.get('request', event_id)}", event, channel)
     elif event.kind in _DECISIONS:
         yield edit_of(plan, channel, event.at)
         yield _line(event_id, event, channel, plan)

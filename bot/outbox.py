@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from bot.blocks import Message
 from bot.delivery import SHUT, Delivery, SlackAway, SlackBusy, SlackRefused
-from bot.writer import REFUSAL, Writer
+from bot.writer import WHISPERED, Writer
 from cluster.errors import StoreUnavailable, UnknownThing
 from cluster.outbox import OutboxItem, OutboxKind, Posted
 from cluster.report import ClusterReport
@@ -170,7 +170,7 @@ class Sender:
 
     def _deliver(self, item: OutboxItem, message: Message, now: datetime) -> None:
         posted = self.store.message(item.card_key) if item.card_key else None
-        if item.card_key.startswith(f"{REFUSAL}:"):
+        if item.card_key.partition(":")[0] in WHISPERED:
             self._whisper(item, message)
         elif item.kind is OutboxKind.EDIT or (posted is not None and item.id == f"post:{item.card_key}"):
             self._edit(item, posted, message, now)

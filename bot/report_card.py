@@ -23,6 +23,7 @@ from bot.blocks import (
     text_element,
     text_size,
 )
+from bot.machine_rows import HEAD, machine_lines, machine_rows
 from bot.report_rows import Row, image_lines, overview_rows
 from bot.text import clean, count, escape, listing, local_moment
 from cluster.findings import Finding, Findings, Severity, worst_first
@@ -31,6 +32,7 @@ from policies.overview import Overview
 
 SHARE = "report_share"
 LISTING = "report_listing"
+FILE = "report_file"
 _MOST_FINDINGS = 8
 _FEWEST_FINDINGS = 3
 _MOST_ALIKE = 3  # findings of one kind that are told one by one; more of them are told as one
@@ -42,7 +44,7 @@ _SIGNS = {Severity.BLOCKER: "x", Severity.WARNING: "warning", Severity.NOTE: "in
 
 def render_report(seen: Overview, *, share: bool = True) -> Message:
     """The card; `share` adds the buttons that show it to the whole channel, and everything to one person."""
-    report, rows = seen.report, overview_rows(seen)
+    report, rows = seen.report, all_rows(seen)
     blocks: list[Block] = [
         header(f"Versions in {clean(report.cluster, 60)}"),
         rich_text(line(*spans(seen.meaning, 1500))),
@@ -57,18 +59,20 @@ def render_report(seen: Overview, *, share: bool = True) -> Message:
         blocks.insert(3, context(f"{left}: the whole list, or `lockkeeper versions`, shows them."))
     if share:
         name = report.cluster[:60]
-        foot.insert(0, actions(button("Share in channel", SHARE, name), button("Whole list", LISTING, name)))
+        shown_to = (("Share in channel", SHARE), ("Whole list", LISTING), ("As a file in channel", FILE))
+        foot.insert(0, actions(*(button(label, action, name) for label, action in shown_to)))
     return Message(summarise(seen), stamp([*blocks, *foot], f"report:{report.cluster}"))
 
 
 def render_listing(seen: Overview) -> tuple[Message, ...]:
-    """Every line and every image with its node, in as many messages as one answer may have."""
+    """Every line, every machine and every image with its node, in as many messages as one answer may have."""
     rows = [
         ("WHAT", "VERSION", "WHERE"),
-        *((r.what, r.version, ", ".join(r.where) or r.place) for r in overview_rows(seen)),
+        *((r.what, r.version, ", ".join(r.where) or r.place) for r in all_rows(seen)),
     ]
+    machines = [HEAD, *machine_lines(seen.survey)] if seen.survey else []
     images = [("NODE", "WORKLOAD", "IMAGE", "TAG"), *image_lines(seen.report)]
-    parts = in_parts("\n\n".join((monospace_columns(rows), monospace_columns(images))))
+    parts = in_parts("\n\n".join(monospace_columns(grid) for grid in (rows, machines, images) if grid))
     pages: list[list[Block]] = [[]]
     for part in parts:
         if pages[-1] and text_size([*pages[-1], part]) > ROOM:
@@ -76,13 +80,18 @@ def render_listing(seen: Overview) -> tuple[Message, ...]:
         pages[-1].append(part)
     if len(pages) > _MOST_PARTS:
         pages = pages[:_MOST_PARTS]
-        pages[-1].append(context("There is more: `lockkeeper versions --images` shows it all."))
+        pages[-1].append(context("There is more: the file has it all, and so has `lockkeeper versions --images`."))
     name = clean(seen.report.cluster, 60)
     titles = [f"Everything that runs in {name}, part {n} of {len(pages)}" for n in range(1, len(pages) + 1)]
     return tuple(
         Message(escape(f"{title}."), stamp([header(title), *page], f"listing:{n}:{name}"))
         for n, (title, page) in enumerate(zip(titles, pages, strict=True))
     )
+
+
+def all_rows(seen: Overview) -> tuple[Row, ...]:
+    """What the API shows, and then what the machines told."""
+    return (*overview_rows(seen), *(machine_rows(seen.survey) if seen.survey else ()))
 
 
 def _width_of(rows: tuple[Row, ...]) -> int:

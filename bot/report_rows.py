@@ -41,17 +41,17 @@ def overview_rows(seen: Overview) -> tuple[Row, ...]:
     report = seen.report
     declared = ("kubeadm-config", _reading(report.declared), "")
     return (
-        *_grouped((_server_name(a), _server_version(a), a.node or a.endpoint) for a in report.api_servers),
-        *_grouped(_components(report)),
+        *grouped((_server_name(a), _server_version(a), a.node or a.endpoint) for a in report.api_servers),
+        *grouped(_components(report)),
         *_outside_etcd(seen),
-        *_grouped(
+        *grouped(
             (_kubelet_name(n), _reading(n.kubelet), n.name) for n in (*report.control_plane, *report.worker_nodes)
         ),
-        *(_grouped((declared,)) if seen.maker == KUBEADM else ()),
+        *(grouped((declared,)) if seen.maker == KUBEADM else ()),
         *(_add_on(a) for a in recognise(report)),
-        *_grouped(("container runtime", n.runtime, n.name) for n in report.nodes if n.runtime),
-        *_grouped(("operating system", n.os_image, n.name) for n in report.nodes if n.os_image),
-        *_grouped(("kernel", n.kernel, n.name) for n in report.nodes if n.kernel),
+        *grouped(("container runtime", n.runtime, n.name) for n in report.nodes if n.runtime),
+        *grouped(("operating system", n.os_image, n.name) for n in report.nodes if n.os_image),
+        *grouped(("kernel", n.kernel, n.name) for n in report.nodes if n.kernel),
     )
 
 
@@ -68,7 +68,8 @@ def count_images(report: ClusterReport) -> int:
     return len(report.static_pods) + sum(len(a.nodes) for a in report.add_ons)
 
 
-def _grouped(readings: Iterable[tuple[str, str, str]]) -> Iterator[Row]:
+def grouped(readings: Iterable[tuple[str, str, str]]) -> Iterator[Row]:
+    """One line for each version of a thing; of what, which version and where."""
     groups: dict[tuple[str, str], list[str]] = {}
     for what, version, where in readings:
         groups.setdefault((what, version), []).append(where)

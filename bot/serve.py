@@ -28,6 +28,7 @@ from bot.delivery import Delivery, connect
 from bot.notifier import Notifier
 from bot.outbox import Sender
 from bot.people import People
+from bot.rounds import Round
 from bot.station import Station
 from bot.stops import Stops
 from bot.text import clean
@@ -99,8 +100,11 @@ def build_bot(
 
 
 def _bulletins(settings: Settings, store: Store, station: Station) -> Bulletins | None:
-    channel = settings.digest_channel
-    return Bulletins(settings.digest, channel, store, station.sights) if settings.digest and channel else None
+    digest, channel = settings.digest, settings.digest_channel
+    if digest is None or not channel:
+        return None
+    ask = Round(settings, store, station.wakeups).go if digest.survey else None
+    return Bulletins(digest, channel, store, station.sights, ask_machines=ask)
 
 
 def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | None:

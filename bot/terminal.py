@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from bot.blocks import monospace_columns
 from bot.fleet_card import fleet_row
 from bot.left_out import left_out_words, options_without
+from bot.machine_rows import HEAD, machine_lines, machine_rows
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.plan_changes import changes_lines
@@ -25,10 +26,11 @@ from cluster.findings import Finding, blockers, worst_first
 from cluster.force import ForceRequest
 from cluster.operation import Operation
 from cluster.plan import Hop, PlanRecord
-from cluster.report import ClusterReport, Unread
+from cluster.report import ClusterReport
 from cluster.survey import Survey
 from policies.add_ons import recognise
 from policies.fleet import FleetLine
+from policies.origins import origins_of
 from policies.overview import Overview
 from policies.permanence import find_permanent
 from policies.release_notes import notes_of
@@ -61,6 +63,7 @@ def report_json(seen: Overview) -> str:
         meaning=seen.meaning,
         support=_plain(seen.support),
         add_ons=[_plain(a) for a in recognise(seen.report)],
+        origins=[_plain(o) for o in origins_of(seen.survey)] if seen.survey else [],
         findings=[_plain(f) for f in seen.findings],
     )
 
@@ -104,7 +107,7 @@ def render_report(seen: Overview, *, images: bool = False) -> str:
     lines += [monospace_columns(rows), *(f"not read: {clean(u.what)}: {clean(u.reason, 300)}" for u in seen.unread)]
     lines += ["", monospace_columns(_support_rows(seen.support))]
     if survey is not None:
-        lines += ["", f"Machines, surveyed {moment(survey.read_at)}:", monospace_columns(_survey_rows(survey))]
+        lines += ["", *_survey_lines(survey)]
     lines += ["", *_image_listing(report, whole=images)]
     return "\n".join([*lines, "", render_findings(seen.findings)] if seen.findings else lines)
 
@@ -143,17 +146,11 @@ def render_fleet(lines: Sequence[FleetLine]) -> str:
     return monospace_columns(rows)
 
 
-def _survey_rows(survey: Survey) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("MACHINE", "KUBEADM", "KUBELET", "KUBECTL", "OFFERED")]
-    for machine in survey.machines:
-        if isinstance(machine.facts, Unread):
-            rows.append((machine.name, f"not read: {machine.facts.reason}", "", "", ""))
-            continue
-        facts = machine.facts
-        newest = [str(o.newest) for o in machine.offers if o.newest is not None]
-        said = (facts.kubeadm, facts.kubelet, facts.kubectl)
-        rows.append((machine.name, *(str(v) if v else NOTHING for v in said), ", ".join(newest) or NOTHING))
-    return rows
+def _survey_lines(survey: Survey) -> Iterator[str]:
+    """What the machines told, grouped and then one by one."""
+    rows = [("WHAT", "VERSION OR STATE", "WHERE"), *((r.what, r.version, r.place) for r in machine_rows(survey))]
+    yield f"Machines, surveyed {moment(survey.read_at)}:"
+    yield from (monospace_columns(rows), "", monospace_columns([HEAD, *machine_lines(survey)]))
 
 
 def render_plan(record: PlanRecord) -> str:

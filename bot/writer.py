@@ -14,6 +14,7 @@ from bot.plan_card import render_plan
 from bot.run_card import render_run
 from bot.run_thread import ENDINGS, render_line, render_result
 from bot.stop_card import REMINDER, STOP_CARDS, render_over, render_reminder, render_stop
+from bot.survey_text import render_survey
 from bot.text import code, escape
 from cluster.errors import UnknownThing
 from cluster.events import Event, Happened
@@ -24,7 +25,8 @@ from cluster.settings import Settings
 from cluster.store import Store
 from policies.stops import stops_of
 
-REFUSAL = "refusal"  # a card key of its own: told to one person, kept nowhere
+REFUSAL, SURVEY = "refusal", "survey"  # card keys of their own: told to one person, kept nowhere
+WHISPERED = frozenset({REFUSAL, SURVEY})
 _LATE = timedelta(minutes=2)  # a result that is told later says so
 
 
@@ -45,8 +47,8 @@ class Writer:
             return None
         if kind == "result":
             return self._result(item.event, now)
-        if kind == REFUSAL:
-            return self._refusal(name, item.event)
+        if kind in WHISPERED:
+            return self._survey(name, item.event) if kind == SURVEY else self._refusal(name, item.event)
         if item.event.kind is Happened.DRY_RUN_FINISHED:
             return self._dry_run(item.event)
         return render_line(item.event, self._record(item.event))
@@ -94,10 +96,17 @@ class Writer:
         answer = self.store.answer(event.facts.get("request", ""))
         return render_dry_run(answer.dry_run) if answer and answer.dry_run else None
 
+    def _survey(self, request_id: str, event: Event) -> Message | None:
+        """Of the last survey of that cluster, which is this one or a newer one."""
+        survey, answer, slack = self.store.survey(event.cluster), self.store.answer(request_id), self.settings.slack
+        if survey is None or answer is None:
+            return None
+        return render_survey(survey, answer.findings, slack.command if slack else "/k8s")
+
     def _refusal(self, request_id: str, event: Event) -> Message:
         request = self.store.request(request_id)
-        target = escape(request.target or "That", 40)
-        cannot = "cannot be tried" if request.kind == "dry-run" else "cannot be planned"
+        target = escape(request.target or f"A {request.kind}", 40)
+        cannot = {"dry-run": "cannot be tried", "survey": "cannot be made"}.get(request.kind, "cannot be planned")
         text = f"{target} on {code(event.cluster)} {cannot}: {escape(event.sentence, 1000)}"
         return Message(text, (section(text),))
 

@@ -44,6 +44,7 @@ class Happened(StrEnum):
     NODE_SKIPPED = "node-skipped"
     NODE_JOINED = "node-joined"  # seen, not touched
     LOCK_RELEASED = "lock-released"
+    SURVEY_ASKED = "survey-asked"
     SURVEY_FINISHED = "survey-finished"
     DRY_RUN_ASKED = "dry-run-asked"
     DRY_RUN_FINISHED = "dry-run-finished"

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Literal
 
 from cluster.dry_run import DryRun
+from cluster.errors import Refused
 from cluster.findings import Findings
+from cluster.inventory import Cluster
 from cluster.plan import PlanRecord
 
 RequestKind = Literal["plan", "survey", "revert", "dry-run"]
@@ -41,6 +43,19 @@ def request_dry_run(record: PlanRecord, request_id: str, person: str, now: datet
         channel=record.channel,
         at=now,
         asked_in=asked_in,
+    )
+
+
+def request_survey(
+    name: str, cluster: Cluster, request_id: str, person: str, now: datetime, *, channel: str = "", asked_in: str = ""
+) -> PlanRequest:
+    """The request to ask the machines of this cluster anew; raises Refused where there are none to ask."""
+    if not cluster.machines:
+        raise Refused(
+            f"No machine of `{name}` is named that could be asked: add clusters.{name}.machines to lockkeeper.yaml."
+        )
+    return PlanRequest(
+        id=request_id, kind="survey", cluster=name, target="", person=person, channel=channel, at=now, asked_in=asked_in
     )
 
 

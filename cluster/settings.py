@@ -95,6 +95,7 @@ class Digest(Model):
     at: Clock = "09:00"
     timezone: Timezone = "UTC"
     channel: ChannelId | None = None  # a Slack channel id; default: slack.default_channel
+    survey: bool = False  # whether every machine is asked anew before
 
 
 class Waits(Model):

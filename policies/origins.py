@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from cluster.facts import UPGRADED_PACKAGES, MachineFacts
 from cluster.findings import Finding, Severity
 from cluster.report import Node
+from cluster.survey import Survey
 from policies.data_files import DataFile, Row
 from policies.wording import some_of
 
@@ -49,6 +50,15 @@ class Origin:
     place: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MachineOrigin:
+    """The same with the machine's name."""
+
+    machine: str
+    kind: Kind
+    place: str
+
+
 @cache
 def _kinds() -> dict[str, Kind]:
     return {host: known.kind for known in Origins.read("origins.yaml").origins for host in known.hosts}
@@ -65,6 +75,12 @@ def origin_of(facts: MachineFacts) -> Origin:
     if facts.old_sources:
         return Origin(Kind.FROZEN, facts.old_sources[0].url)
     return Origin(Kind.UNKNOWN)
+
+
+def origins_of(survey: Survey) -> tuple[MachineOrigin, ...]:
+    """Of every machine that could be read."""
+    known = ((m.name, origin_of(m.facts)) for m in survey.machines if isinstance(m.facts, MachineFacts))
+    return tuple(MachineOrigin(name, origin.kind, origin.place) for name, origin in known)
 
 
 def _kind_of(url: str, otherwise: Kind) -> Kind:

@@ -163,7 +163,7 @@ def _unsurveyed(report: ClusterReport, survey: Survey | None, cluster: Cluster, 
         f"The machines of {report.cluster} {when}: certificates, packages and their sources, etcd's health and the use "
         "of deprecated APIs are not judged here."
     )
-    remedy = "Any plan asks them; it need not be approved: plan latest-patch, or next."
+    remedy = f"Ask them: survey {report.cluster}. Any plan asks them too."
     yield Finding("not-surveyed", Severity.NOTE, report.cluster, sentence, remedy)
 
 

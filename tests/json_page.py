@@ -29,6 +29,7 @@ from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.add_ons import Recognised
 from policies.fleet import FleetLine
 from policies.legs import Leg
+from policies.origins import MachineOrigin
 from policies.permanence import Permanent
 from policies.release_notes import ReleaseNotes
 from policies.staleness import FactFile
@@ -38,7 +39,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "json.md"
 Parts = Mapping[str, tuple[object, str]]
 KINDS: Mapping[str, tuple[str, Parts]] = {
     "report": (
-        "lockkeeper versions <cluster>",
+        "lockkeeper versions <cluster>, survey",
         {
             "report": (ClusterReport, "what the cluster's API shows"),
             "survey": (Survey | None, "what the machines told when they were last surveyed"),
@@ -46,6 +47,7 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
             "meaning": (str, 'what "we run v1.34" means here, in one sentence'),
             "support": (Support, "until when what runs gets fixes"),
             "add_ons": (tuple[Recognised, ...], "images beside the control plane, and which add-on each is of"),
+            "origins": (tuple[MachineOrigin, ...], "where the packages of each surveyed machine come from"),
             "findings": (tuple[Finding, ...], "what is wrong, worst first"),
         },
     ),

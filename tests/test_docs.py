@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
     [
         "help",
         "versions",
+        "survey",
         "plan",
         "export",
         "dry-run",

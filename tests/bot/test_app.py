@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.plan_card import APPROVE, DETAILS, REJECT
-from bot.report_card import LISTING, SHARE
+from bot.report_card import FILE, LISTING, SHARE
 from cluster.errors import ClusterUnreadable
 from cluster.findings import Severity
 from cluster.plan import PlanStatus
@@ -86,6 +86,18 @@ def test_the_whole_list_comes_in_parts_to_the_one_who_asked(desk):
     listed = desk.told(ADA, "Everything that runs in prod, part 1 of 1")
     assert "registry.k8s.io/kube-proxy" in listed
     assert desk.slack.messages(CHANNEL) == []
+
+
+def test_the_whole_list_comes_as_a_file_for_everybody_in_the_channel(desk):
+    """However much it is: the report as a terminal shows it, each image by its node."""
+    desk.slack.say(ADA, CHANNEL, "/k8s versions")
+    desk.told(ADA, "v1.34.7")
+    desk.slack.click(ADA, desk.slack.ephemerals(ADA)[0], FILE)
+    desk.told(ADA, "versions-prod.txt` is in this channel now")
+    (message,) = desk.slack.messages(CHANNEL)
+    assert message["files"][0]["name"] == "versions-prod.txt"
+    (file,) = desk.slack.workspace.files.values()
+    assert "registry.k8s.io/kube-proxy" in bytes(file["content"]).decode()
 
 
 def test_without_a_name_there_is_a_line_for_each_of_several_clusters(quiet_desk):

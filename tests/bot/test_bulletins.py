@@ -11,9 +11,11 @@ from bot.blocks import BUDGET, text_size
 from bot.bulletin_card import card_key, render_bulletin
 from bot.bulletins import Bulletins
 from bot.outbox import Sender
+from bot.rounds import Round
 from bot.sights import Sights
 from cluster.bulletin import Bulletin
 from cluster.errors import ClusterUnreadable
+from cluster.events import Happened
 from cluster.settings import Digest
 from lab.slack.lint import lint_blocks
 from tests.bot_fixture import NASTY, report, settings
@@ -128,6 +130,38 @@ def test_a_cluster_that_cannot_be_read_is_told_and_keeps_nothing_up(bench):
     bench.seen = None
     bench.bot().step(MORNING)
     assert "unreadable: prod does not answer." in bench.send(MORNING)[0]
+
+
+class Workers:
+    """Answers each survey that it is woken for, unless it sleeps; `asked` remembers them."""
+
+    def __init__(self, store, *, asleep=False):
+        self.store, self.asleep, self.asked = store, asleep, []
+
+    def ask_for_survey(self, request_id):
+        self.asked.append(self.store.request(request_id))
+        if not self.asleep:
+            self.store.answer_request(request_id)
+
+
+def test_where_it_is_wanted_the_machines_are_asked_before(bench):
+    """Once a period, whichever bot looks; the newest patches on offer are those of that moment."""
+    workers = Workers(bench.store)
+    for _ in range(2):
+        Round(settings(), bench.store, workers).go("2026-11-25", MORNING)
+    assert [(r.kind, r.cluster, r.person) for r in workers.asked] == [("survey", "prod", "")] * 2
+    assert len({r.id for r in workers.asked}) == 1
+    assert len([e for _, e in bench.store.feed() if e.kind is Happened.SURVEY_ASKED]) == 1
+
+
+def test_workers_that_are_away_do_not_keep_the_report_up(bench):
+    """What was known of the machines is told with its age then."""
+    workers = Workers(bench.store, asleep=True)
+    bot = bench.bot()
+    bot.ask_machines = Round(settings(), bench.store, workers, patience=0.02).go
+    bot.step(MORNING)
+    assert len(workers.asked) == 1
+    assert len(bench.send(MORNING)) == 1
 
 
 def test_a_mistake_is_tried_again_after_a_while(bench, caplog):

@@ -48,6 +48,16 @@ def test_the_report_says_what_runs_where(terminal):
     assert {s["version"] for s in answer["report"]["api_servers"]} == {"v1.34.7"}
 
 
+def test_a_survey_asks_the_machines_and_the_report_tells_it(terminal):
+    """Packages, holds and where they come from, without any plan."""
+    answer = terminal.ask("survey")
+    assert {m["name"] for m in answer["survey"]["machines"]} == {"cp1", "w1", "w2"}
+    assert {o["kind"] for o in answer["origins"]} == {"mirror"}
+    said = terminal.type("versions")
+    assert "on hold: all" in said
+    assert "leader" in said
+
+
 def test_a_sound_installation_passes_the_doctor(terminal):
     """Redis, the cluster and every machine are looked at; the configuration is sound."""
     said = terminal.type("doctor")

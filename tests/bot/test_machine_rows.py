@@ -1,0 +1,122 @@
+"""What the machines told, as lines of a report: packages and holds, where they come from, etcd, certificates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.machine_rows import HEAD, machine_lines, machine_rows
+from bot.text import NOTHING
+from cluster.certificates import Certificate
+from cluster.etcd import EtcdAlarm, EtcdFacts, EtcdMember
+from cluster.facts import MachineFacts, Package
+from cluster.packages import OldSource, PackageOrigin, Pin
+from cluster.report import Unread
+from cluster.survey import Survey, SurveyedMachine
+from policies.origins import Kind, MachineOrigin, origins_of
+from tests.policies_fixture import FACTS, NOW, make_survey
+
+HELD = ("kubeadm", "kubelet", "kubectl")
+COMMUNITY = "https://pkgs.k8s.io/core:/stable:"
+SOUND = replace(FACTS, held=HELD, sources=(replace(FACTS.sources[0], base=COMMUNITY),))
+MIB = 1024 * 1024
+
+
+def survey(**facts: MachineFacts | Unread) -> Survey:
+    return Survey("prod", NOW, tuple(SurveyedMachine(name, told) for name, told in facts.items()))
+
+
+def told(**facts: MachineFacts | Unread) -> list[tuple[str, str, str]]:
+    return [(r.what, r.version, r.place) for r in machine_rows(survey(**facts))]
+
+
+def test_machines_that_are_alike_are_one_line() -> None:
+    """And the one that differs has its own."""
+    loose = replace(SOUND, held=("kubelet",))
+    assert told(w1=SOUND, w2=SOUND, w3=loose) == [
+        ("packages", "1.34.7-1.1, on hold: all", "2: w1, w2"),
+        ("package source", "community, v1.34", "3: w1, w2, w3"),
+        ("packages", "1.34.7-1.1, on hold: kubelet", "w3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"held": ()}, ("packages", "1.34.7-1.1, on hold: none", "w1")),
+        ({"held": None}, ("packages", "1.34.7-1.1, on hold: not read", "w1")),
+        (
+            {"packages": (Package("kubeadm", "1.35.4-1.1", "hi"), Package("kubelet", "1.34.7-1.1", "iF"))},
+            (
+                "packages",
+                "kubeadm 1.35.4-1.1, kubelet 1.34.7-1.1 (not whole), kubectl v1.34.7 (no package), on hold: all",
+                "w1",
+            ),
+        ),
+        (
+            {"packages": (), "kubeadm": None, "kubelet": None, "kubectl": None},
+            ("packages", "missing, on hold: all", "w1"),
+        ),
+        (
+            {"origins": (PackageOrigin("kubelet", "(none)", ("http://archive.example/ubuntu",)),)},
+            ("package source", "other http://archive.example/ubuntu, v1.34", "w1"),
+        ),
+        ({"sources": FACTS.sources}, ("package source", "mirror https://example.org, v1.34", "w1")),
+        (
+            {"sources": (), "old_sources": (OldSource("/etc/apt/a.list", "https://apt.kubernetes.io/"),)},
+            ("package source", "frozen https://apt.kubernetes.io/", "w1"),
+        ),
+        ({"sources": ()}, ("package source", "unknown", "w1")),
+        (
+            {"pin_rules": (Pin("/etc/apt/preferences.d/k", ("kube*",), "version 1.34.*", 1001),)},
+            ("package pin", "kube* to version 1.34.* with priority 1001 in /etc/apt/preferences.d/k", "w1"),
+        ),
+        ({"pins": ("/etc/apt/preferences.d/k",)}, ("package pin", "/etc/apt/preferences.d/k", "w1")),
+        (
+            {"certificates": (Certificate("admin.conf", NOW), Certificate("ca", NOW + timedelta(days=9)))},
+            ("certificates, first end", str(NOW.date()), "w1"),
+        ),
+    ],
+)
+def test_a_machine_tells_its_packages_and_where_they_come_from(changes, line) -> None:
+    """What is held, pinned and whole, the kind of its source, and the day on which the first certificate ends."""
+    assert line in told(w1=replace(SOUND, **changes))
+
+
+def test_a_machine_that_could_not_be_read_says_so() -> None:
+    """Among the lines and in the table of machines."""
+    silent = survey(w1=SOUND, w2=Unread("machine w2", "refused"))
+    assert ("machine", "not read: refused", "w2") in told(w1=SOUND, w2=Unread("machine w2", "refused"))
+    lines = list(machine_lines(silent))
+    assert lines[1][:2] == ("w2", "not read: refused")
+    assert {len(line) for line in lines} == {len(HEAD)}
+
+
+def test_every_machine_has_its_line() -> None:
+    """Each package by its own version, and what is on offer."""
+    first, *_ = machine_lines(make_survey(facts={"cp1": SOUND}))
+    offered = "1.34.9-1.1, 1.35.4-1.1, 1.36.2-1.1"
+    assert first == ("cp1", *["1.34.7-1.1"] * 3, "all", "community, v1.34", NOTHING, offered)
+
+
+def test_the_members_of_etcd_are_told_with_leader_and_size() -> None:
+    """One that nobody could ask stands there too, and an alarm, which is everybody's."""
+    members = (EtcdMember("a", "cp1"), EtcdMember("b", "cp2"), EtcdMember("c", "", learner=True))
+    leader = EtcdFacts("a", "3.6.5", has_leader=True, is_leader=True, size_bytes=512 * MIB, members=members)
+    lost = EtcdFacts(
+        "b", "3.6.4", has_leader=False, errors=("etcdserver: no leader",), alarms=(EtcdAlarm("a", "NOSPACE"),)
+    )
+    assert told(cp1=replace(SOUND, etcd=leader), cp2=replace(SOUND, etcd=lost))[:4] == [
+        ("etcd member", "3.6.5, leader, 512 MiB (25% of its quota)", "cp1"),
+        ("etcd member", "3.6.4, follower, 0 MiB (0% of its quota), not well: etcdserver: no leader", "cp2"),
+        ("etcd member", "learner, told of by the others", "number c"),
+        ("etcd alarm", "NOSPACE", NOTHING),
+    ]
+
+
+def test_programs_get_the_kind_of_each_source() -> None:
+    """Of the machines that could be read."""
+    found = origins_of(survey(w1=SOUND, w2=Unread("machine w2", "refused")))
+    assert found == (MachineOrigin("w1", Kind.COMMUNITY, COMMUNITY),)
