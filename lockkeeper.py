@@ -17,6 +17,7 @@ from cluster.errors import LockkeeperError
 
 if TYPE_CHECKING:
     from bot.desk import Desk
+    from cluster.requests import Answer
 
 EXIT_REFUSED = 1  # said no, with a reason; nothing was changed
 EXIT_WAITING = 3  # stopped, waiting for a person
@@ -121,15 +122,34 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:
     """Plan an upgrade: read everything anew, refuse what is unsafe, keep the rest for approval."""
-    from bot import terminal
-    from cluster.errors import Refused
-    from cluster.findings import blockers
     from cluster.versions import parse_target
 
     parse_target(target)
     desk = _desk(config)
     left_out = tuple(name for text in without or () for name in text.split(",") if name)
     answer = desk.ask_for_plan(target, cluster, timeout=timeout, accept=tuple(accept or ()), without=left_out)
+    _show_plans(desk, answer, output)
+
+
+@app.command()
+def rollback(
+    workers: Annotated[list[str], typer.Argument(help="The workers whose kubelets are to go back.")],
+    cluster: OfCluster = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+) -> None:
+    """Plan to put the kubelets of workers back to what they ran before; a control plane has no such way."""
+    desk = _desk(config)
+    _show_plans(desk, desk.ask_for_rollback(tuple(workers), cluster, timeout=timeout), output)
+
+
+def _show_plans(desk: Desk, answer: Answer, output: Output) -> None:
+    """Raises Refused for what could not be planned; exits 3 where nothing can be approved."""
+    from bot import terminal
+    from cluster.errors import Refused
+    from cluster.findings import blockers
+
     if answer.refusal:
         raise Refused(answer.refusal, answer.findings)
     records = [desk.store.plan(plan_id) for plan_id in answer.plan_ids]

@@ -113,6 +113,13 @@ class ForceDelete:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """Draft a plan that puts the kubelets of workers back to what they ran before."""
+
+    words: tuple[str, ...]  # `worker … [cluster]`
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """A plan as a file in its thread."""
 
@@ -132,6 +139,7 @@ Command = (
     | Versions
     | Survey
     | Plan
+    | Rollback
     | Export
     | DryRun
     | Status
@@ -157,7 +165,7 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "export", "dry-run", "retry", "skip", "extend", "force-delete", *_ONE_CLUSTER)
+WORDS = ("help", "plan", "rollback", "export", "dry-run", "retry", "skip", "extend", "force-delete", *_ONE_CLUSTER)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -167,6 +175,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("plan next [cluster]", "to the newest patch of the next minor"),
     ("plan … accept <what>", "with a consent or an option: no-etcdctl, delete-emptydir, workers-within-skew"),
     ("plan … without <worker …>", "leave these workers as they are; `without blocked` those that block the plan"),
+    ("rollback <worker …> [cluster]", "draft a plan that puts the kubelets of workers back to what they ran before"),
     (
         "export [plan] [markdown|json|runbook]",
         "a plan as a file: for a change ticket, for programs, as commands to type",
@@ -260,6 +269,12 @@ def _parse_dry_run(rest: tuple[str, ...], command: str) -> DryRun:
     return DryRun(rest[0] if rest else "")
 
 
+def _parse_rollback(rest: tuple[str, ...], command: str) -> Rollback:
+    if not rest:
+        raise NotUnderstood(f"Name the worker whose kubelet is to go back, as in `{command} rollback worker-3`.")
+    return Rollback(tuple(name for word in rest for name in word.split(",") if name))
+
+
 def _parse_extend(rest: tuple[str, ...], command: str) -> Extend:
     usage = f"{command} extend <node> <minutes> [cluster]"
     _at_most(rest, 3, usage)
@@ -280,6 +295,7 @@ def _parse_force(rest: tuple[str, ...], command: str) -> ForceDelete:
 
 _PARSED: dict[str, Callable[[tuple[str, ...], str], Command]] = {
     "plan": _parse_plan,
+    "rollback": _parse_rollback,
     "export": _parse_export,
     "dry-run": _parse_dry_run,
     "extend": _parse_extend,

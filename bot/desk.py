@@ -17,11 +17,12 @@ from cluster.dry_run import DryRun
 from cluster.errors import ClusterUnreadable, Refused, StaleMove, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity, blockers
+from cluster.glance import glance
 from cluster.operation import Operation, Wish, schedule
 from cluster.plan import PlanRecord, PlanStatus
 from cluster.queues import Wakeups
 from cluster.report import ClusterReport
-from cluster.requests import Answer, PlanRequest, request_dry_run
+from cluster.requests import Answer, PlanRequest, request_dry_run, request_rollback
 from cluster.settings import Settings
 from cluster.signing import fingerprint, sign_with_ssh
 from cluster.store import Decision, Store, already_decided
@@ -32,6 +33,7 @@ from policies.fleet import FleetLine
 from policies.overview import Overview
 from policies.release_notes import confirmed, facts_of, notes_of
 from policies.traces import held_elsewhere
+from policies.wording import some_of
 
 ASK_EVERY = 0.3  # seconds between two looks for an answer
 
@@ -65,7 +67,7 @@ class Desk:
         return Sights(self.settings, self.store, self._observe, _now)
 
     def _observe(self, name: str) -> ClusterReport:
-        return observe.observe(name, self.settings.clusters[name], now=_now())
+        return glance(name, self.settings.clusters[name], now=_now())
 
     def ask_for_plan(
         self,
@@ -94,6 +96,16 @@ class Desk:
         )
         sentence = f"{request.person} asked for a plan to {target}."
         self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=request.person))
+        self.wakeups.ask_for_plan(request.id)
+        return self.wait_for_answer(request.id, timeout)
+
+    def ask_for_rollback(self, workers: tuple[str, ...], cluster: str | None, *, timeout: float) -> Answer:
+        """Have a worker draft the plan that puts the kubelets of these workers back, and wait for its answer."""
+        name, _ = self.settings.cluster(cluster)
+        now, person, channel = _now(), self.person, self.settings.channel(name) or ""
+        request = request_rollback(name, workers, f"r-{secrets.token_hex(4)}", person, now, channel)
+        sentence = f"{person} asked for a rollback of {some_of(workers)}."
+        self.store.put_request(request, Event(Happened.PLAN_REQUESTED, now, name, sentence, person=person))
         self.wakeups.ask_for_plan(request.id)
         return self.wait_for_answer(request.id, timeout)
 

@@ -36,6 +36,7 @@ from bot.commands import (
     Plan,
     Resume,
     Retry,
+    Rollback,
     Skip,
     Status,
     Survey,
@@ -137,6 +138,8 @@ class Front:
                 return reports.report_status(station, asked, cluster)
             case Plan():
                 return plans.ask_for_plan(station, asked, command)
+            case Rollback(words):
+                return plans.ask_for_rollback(station, asked, words)
             case Export():
                 return exports.export(station, asked, command)
             case DryRun(plan):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.text import clean, listing
-from cluster.plan import PlanRecord
+from cluster.plan import PlanKind, PlanRecord
 from policies.consents import consents_of
 from policies.left_out import BLOCKED
 
@@ -12,7 +12,9 @@ _WIDTH = 1200  # characters, nor are very long names
 
 
 def left_out_words(record: PlanRecord, most: int) -> str:
-    """`w3 (node not ready), w17 and 5 more`; "" where nobody is left out."""
+    """`w3 (node not ready), w17 and 5 more`; "" where nobody is left out, as nobody is of a rollback."""
+    if record.plan.kind is PlanKind.ROLLBACK:
+        return ""
     told = dict(record.left_out_for)
     names = (n.name for n in record.plan.left_out)
     return listing(tuple(clean(f"{n} ({told[n]})" if told.get(n) else n, 120) for n in names), most)

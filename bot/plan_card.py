@@ -82,6 +82,8 @@ def title(record: PlanRecord) -> str:
     cluster = clean(record.plan.cluster, 60)
     if record.plan.kind is PlanKind.REVERT:
         return f"Revert plan: {cluster} back to {record.plan.target}"
+    if record.plan.kind is PlanKind.ROLLBACK:
+        return f"Rollback plan: kubelets of {cluster} back to {record.plan.target}"
     return f"Upgrade plan: {cluster} to {record.plan.target}"
 
 
@@ -105,6 +107,12 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
             f"Each hand-edited control plane goes back to its declared version, `{plan.target}`, one at a time."
         )
         yield spans("No kubelet moves and nothing is drained.")
+    elif plan.kind is PlanKind.ROLLBACK:
+        yield spans(
+            f"Each worker below is drained, its kubelet and kubectl go back to `{plan.target}`, and it gets its work "
+            "back once it is well and has run a smoke pod. Its kubeadm and package source stay."
+        )
+        yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
     else:
         before = ", ".join(sorted({v for _, v in record.basis.kubelets})) or "what runs now"
         hops = [str(h.target) for h in plan.hops if h.whole]
@@ -183,7 +191,7 @@ def node_rows(record: PlanRecord, most: int = _MOST_NODES) -> list[tuple[str, ..
     rows += [
         (node.name, _role(pool, node.role), kubelets.get(node.name, "not read"), "left out")
         for pool in plan.pools
-        for node in pool.left_out
+        for node in (pool.left_out if plan.kind is PlanKind.UPGRADE else ())
     ]
     if len(rows) <= most:
         return list(rows)

@@ -151,6 +151,9 @@ def _leg(record: PlanRecord, leg: Leg) -> str:
 
 
 def _why(record: PlanRecord) -> Iterator[str]:
+    if record.plan.kind is PlanKind.ROLLBACK:
+        yield "Only kubelets of workers can go back; what else of their pools is away counts against its limit."
+        return
     if record.plan.kind is PlanKind.REVERT:
         yield "One control plane at a time, so that the others serve meanwhile; nobody else is touched."
         return
@@ -165,6 +168,9 @@ def _why(record: PlanRecord) -> Iterator[str]:
 def _left_out(record: PlanRecord) -> Iterator[str]:
     yield "## Left out"
     yield ""
+    if record.plan.kind is PlanKind.ROLLBACK:
+        yield "Everybody else: a rollback is of the workers that it was asked for."
+        return
     told = dict(record.left_out_for)
     for node in record.plan.left_out:
         yield f"- {code(node.name)}: {prose(told.get(node.name) or 'as was asked')}"

@@ -36,7 +36,11 @@ PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "r
 EXTEND = "run_extend"
 _MOST_LINES = 14  # lines of machines; more of them are folded
 _BAR = 20
-_LAST_OF_A_NODE = {PlanKind.UPGRADE: Verb.UNCORDON, PlanKind.REVERT: Verb.VERIFY_CONTROL_PLANE}
+_LAST_OF_A_NODE = {
+    PlanKind.UPGRADE: Verb.UNCORDON,
+    PlanKind.REVERT: Verb.VERIFY_CONTROL_PLANE,
+    PlanKind.ROLLBACK: Verb.UNCORDON,
+}
 _SIGNS = {
     OperationState.SCHEDULED: ("hourglass_flowing_sand", "Starting"),
     OperationState.RUNNING: ("hourglass_flowing_sand", "Running"),
@@ -73,6 +77,8 @@ def title(record: PlanRecord) -> str:
     cluster = clean(record.plan.cluster, 60)
     if record.plan.kind is PlanKind.REVERT:
         return f"Reverting {cluster} to {record.plan.target}"
+    if record.plan.kind is PlanKind.ROLLBACK:
+        return f"Rolling kubelets of {cluster} back to {record.plan.target}"
     return f"Upgrading {cluster} to {record.plan.target}"
 
 

@@ -137,6 +137,8 @@ def render_result(
 def _headline(record: PlanRecord, operation: Operation, event: Event) -> str:
     done = f"{len(machines_done(record, operation))} of {count(len(operation.rows), 'machine')}"
     if event.kind is Happened.OPERATION_COMPLETED:
+        if record.plan.kind is PlanKind.ROLLBACK:
+            return f"Completed: {title(record)}, {done}"
         verb = "is back at" if record.plan.kind is PlanKind.REVERT else "runs"
         behind = len(record.plan.left_out) + sum(bool(r.skipped_by) for r in operation.rows)
         but = f", but for {count(behind, 'machine')}" if behind else ""
@@ -157,7 +159,8 @@ def old_to_new(
 ) -> list[tuple[str, str, str]]:
     """API servers and kubelets, when the plan was drafted and now; as recorded where the cluster was not read."""
     kubelets = [_kubelet(record, row, after) for row in operation.rows]
-    kubelets += [_kubelet(record, NodeRow(n.name, note="left out"), after) for n in record.plan.left_out]
+    if record.plan.kind is PlanKind.UPGRADE:
+        kubelets += [_kubelet(record, NodeRow(n.name, note="left out"), after) for n in record.plan.left_out]
     rows = [(f"kubelet {name}", old, new) for name, old, new in kubelets]
     return [*_servers(record, after), *(rows if len(rows) <= _MOST_ROWS else _together(kubelets))]
 

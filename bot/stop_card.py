@@ -27,8 +27,8 @@ from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP, machine_wor
 from bot.text import clean, code, escape, listing, local_clock, moment
 from cluster.inventory import OnCall
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
-from cluster.plan import PlanRecord, Role
-from cluster.procedure import DOING
+from cluster.plan import PlanKind, PlanRecord, Role
+from cluster.procedure import DOING, Verb
 from policies.stops import Stop, drain_ends_at
 
 MORE = 15  # minutes that the button gives a drain
@@ -110,7 +110,19 @@ def _prospect(record: PlanRecord, row: NodeRow | None) -> str:
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
         return f"If that lasts until {moment(ends)}, the drain is given up: the node is {back}, and a person is asked."
     stays = " The node stays cordoned by us until then." if row is not None and row.cordoned_by_us else ""
-    return f"There is no deadline: nothing more happens here until somebody chooses.{stays}"
+    return f"There is no deadline: nothing more happens here until somebody chooses.{stays}{_way_back(record, row)}"
+
+
+def _way_back(record: PlanRecord, row: NodeRow | None) -> str:
+    """Of a worker whose kubelet was upgraded, and does not do."""
+    node = record.plan.node(row.node) if row is not None else None
+    if row is None or node is None or node.role is not Role.WORKER or record.plan.kind is not PlanKind.UPGRADE:
+        return ""
+    steps = steps_of(record, row)
+    behind = {s.verb for s in steps[: row.position] if s.stage == steps[row.position].stage}
+    if Verb.INSTALL_KUBELET not in behind:
+        return ""
+    return f" To put its kubelet back, skip it, and ask for `rollback {_name(node.name)}` when this run has ended."
 
 
 def _ends(record: PlanRecord, row: NodeRow | None) -> str:

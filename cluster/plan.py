@@ -28,10 +28,11 @@ class Role(StrEnum):
 
 
 class PlanKind(StrEnum):
-    """`revert` puts a hand-edited control plane back to the version that kubeadm-config declares."""
+    """`revert` puts a hand-edited control plane back to its declared version, `rollback` a worker's kubelet to its last."""
 
     UPGRADE = "upgrade"
     REVERT = "revert"
+    ROLLBACK = "rollback"
 
 
 class PlanStatus(StrEnum):

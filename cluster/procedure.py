@@ -43,6 +43,7 @@ class Verb(StrEnum):
     PRUNE = "prune"
     UNHOLD = "unhold"
     REVERT = "revert"
+    ROLL_BACK_KUBELET = "roll-back-kubelet"
 
 
 DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
@@ -66,6 +67,7 @@ DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
     Verb.PRUNE: "removing old backups of kubeadm",
     Verb.UNHOLD: "restoring package holds",
     Verb.REVERT: "putting the control plane back to its declared version",
+    Verb.ROLL_BACK_KUBELET: "putting the kubelet back to its last version",
 }
 
 _PREPARE = (Verb.HOLD, Verb.FETCH, Verb.PULL_IMAGES)
@@ -107,6 +109,18 @@ CATCHING_UP: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.CONTROL_PLANE_KUBELETS, Role.FIRST_CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
     (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
     (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
+}
+# the kubelet of a worker alone: its kubeadm and its package source stay, for the next upgrade to go on from
+ROLLING_BACK: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
+    (Phase.PREPARE, Role.WORKER): (Verb.HOLD, Verb.FETCH),
+    (Phase.WORKERS, Role.WORKER): (
+        Verb.CORDON,
+        Verb.DRAIN,
+        Verb.ROLL_BACK_KUBELET,
+        Verb.VERIFY_NODE,
+        Verb.SMOKE_TEST,
+        Verb.UNCORDON,
+    ),
 }
 _AFTER: dict[Role, tuple[Verb, ...]] = {  # kubeadm leaves copies of etcd behind, and none of them ever goes
     Role.FIRST_CONTROL_PLANE: (Verb.PRUNE, Verb.UNHOLD),
@@ -153,6 +167,11 @@ def _itinerary(
             return ()
         verbs = (Verb.HOLD, Verb.REVERT, Verb.VERIFY_CONTROL_PLANE)
         return (*(Step(0, Phase.CONTROL_PLANE, v) for v in verbs), *_after(0, role))
+    if kind is PlanKind.ROLLBACK:
+        if role is not Role.WORKER:  # a downgrade of a control plane is not supported: there is no way to take
+            return ()
+        way = (Step(0, phase, v) for phase in _HOP_PHASES for v in ROLLING_BACK.get((phase, role), ()))
+        return (*way, *_after(0, role))
     steps = [
         Step(hop, phase, verb)
         for hop, is_whole in enumerate(whole_hops)
@@ -181,4 +200,4 @@ def kubelet_moves(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
 
 def disturbs(verb: Verb) -> bool:
     """Whether a node is away from its work from this step on, until it is uncordoned."""
-    return verb in _KUBELET
+    return verb in _KUBELET or verb is Verb.ROLL_BACK_KUBELET

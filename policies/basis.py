@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from cluster.errors import Refused
 from cluster.plan import Basis
-from cluster.report import ClusterReport, Unread
+from cluster.report import ClusterIdentity, ClusterReport, Unread
 from cluster.versions import ReportedVersion
 from policies.drift import running_version
+
+
+def identity_of(report: ClusterReport) -> ClusterIdentity:
+    """Raises Refused where it was not read: a plan is for one cluster."""
+    if report.identity is None:
+        reason = next((u.reason for u in report.unread if u.what == "cluster identity"), "it was not read")
+        raise Refused(f"Which cluster `{report.cluster}` is cannot be told: {reason}")
+    return report.identity
 
 
 def basis_of(report: ClusterReport) -> Basis:

@@ -10,11 +10,11 @@ from cluster.errors import InvalidVersion, Refused
 from cluster.findings import Finding, Findings, Severity, blockers, worst_first
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
-from cluster.report import ClusterIdentity, ClusterReport, Unread
+from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, PlanRecord, Role, UpgradePlan
+from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
-from policies.basis import basis_of
+from policies.basis import basis_of, identity_of
 from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version, settled_version
 from policies.estimates import NO_PAST, estimate, tell_grounds
@@ -36,6 +36,7 @@ from policies.order import ordered_pools, own_workers, tell_order
 from policies.pools import CONTROL_PLANE, by_name
 from policies.preflight import check_preflight
 from policies.releases import PatchFirst, check_support, patch_first
+from policies.rollback import check_rollback, plan_rollback
 from policies.simulation import simulate
 from policies.windows import check_plan_fits
 from policies.wording import some_of
@@ -110,7 +111,7 @@ def _draft(
     report = seen.report
     strangers = {m.name for m in seen.survey.machines if report.node(m.name) is None}
     survey = _without(seen.survey, left_out | strangers)
-    identity, base = _identity(report), _base(report)
+    identity, base = identity_of(report), _base(report)
     release = resolve(target, base, survey)
     if _is_everywhere(report, release, left_out):
         raise Refused(_nothing_to_do(report, release, left_out))
@@ -195,9 +196,22 @@ def draft_revert(
         }
     )
     pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
-    plan = UpgradePlan(PlanKind.REVERT, _identity(report), (hop,), pools, options, _accepted(findings))
+    plan = UpgradePlan(PlanKind.REVERT, identity_of(report), (hop,), pools, options, _accepted(findings))
     grounds = tell_grounds(plan, past)
     return Draft(plan, findings, basis_of(report), estimate(plan, past), estimate_grounds=grounds)
+
+
+def draft_rollback(
+    seen: Observation,
+    cluster: Cluster,
+    names: tuple[str, ...],
+    records: tuple[PlanRecord, ...],
+    *,
+    options: Options,
+) -> Draft:
+    """The plan that puts the kubelets of these workers back; raises Refused where there is nothing to go back to."""
+    plan, findings = plan_rollback(seen, cluster, names, records, options=options)
+    return Draft(plan, findings, basis_of(seen.report), estimate(plan), estimate_grounds=tell_grounds(plan))
 
 
 def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
@@ -205,6 +219,8 @@ def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
 
     What a worker lacks that has joined meanwhile stops nobody: it is reported, and not touched.
     """
+    if plan.kind is PlanKind.ROLLBACK:
+        return blockers(check_rollback(plan, seen, cluster))
     is_upgrade = plan.kind is PlanKind.UPGRADE
     planned = {n.name for n in plan.nodes}
     joined = {n.name for n in seen.report.nodes if is_upgrade and not n.control_plane and n.name not in planned}
@@ -228,13 +244,6 @@ def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode
     mended = ("hand-edited-", "api-servers-apart", "kubelet-", "kube-proxy-", "controller-")
     mine = {n.name for n in nodes} | {report.cluster}
     return tuple(f for f in found if f.subject in mine and not f.code.startswith(mended))
-
-
-def _identity(report: ClusterReport) -> ClusterIdentity:
-    if report.identity is None:
-        reason = next((u.reason for u in report.unread if u.what == "cluster identity"), "it was not read")
-        raise Refused(f"Which cluster `{report.cluster}` is cannot be told: {reason}")
-    return report.identity
 
 
 def _base(report: ClusterReport) -> KubeVersion:

@@ -14,7 +14,7 @@ from cluster.versions import KubeVersion, ReportedVersion
 # verb that begins to change a value → verb after which the change has been seen; between them both values are right
 _API_SERVER = {Verb.APPLY: Verb.VERIFY_CONTROL_PLANE, Verb.UPGRADE_NODE: Verb.VERIFY_CONTROL_PLANE}
 _REVERT = {Verb.REVERT: Verb.VERIFY_CONTROL_PLANE}
-_KUBELET = {Verb.INSTALL_KUBELET: Verb.VERIFY_NODE}
+_KUBELET = {Verb.INSTALL_KUBELET: Verb.VERIFY_NODE, Verb.ROLL_BACK_KUBELET: Verb.VERIFY_NODE}
 _DECLARED = {Verb.APPLY: Verb.VERIFY_CONTROL_PLANE}
 
 

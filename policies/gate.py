@@ -16,7 +16,7 @@ from cluster.steering import is_in_hand
 from cluster.versions import KubeVersion, ReportedVersion
 from policies.approvals import judge_approval
 from policies.foreign import find_foreign_changes
-from policies.skew import API_SERVERS_APART, api_range, check_skew, lag_of
+from policies.skew import API_SERVERS_APART, api_range, check_skew, check_way_back, lag_of
 from policies.windows import check_opening
 
 _CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
@@ -63,6 +63,9 @@ def check_gate(
         found.extend(blockers(check_skew(report)))
         found.extend(_step_keeps_skew(record, report, step, node))
         found.extend(_peers_are_well(report, step, node))
+    if record.plan.kind is PlanKind.ROLLBACK:  # what is wrong with this very node is why it goes back
+        found.extend(f for f in blockers(check_skew(report)) if f.subject != node.name)
+        found.extend(check_way_back(record.plan.target, node.name, report))
     return tuple(found)
 
 

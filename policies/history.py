@@ -140,6 +140,8 @@ def _place(record: PlanRecord, event: Event) -> tuple[tuple[int, Part, str], Ver
 
 
 def _part(kind: PlanKind, phase: str, role: Role) -> Part | None:
+    if kind is PlanKind.ROLLBACK:  # few, and of nodes that were not well: no measure for an upgrade
+        return None
     if kind is PlanKind.REVERT:
         return Part.REVERT if phase == Phase.CONTROL_PLANE else None
     if phase == Phase.CONTROL_PLANE:

@@ -61,7 +61,7 @@ def _of_control_plane(record: PlanRecord) -> Iterator[_Told]:
         if newest > plan.target.minor:
             yield "stored-objects-stay", _from_to(newest, plan.target.minor)
         return
-    way = _minors(record, running)
+    way = _minors(record, running) if plan.kind is PlanKind.UPGRADE else ()
     if len(way) < 2:  # noqa: PLR2004 - a beginning and an end
         return
     yield "minor", _from_to(way[0], way[-1])
@@ -98,7 +98,7 @@ def _of_drains(record: PlanRecord) -> Iterator[_Told]:
 def _drains(record: PlanRecord) -> bool:
     """Whether any node is drained: a mere patch may restart its kubelet in place."""
     plan = record.plan
-    return plan.kind is PlanKind.UPGRADE and any(
+    return plan.kind is not PlanKind.REVERT and any(
         kubelet_moves(plan, node, hop) and is_drained(record, node, hop)
         for node in plan.nodes
         for hop in range(len(plan.hops))

@@ -18,8 +18,8 @@ class ReleaseNotes:
 
 
 def notes_of(plan: UpgradePlan) -> tuple[ReleaseNotes, ...]:
-    """In the order of the hops, each minor once; a revert and a kubelet that catches up bring nothing new."""
-    if plan.kind is PlanKind.REVERT:
+    """In the order of the hops, each minor once; what goes back and a kubelet that catches up bring nothing new."""
+    if plan.kind is not PlanKind.UPGRADE:
         return ()
     minors = dict.fromkeys(hop.target.minor for hop in plan.hops if hop.whole)
     found = ((minor, release_of(minor)) for minor in minors)

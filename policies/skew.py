@@ -148,6 +148,12 @@ def _kubectls(api: ApiRange, survey: Survey) -> Iterator[Finding]:
             yield Finding("kubectl-apart", Severity.WARNING, machine.name, sentence, remedy)
 
 
+def check_way_back(target: KubeVersion, node: str, report: ClusterReport) -> Findings:
+    """A kubelet that goes back to `target`, against every API server as it is now."""
+    api = api_range(report)
+    return tuple(_node_part("kubelet", node, target.minor, api)) if api else ()
+
+
 def check_hop(base: KubeVersion, target: KubeVersion, kubelets: Iterable[tuple[str, KubeVersion]]) -> Findings:
     """kubeadm's own, tighter rules for one hop from `base` (the oldest API server), with the kubeadm of `target`."""
     steps = target.minors_ahead_of(base)

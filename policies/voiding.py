@@ -58,7 +58,7 @@ def void_reasons(record: PlanRecord, seen: Sighting | None, survey: Survey | Non
         if other := _other_cluster(record.plan.identity, seen):
             return (other,)
         found += [*_members(record.plan, seen), *_versions(record, seen)]
-    if survey is not None and survey.read_at > made and record.plan.kind is PlanKind.UPGRADE:
+    if survey is not None and survey.read_at > made and record.plan.kind is not PlanKind.REVERT:
         found += _packages(record.plan, survey)
     return tuple(found)
 

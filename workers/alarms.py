@@ -136,6 +136,6 @@ class Alarms:
 
 
 def _mends(run: Run, operation: Operation, node: PlanNode) -> bool:
-    """Whether what is to be done makes things only better: a revert, or what gives back at the end."""
+    """Whether what is to be done makes things only better: what goes back, or is given back at the end."""
     step = itinerary(run.plan, node)[operation.row(node.name).position]
-    return run.plan.kind is PlanKind.REVERT or step.phase is Phase.AFTER
+    return run.plan.kind is not PlanKind.UPGRADE or step.phase is Phase.AFTER

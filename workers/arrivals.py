@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cluster.events import Happened
 from cluster.operation import Operation, RowState
-from cluster.plan import PlanRecord
+from cluster.plan import PlanKind, PlanRecord
 from cluster.report import ClusterReport, Unread
 from cluster.steering import OVER
 from workers import progress
@@ -17,7 +17,7 @@ from workers.run import Run
 def note_arrivals(run: Run, operation: Operation, report: ClusterReport, *, busy: frozenset[str]) -> Operation:
     """Skip whoever left, say who joined. A report lists every node or is none, so an absence is one."""
     known = {n.name for n in (*run.plan.nodes, *run.plan.left_out)}
-    for node in report.nodes:
+    for node in report.nodes if run.plan.kind is PlanKind.UPGRADE else ():  # other plans are not of all nodes
         if node.name not in known:
             _say_joined(run, operation, node.name, node.uid)
     present = {n.name for n in report.nodes}

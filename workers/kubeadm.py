@@ -22,7 +22,7 @@ NO_TOOL = 69  # the node script's exit code where a tool for the verb is missing
 # Their visible results come before their last phases: only an exit code of 0 tells that they ended.
 COUNTED_BY_EXIT = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.REVERT})
 _NEEDS_MANIFESTS = COUNTED_BY_EXIT | {Verb.PLAN}
-_NEEDS_DPKG = frozenset({Verb.INSTALL_KUBEADM, Verb.INSTALL_KUBELET})
+_NEEDS_DPKG = frozenset({Verb.INSTALL_KUBEADM, Verb.INSTALL_KUBELET, Verb.ROLL_BACK_KUBELET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,5 +247,11 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: ("revert", _target(s)),
         lambda s: f"The control plane of {s.node.name} is back at its declared version {s.hop.target}.",
         code="kubeadm-failed",
+    ),
+    # without a look before: the same package may be there already with another kubelet running
+    Verb.ROLL_BACK_KUBELET: MachineStep(
+        lambda s: ("roll-back-kubelet", str(s.hop.kubelet)),
+        lambda s: f"{s.node.name} has the kubelet {s.hop.kubelet} again.",
+        code="package-step-failed",
     ),
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Protocol
 
-from cluster.errors import UnknownThing
+from cluster.errors import RecordUnreadable, UnknownThing
 from cluster.operation import Operation
 from cluster.plan import PlanRecord
 from cluster.store.history import Entries
 from policies.history import Past, PastRun, learn
 
+_PLANS = 50  # the newest; a kubelet that came before them is not put back any more
 _RUNS = 5  # the newest; machines and what runs on them change
 _EVENTS = 20_000  # of all of them together: a plan must not wait for the reading
 
@@ -36,3 +37,12 @@ def read_past(store: Kept, cluster: str) -> Past:
             left -= len(events)
             runs.append(PastRun(record, events))
     return learn(runs)
+
+
+def read_plans(store: Kept, cluster: str) -> tuple[PlanRecord, ...]:
+    """The plans of the cluster's latest runs, newest first."""
+    found = []
+    for operation in store.ended(cluster, _PLANS):
+        with suppress(UnknownThing, RecordUnreadable, ValueError):
+            found.append(store.plan(operation.plan_id))
+    return tuple(found)

@@ -9,9 +9,10 @@ from datetime import datetime
 from cluster.events import Event, Happened
 from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
-from cluster.plan import PlanNode, UpgradePlan
+from cluster.plan import PlanKind, PlanNode, UpgradePlan
 from cluster.procedure import DOING, Phase, Step, Verb, itinerary
 from cluster.steering import OVER, again, is_in_hand
+from policies.goals import tell_end
 from policies.stops import drain_ends_at
 from policies.wording import some_of
 from workers.site import StepDone
@@ -204,7 +205,7 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
             sentence += "".join(_left_behind(plan, operation))
             return Move(after, (tell.event(Happened.OPERATION_CANCELLED, sentence),))
         after = replace(operation, state=_S.COMPLETED, ended_at=now, reason="")
-        sentence = f"{operation.cluster} is at {plan.target}." + "".join(_left_behind(plan, operation))
+        sentence = f"{tell_end(plan)}." + "".join(_left_behind(plan, operation))
         return Move(after, (tell.event(Happened.OPERATION_COMPLETED, sentence),))
     if blocked := [r for r in operation.rows if r.state is RowState.BLOCKED]:
         more = [f"and {len(blocked) - _MOST_REASONS} more nodes"] if len(blocked) > _MOST_REASONS else []
@@ -216,7 +217,7 @@ def _left_behind(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
     """Sentences about the machines that are not where the others are, and about what is left on them."""
     if skipped := [f"{r.node} ({r.note})" for r in operation.rows if r.skipped_by]:
         yield f" Not upgraded: {some_of(skipped, _MOST_REASONS)}."
-    if plan.left_out:
+    if plan.left_out and plan.kind is PlanKind.UPGRADE:
         yield f" Left out of the plan: {some_of((n.name for n in plan.left_out), _MOST_REASONS)}."
     if kept := [r.node for r in operation.rows if r.cordoned_by_us and (r.note == CUT_SHORT or r.skipped_by)]:
         listed = ", ".join(kept)

@@ -27,24 +27,27 @@ from cluster.settings import Settings
 from cluster.survey import Survey
 from cluster.versions import Minor, parse_target
 from policies.differences import find_difference
-from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
+from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade, minors_of
 from policies.drift import base_version
 from policies.history import Past
 from policies.preflight import check_preflight
+from policies.rollback import check_workers, minors_before
 from policies.traces import check_traces, operations_named
-from workers.past import Kept, read_past
+from workers.past import Kept, read_past, read_plans
 from workers.survey import Reach, reach, run_survey
 from workers.waiting import Waiting, judge_waiting
 
 _NEXT_MINORS = 2  # a survey that nobody planned for asks for the current minor and the next ones
 _LONG = timedelta(minutes=1)  # a survey that took longer leaves an old report behind
 _OPTIONS = TypeAdapter(Options)
+_WHAT = {PlanKind.UPGRADE: "an upgrade to", PlanKind.REVERT: "a revert to", PlanKind.ROLLBACK: "a rollback to"}
 
 
 class Records(Waiting, Kept, Protocol):
     """What proposals need of cluster.store.Store."""
 
     def operation(self, operation_id: str) -> Operation: ...
+    def lock_holder(self, cluster: str) -> str | None: ...
     def save_survey(self, survey: Survey) -> None: ...
     def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None: ...
     def propose(self, record: PlanRecord, event: Event) -> None: ...
@@ -86,8 +89,9 @@ def propose(
 def _answer(request: PlanRequest, settings: Settings, store: Records, now: datetime, eyes: Eyes) -> Answer:
     name, cluster = settings.cluster(request.cluster)
     report = eyes.observe(name, cluster, now=now)
+    earlier = _earlier(request, report, store)
     begun = eyes.clock()
-    survey = run_survey(name, cluster, _minors(request, report), now, eyes.connect)
+    survey = run_survey(name, cluster, _minors(request, report, earlier), now, eyes.connect)
     store.save_survey(survey)
     # thousands of machines take a while: the plan starts from what is there now, and its time to decide begins now
     if (passed := timedelta(seconds=eyes.clock() - begun)) > _LONG:
@@ -105,7 +109,7 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     traces = check_traces(report, settings.installation, _known(store, operations_named(report)))
     expires = now + timedelta(seconds=settings.approvals.expire_after)
     records = []
-    for draft in _drafts(request, seen, cluster, now=now, past=read_past(store, name)):
+    for draft in _drafts(request, seen, cluster, now=now, past=read_past(store, name), earlier=earlier):
         whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
         record = _record(request, whole, now, expires)
         before = store.plan_before(name, record.plan.kind, request.id)
@@ -114,11 +118,29 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     return store.answer_request(request.id, plan_ids=tuple(r.id for r in records), findings=records[0].findings)
 
 
+def _earlier(request: PlanRequest, report: ClusterReport, store: Records) -> tuple[PlanRecord, ...]:
+    """What a rollback goes back by: the plans that were carried out; raises Refused where it cannot be asked for."""
+    if request.kind != "rollback":
+        return ()
+    check_workers(report, request.workers)
+    if holder := store.lock_holder(request.cluster):
+        raise Refused(f"{holder} is in hand on `{request.cluster}`: let it end (`skip` or `cancel`), and ask again.")
+    return read_plans(store, request.cluster)
+
+
 def _drafts(
-    request: PlanRequest, seen: Observation, cluster: Cluster, *, now: datetime, past: Past
+    request: PlanRequest,
+    seen: Observation,
+    cluster: Cluster,
+    *,
+    now: datetime,
+    past: Past,
+    earlier: tuple[PlanRecord, ...],
 ) -> tuple[Draft, ...]:
     """The plan that was asked for; beside one that is blocked by a hand-edited control plane also its way out."""
     options = _options(cluster, request)
+    if request.kind == "rollback":
+        return (draft_rollback(seen, cluster, request.workers, earlier, options=options),)
     revert = draft_revert(seen, cluster, options=options, accepted=request.accepted, past=past)
     if request.kind == "revert":
         if revert is None:
@@ -133,7 +155,9 @@ def _drafts(
     return (upgrade, *([revert] if revert else []))
 
 
-def _minors(request: PlanRequest, report: ClusterReport) -> tuple[Minor, ...]:
+def _minors(request: PlanRequest, report: ClusterReport, earlier: tuple[PlanRecord, ...]) -> tuple[Minor, ...]:
+    if request.kind == "rollback":
+        return minors_before(request.workers, earlier)
     if request.kind == "plan":
         return minors_of(report, parse_target(request.target))
     base = base_version(report)
@@ -200,7 +224,7 @@ def _plan_id(request: PlanRequest, kind: PlanKind) -> str:
 
 
 def _proposed(request: PlanRequest, record: PlanRecord, now: datetime) -> Event:
-    what = "a revert to" if record.plan.kind is PlanKind.REVERT else "an upgrade to"
+    what = _WHAT[record.plan.kind]
     stops = blockers(record.findings)
     sentence = f"{what.capitalize()} {record.plan.target} is planned for {request.person}" + (
         f", blocked by {', '.join(sorted({f.code for f in stops}))}." if stops else "."

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from cluster.errors import KubeDenied
 from cluster.procedure import Verb
 from workers.control_plane import await_control_plane, verified_control_plane
-from workers.cordon import cordon, observe_cordon, observe_uncordon, uncordon
+from workers.cordon import cordon, lift_cordon, observe_cordon, observe_uncordon
 from workers.drain import drain, observe_drain, verify_drain
 from workers.kubeadm import MACHINE_STEPS
 from workers.patience import api_refused
@@ -52,7 +52,7 @@ PROCEDURES: Mapping[Verb, Procedure] = MappingProxyType(
         Verb.DRAIN: Procedure(observe_drain, drain, verify_drain),
         Verb.VERIFY_NODE: Procedure(_unseen, await_node, verified_node),
         Verb.SMOKE_TEST: Procedure(_unseen, run_smoke_pod, _unseen),
-        Verb.UNCORDON: Procedure(observe_uncordon, uncordon, observe_uncordon),
+        Verb.UNCORDON: Procedure(observe_uncordon, lift_cordon, observe_uncordon),
     }
 )
 

@@ -21,9 +21,10 @@ from cluster.requests import PlanRequest
 from cluster.settings import Settings
 from cluster.store.ledger import key
 from cluster.store.records import OPERATION
-from cluster.versions import Minor, ReportedVersion
+from cluster.versions import Minor, PackageVersion, ReportedVersion
 from lab.world import World
 from policies.estimates import NO_PAST
+from tests.engine_fixture import approve
 from tests.redis_fixture import redis_server, redis_url, store
 from workers.past import read_past
 from workers.proposals import Eyes, propose
@@ -271,6 +272,29 @@ def test_an_estimate_rests_on_what_earlier_runs_of_the_cluster_took(world, store
     assert store.plan(second).estimate[1] < record.estimate[1]
     assert [c.subject for c in store.plan(second).difference.changes if c.part is Part.ESTIMATE]
     assert read_past(store, "another") == NO_PAST
+
+
+def test_a_rollback_goes_by_the_runs_on_record_and_waits_for_the_one_in_hand(world, store):
+    """The machine's source is asked for what the run found there; a control plane is refused without asking anybody."""
+    assert "restore-runbook" in ask(world, store, "", kind="rollback", workers=("cp1",)).refusal
+    never = ask(world, store, "", request_id="r-00000002", kind="rollback", workers=("w1",))
+    assert "is not known" in never.refusal
+    (made,) = ask(world, store, "v1.35.4", request_id="r-00000003").plan_ids
+    record = store.plan(made)
+    installed = PackageVersion.parse("1.34.7-1.1")
+    hop = replace(record.plan.hops[0], target=installed.version, kubelet=installed)
+    plan = replace(record.plan, hops=(hop,))
+    basis = replace(record.basis, kubelets=tuple((name, "v1.34.6") for name, _ in record.basis.kubelets))
+    approve(store, replace(record, id="p-earlier", plan=plan, digest=plan.digest, basis=basis), "op-earlier")
+    held = ask(world, store, "", request_id="r-00000004", kind="rollback", workers=("w1",))
+    assert "op-earlier is in hand on `lab`" in held.refusal
+    told = Event(Happened.LOCK_RELEASED, NOW, "lab", "Released.", operation_id="op-earlier")
+    store.release("lab", "op-earlier", "ada", told)
+    (back,) = ask(world, store, "", request_id="r-00000005", kind="rollback", workers=("w1",)).plan_ids
+    drafted = store.plan(back)
+    assert (drafted.plan.kind, str(drafted.plan.hops[0].kubelet)) == (PlanKind.ROLLBACK, "1.34.6-1.1")
+    assert blockers(drafted.findings) == ()
+    assert [n.name for n in drafted.plan.nodes] == ["w1"]
 
 
 def keep_ended(store, run, moment):

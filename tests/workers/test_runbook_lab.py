@@ -167,6 +167,25 @@ def test_a_hand_edited_api_server_is_put_back() -> None:
         assert walk.world.snapshot()["cp1"]["apiserver"] == "v1.34.7"
 
 
+def test_a_workers_kubelet_goes_back_and_what_an_ended_run_left_cordoned_gets_its_work_again() -> None:
+    """Packages and the running kubelet; its kubeadm, its package source and all other nodes stay as they are."""
+    with walking("small", "1.35.4") as walk:
+        for verb in (Verb.HOLD, Verb.SET_SOURCE, Verb.CORDON, Verb.DRAIN, Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET):
+            walk.take("w1", walk.position("w1", verb))
+        walk.take("w1", walk.position("w1", Verb.UNHOLD))
+        upgraded = walk.world.snapshot()
+        assert (upgraded["w1"]["kubelet"], upgraded["w1"]["cordoned"]) == ("v1.35.4", True)
+        pools = tuple(replace(p, nodes=tuple(n for n in p.nodes if n.name == "w1")) for p in walk.plan.pools)
+        walk.plan = replace(walk.plan, kind=PlanKind.ROLLBACK, hops=(hop("1.34.7"),), pools=pools)
+        walk.operation = "op-1ab00002"
+        for _, name, position in walk.steps():
+            walk.take(name, position)
+        after = walk.world.snapshot()
+        assert (after["w1"]["kubelet"], after["w1"]["cordoned"]) == ("v1.34.7", False)
+        assert after["w1"]["holds"] == upgraded["w1"]["holds"]
+        assert {n: s for n, s in after.items() if n != "w1"} == {n: s for n, s in upgraded.items() if n != "w1"}
+
+
 def test_a_connection_cut_again_and_again_starts_nothing_twice() -> None:
     """The command runs on, and its end is found."""
     with walking("small", "1.35.4", speed=10) as walk:
