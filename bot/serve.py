@@ -34,7 +34,7 @@ from bot.stops import Stops
 from bot.text import clean
 from bot.web import Quiet, ThreadingServer, web_application
 from cluster.errors import InvalidConfig, LockkeeperError
-from cluster.observe import observe as observe_cluster
+from cluster.glance import glance
 from cluster.observe import read_lease_holder
 from cluster.queues import Wakeups
 from cluster.report import ClusterReport
@@ -85,7 +85,7 @@ def build_bot(
         delivery=delivery,
         people=People(client, slack.team_id, clock),
         clock=clock,
-        observe=observe or (lambda name: observe_cluster(name, settings.clusters[name], now=clock())),
+        observe=observe or (lambda name: glance(name, settings.clusters[name], now=clock())),
         lease_holder=lease_holder or (lambda name: read_lease_holder(name, settings.clusters[name])),
         signing_key=load_signing_key(key.read()) if key else None,
     )
@@ -111,7 +111,7 @@ def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | 
     """The cluster now, or None: a result is not held up by a cluster that answers slowly."""
     pool = ThreadPoolExecutor(1, "last-look")
     try:
-        return pool.submit(observe, name).result(_LAST_LOOK)
+        report = pool.submit(observe, name).result(_LAST_LOOK)
     except (TimeoutError, LockkeeperError) as error:
         _LOG.warning("The last report of %s could not be read: %s", name, error)
         return None
@@ -120,6 +120,7 @@ def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | 
         return None
     finally:
         pool.shutdown(wait=False)
+    return report if report.nodes_read else None
 
 
 def serve(settings: Settings) -> None:

@@ -31,7 +31,7 @@ Observe = Callable[[str], ClusterReport]
 
 @dataclass(frozen=True, slots=True)
 class Sights:
-    """`observe` reads the named cluster and may take seconds, or raise ClusterUnreadable."""
+    """`observe` reads the named cluster and may take seconds; what it cannot read is in the report."""
 
     settings: Settings
     store: Store
@@ -45,7 +45,8 @@ class Sights:
         known: dict[str, OperationState] | None = None
         try:
             survey, known = self._recorded(report)
-            notice(self.store, report, self.clock())
+            if report.nodes_read:
+                notice(self.store, report, self.clock())
         except StoreUnavailable as error:
             report = replace(report, unread=(*report.unread, Unread("what is on record", str(error))))
         cluster, installation = self.settings.clusters[name], self.settings.installation

@@ -198,7 +198,7 @@ class Kube:
                     raise
                 raise ClusterUnreadable(late) from error
             yield chunk
-            token = (chunk.get("metadata") or {}).get("continue") or ""
+            token = str(_metadata(chunk).get("continue") or "")
             if not token:
                 return
 

@@ -33,6 +33,7 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/lockkeeper"
 _NAMESPACE = "/api/v1/namespaces/kube-system"
 _CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+_NODES = "nodes"
 _PARALLEL = 8
 POD_PAGE = 200  # whole pods are large: a page is a megabyte, and ten times that once it is parsed
 _ONE_READ = 5.0  # seconds: one API server that hangs must not hold the report up
@@ -67,10 +68,13 @@ class _Reader:
         return found
 
 
-def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = None) -> ClusterReport:
-    """The whole report; raises ClusterUnreadable only where not even the nodes can be listed.
+def observe(
+    name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = None, without_nodes: bool = False
+) -> ClusterReport:
+    """The whole report; raises ClusterUnreadable where not even the nodes can be listed.
 
-    A process that reads thousands of objects does well to call gc.collect() and gc.freeze() once, after its imports.
+    Nobody may act on less: `without_nodes` is for cluster.glance alone. A process that reads thousands of objects
+    does well to call gc.collect() and gc.freeze() once, after its imports.
     """
     with ExitStack() as stack:
         kube = kube or stack.enter_context(Kube.connect(name, cluster))
@@ -78,17 +82,19 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
         reader = _Reader()
         pods = pool.submit(reader.attempt, "pods of kube-system", lambda: _system_pods(kube), SystemPods())
         lost_nodes = Sieve("Node", lambda _: True)
-        nodes = pool.submit(read_nodes, kube, lost_nodes)
+        nodes = pool.submit(_list_nodes, kube, lost_nodes, reader if without_nodes else None)
         identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
         declared = pool.submit(_read_declared, kube)
         lease = pool.submit(reader.attempt, "Lease lockkeeper", lambda: _lease_holder(kube), "")
         budgets = pool.submit(reader.sift, "pod disruption budgets", "PodDisruptionBudget", partial(read_budgets, kube))
         daemons = pool.submit(reader.sift, "daemon sets", "DaemonSet", partial(read_daemon_sets, kube))
         listed, system, config = nodes.result(), pods.result(), declared.result()
-        if config.present is False and system.read and not system.endpoints:
+        addresses = _addresses(listed or (), system.endpoints)
+        nowhere = listed is None and not addresses
+        if nowhere or (config.present is False and system.read and not system.endpoints):
             servers: tuple[ApiServer, ...] = (_ask_address(kube),)
         else:
-            servers = tuple(pool.map(lambda pair: _ask(kube, pair), _addresses(listed, system.endpoints).items()))
+            servers = tuple(pool.map(lambda pair: _ask(kube, pair), addresses.items()))
         said = [reading for reading in (config.version, *(s.version for s in servers)) if isinstance(reading, Unread)]
         return ClusterReport(
             cluster=name,
@@ -96,7 +102,7 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
             read_at=now,
             api_servers=servers,
             static_pods=system.static,
-            nodes=listed,
+            nodes=listed or (),
             add_ons=system.add_ons,
             declared=config.version,
             has_kubeadm_config=config.present,
@@ -105,7 +111,15 @@ def observe(name: str, cluster: Cluster, *, now: datetime, kube: Kube | None = N
             daemon_sets=daemons.result(),
             lease_holder=lease.result(),
             unread=(*reader.unread, *lost_nodes.unread, *system.unread, *said),
+            nodes_unread="" if listed is not None else next(u.reason for u in reader.unread if u.what == _NODES),
         )
+
+
+def _list_nodes(kube: Kube, sieve: Sieve, reader: _Reader | None) -> tuple[Node, ...] | None:
+    """With a reader None where they cannot be listed, which it has then; else that is an error."""
+    if reader is None:
+        return read_nodes(kube, sieve)
+    return reader.attempt(_NODES, partial(read_nodes, kube, sieve), None)
 
 
 def _system_pods(kube: Kube) -> SystemPods:

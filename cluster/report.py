@@ -125,6 +125,7 @@ class ClusterReport:
     daemon_sets: tuple[DaemonSet, ...] = ()
     unread: tuple[Unread, ...] = ()
     lease_holder: str = ""  # who holds our Lease object in this cluster ("installation/operation"), "" for nobody
+    nodes_unread: str = ""  # why: without them it is for people to read, and nothing is decided by it
 
     def node(self, name: str) -> Node | None:
         return self._by_name.get(name)
@@ -132,6 +133,10 @@ class ClusterReport:
     @cached_property
     def _by_name(self) -> dict[str, Node]:
         return {n.name: n for n in self.nodes}
+
+    @property
+    def nodes_read(self) -> bool:
+        return not self.nodes_unread
 
     @property
     def control_plane(self) -> tuple[Node, ...]:

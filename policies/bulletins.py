@@ -36,7 +36,7 @@ def period_of(digest: Digest, now: datetime) -> str:
 def take_snapshot(cluster: str, seen: Overview | Unread, before: Snapshot | None) -> Snapshot:
     """What counts of a cluster; of one that cannot be read what was known stays, so that its changes are told later."""
     line = line_of(cluster, seen)
-    if isinstance(seen, Unread):
+    if isinstance(seen, Unread) or not seen.report.nodes_read:
         kept = [(k, v) for k, v in before.facts if k != _STANDS] if before else []
         return Snapshot(cluster, ((_STANDS, line.standing.value), *kept), before.findings if before else ())
     facts = [

@@ -60,6 +60,8 @@ def worst_clusters_first(lines: Iterable[FleetLine]) -> tuple[FleetLine, ...]:
 
 
 def _standing(seen: Overview) -> Standing:
+    if not seen.report.nodes_read:
+        return Standing.UNREADABLE
     severities = {f.severity for f in seen.findings if f.code != "release-ended"}
     if Severity.BLOCKER in severities:
         return Standing.BLOCKED
@@ -75,6 +77,8 @@ def _note(seen: Overview, standing: Standing) -> str:
     if standing is Standing.FINE:
         ends = min((m.end for m in seen.support.running if m.end), default=None)
         return f"gets fixes until {ends}" if ends else ""
+    if standing is Standing.UNREADABLE:
+        return seen.report.nodes_unread
     wanted = {Standing.ENDED: "release-ended", Standing.BEHIND: "patches-behind"}.get(standing)
     found = next((f for f in seen.findings if wanted in {None, f.code}), None)
     if found is not None and (standing is not Standing.WARNED or found.severity is Severity.WARNING):

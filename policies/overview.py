@@ -71,9 +71,13 @@ def look_over(
 
 def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster, *, moves: bool) -> Iterator[Finding]:
     """`moves` says that a run is in hand, or may be: half way is where it is meant to be then."""
+    if not report.nodes_read:
+        yield _without_nodes(report)
     if others := check_distribution(report):
         # nothing is wrong with such a cluster; only a plan is impossible there
         yield from (replace(f, severity=Severity.NOTE) for f in others)
+        return
+    if not report.nodes_read:
         return
     yield from check_skew(report, survey)
     yield from check_inventory(report, cluster) if cluster.machines else (_reported_only(report),)
@@ -83,6 +87,14 @@ def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster,
     if survey is not None:
         yield from _machines(report, survey)
         yield from _apis(survey.apis)
+
+
+def _without_nodes(report: ClusterReport) -> Finding:
+    sentence = (
+        f"The nodes of {report.cluster} cannot be read, and nothing is judged without them: {report.nodes_unread}"
+    )
+    remedy = "Mend that: without the nodes nothing can be planned, and a run waits."
+    return Finding("nodes-unread", Severity.BLOCKER, report.cluster, sentence, remedy)
 
 
 def _reported_only(report: ClusterReport) -> Finding:

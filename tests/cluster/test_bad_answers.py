@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from bot.report_card import render_report as render_card
+from bot.terminal import render_report
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.findings import Severity
+from cluster.glance import glance
 from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import observe
 from cluster.report import Unread
-from lab.pki import write_kubeconfig
+from lab.apiserver import Availability
+from lab.pki import Authority, write_kubeconfig
 from lab.world import World
+from policies.fleet import Standing, line_of
+from policies.overview import look_over
 from policies.preflight import _readings
+from tests.policies_fixture import make_survey
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PODS, NODES = "/api/v1/namespaces/kube-system/pods", "/api/v1/nodes"
@@ -34,7 +42,7 @@ def cluster_of(world):
     return Cluster.model_validate(world.config()["clusters"]["lab"])
 
 
-def look(world, path, bend):
+def look(world, path, bend, read=observe):
     """The report of a cluster whose answer to one path `bend` changes, below the paging, where it is JSON already."""
     with Kube.connect("lab", cluster_of(world)) as kube:
         plain = kube.get
@@ -49,7 +57,7 @@ def look(world, path, bend):
             return bend(answer) or answer
 
         kube.get = get
-        return observe("lab", cluster_of(world), now=NOW, kube=kube)
+        return read("lab", cluster_of(world), now=NOW, kube=kube)
 
 
 def spoil(part, change):
@@ -135,16 +143,6 @@ def test_an_answer_that_is_something_else_is_said(world, path, answer, what):
     assert len(seen.nodes) == 3
 
 
-def test_an_expired_token_is_said_with_what_to_do(world, tmp_path):
-    """Nothing of the cluster can be read then, and the sentence says why."""
-    path = write_kubeconfig(
-        tmp_path / "old", world.cluster.balancer.url, world.cluster.authority, "expired", user="worker"
-    )
-    settings = cluster_of(world).model_copy(update={"kubeconfig": path})
-    with pytest.raises(ClusterUnreadable, match=r"401.*renew"):
-        observe("lab", settings, now=NOW)
-
-
 def bent_kubeconfig(world, path, part, **changes):
     data = yaml.safe_load(world.kubeconfig.read_text(encoding="utf-8"))
     inner = data[f"{part}s"][0][part]
@@ -212,3 +210,120 @@ def test_a_part_that_never_answers_costs_its_time_and_itself(world, silent, what
     assert len(seen.nodes) == 3
     assert "did not answer within 2 s" in next(u.reason for u in seen.unread if u.what == what)
     assert isinstance(seen.api_servers[0].version, Unread) is (silent == PODS)
+
+
+# ---- a report without the nodes, be it of nothing
+
+
+def refuse(server, *, status=403):
+    server.faults.fail(NODES, status, times=None)
+
+
+NODES_LOST = [
+    (refuse, "403"),
+    (lambda server: refuse(server, status=500), "500"),
+    (lambda server: server.faults.hang(NODES, 10, times=None), "did not answer within 1 s"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "why"), NODES_LOST)
+def test_whoever_reads_gets_all_that_can_be_read_without_the_nodes(world, break_it, why):
+    """API servers by their own endpoints, components, add-ons and what is declared; whoever acts gets the error."""
+    (server,) = world.cluster.servers.values()
+    whole = look(world, "none", None)
+    break_it(server)
+    try:
+        with Kube.connect("lab", cluster_of(world)) as kube:
+            plain = kube.get
+            kube.get = lambda *asked, timeout=10, **more: plain(*asked, timeout=min(timeout, 1.0), **more)
+            seen = glance("lab", cluster_of(world), now=NOW, kube=kube)
+            with pytest.raises(ClusterUnreadable, match=why):
+                observe("lab", cluster_of(world), now=NOW, kube=kube)
+    finally:
+        server.faults.clear()
+    assert (seen.nodes, seen.nodes_read) == ((), False)
+    assert why in seen.nodes_unread
+    assert seen == replace(whole, nodes=(), nodes_unread=seen.nodes_unread, unread=seen.unread)
+    assert [u.what for u in seen.unread] == ["nodes"]
+
+
+@pytest.mark.parametrize("answer", [{"kind": "NodeList"}, {"kind": "Table", "rows": {"a": 1}}, {"metadata": [1]}])
+def test_an_answer_about_nodes_that_is_none_costs_the_nodes_alone(world, answer):
+    """The report comes, and says that nothing is judged without them."""
+    seen = look(world, NODES, lambda _: answer, read=glance)
+    assert [u.what for u in seen.unread] == ["nodes"]
+    assert seen.api_versions
+    (finding,) = (f for f in judged(seen, world).findings if f.severity is Severity.BLOCKER)
+    assert finding.code == "nodes-unread"
+
+
+def test_the_nodes_may_be_unreadable_with_everything_else_but_a_version(world):
+    """The cluster's address tells one to everybody; no API server's own is known then."""
+    (server,) = world.cluster.servers.values()
+    server.faults.fail(r"/api/v1|/apis", 403, times=None)
+    try:
+        seen = glance("lab", cluster_of(world), now=NOW)
+    finally:
+        server.faults.clear()
+    assert [(s.node, str(s.version)) for s in seen.api_servers] == [("", "v1.34.7")]
+    assert {"nodes", "pods of kube-system", "cluster identity"} <= {u.what for u in seen.unread}
+
+
+def with_expired_token(world, path):
+    url, authority = world.cluster.balancer.url, world.cluster.authority
+    return {"kubeconfig": write_kubeconfig(path, url, authority, "expired", user="worker")}
+
+
+def with_another_ca(world, path):
+    return {"kubeconfig": write_kubeconfig(path, world.cluster.balancer.url, Authority("another"), "t", user="x")}
+
+
+def with_no_api(world, path):
+    return {"kubeconfig": write_kubeconfig(path, "https://127.0.0.1:1", world.cluster.authority, "t", user="x")}
+
+
+def with_rubbish(_, path):
+    path.write_text("clusters: 5", encoding="utf-8")
+    return {"kubeconfig": path}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_expired_token, ("401", "renew")),
+        (with_another_ca, ("certificate check", "check the CA in the kubeconfig")),
+        (with_no_api, ("cannot be reached", "check the address")),
+        (with_rubbish, ("bent.kubeconfig", "check that file")),
+    ],
+)
+def test_a_report_of_a_cluster_that_says_nothing_still_tells_of_its_machines(world, tmp_path, change, words):
+    """One sentence says why, and what to do; what the machines told last is there, by the card and on a terminal."""
+    bent = cluster_of(world).model_copy(update=change(world, tmp_path / "bent.kubeconfig"))
+    with pytest.raises(ClusterUnreadable, match=words[0]):
+        observe("lab", bent, now=NOW)
+    seen = glance("lab", bent, now=NOW)
+    (unread,) = seen.unread
+    assert all(word in unread.reason for word in words)
+    told = judged(seen, world)
+    assert [f.code for f in told.findings] == ["nodes-unread"]
+    assert line_of("lab", told).standing is Standing.UNREADABLE
+    text = render_report(told)
+    assert all(word in text for word in words)
+    assert "1.34.7-1.1" in next(line for line in text.splitlines() if line.startswith("w1 "))
+    card = " ".join(str(render_card(told).blocks).split())
+    assert all(word in card for word in words)
+
+
+def judged(seen, world):
+    survey = replace(make_survey(masters=("cp1",)), cluster="lab", read_at=NOW)
+    return look_over(seen, survey, cluster_of(world), installation="lockkeeper", known={}, now=NOW)
+
+
+def test_an_api_server_that_is_down_while_others_serve_costs_itself_alone():
+    """Its kubelet and its pods are known from the others; a plan is refused for it by name."""
+    with World.start("interrupted", speed=50) as world:
+        world.call(lambda: world.cluster.servers["cp2"].become(Availability.REFUSED))
+        seen = glance("lab", cluster_of(world), now=NOW)
+    silent = [s.node for s in seen.api_servers if isinstance(s.version, Unread)]
+    assert (silent, len(seen.api_versions), len(seen.nodes)) == (["cp2"], 2, 5)
+    assert {f.subject for f in _readings(seen) if f.code == "api-server-unread"} == {"cp2"}

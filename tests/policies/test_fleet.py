@@ -20,12 +20,14 @@ WARNED = with_node(FINE, "w1", cordoned=True)
 PARTLY = replace(FINE, unread=(Unread("daemon sets", "forbidden"),))
 ENDED = make_report()
 BLOCKED = make_report("v1.37.1", "v1.33.13")
+NODELESS = replace(BLOCKED, nodes=(), nodes_unread="forbidden", unread=(Unread("nodes", "forbidden"),))
 
 
 @pytest.mark.parametrize(
     ("what", "standing", "note"),
     [
         (Unread("prod", "it does not answer"), Standing.UNREADABLE, "it does not answer"),
+        (seen(NODELESS), Standing.UNREADABLE, "forbidden"),
         (seen(BLOCKED), Standing.BLOCKED, "it may be 3 minors older at most"),
         (seen(ENDED), Standing.ENDED, "gets no more fixes since 2026-10-27"),
         (seen(with_node(ENDED, "w1", cordoned=True)), Standing.ENDED, "gets no more fixes since 2026-10-27"),
@@ -63,6 +65,13 @@ def test_the_worst_cluster_comes_first():
         "a-fine",
         "b-fine",
     ]
+
+
+def test_a_cluster_without_its_nodes_is_judged_by_none_of_them():
+    """An inventory whose machines are no nodes, or a control plane without pods, would be made up."""
+    found = {f.code for f in seen(NODELESS, make_survey()).findings}
+    assert found == {"nodes-unread"}
+    assert [str(v) for v in line_of("prod", seen(NODELESS)).api_servers] == ["v1.37.1"]
 
 
 def test_a_line_holds_every_version_once():
