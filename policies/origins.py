@@ -126,7 +126,8 @@ def _other_minor(node: Node, facts: MachineFacts) -> Finding:
         remedy = "The packages are on hold, so nothing moves by itself; set-source brings the plan's minor."
         return Finding("source-of-another-minor", Severity.NOTE, node.name, f"{sentence}.", remedy)
     remedy = f"Hold them: apt-mark hold {' '.join(free)}"
-    sentence = f"{sentence}; {some_of(free)} is not on hold, so that any apt-get upgrade changes it."
+    verb, what = ("is", "it") if len(free) == 1 else ("are", "them")
+    sentence = f"{sentence}; {some_of(free)} {verb} not on hold, so that any apt-get upgrade changes {what}."
     return _warn("source-of-another-minor", node, sentence, remedy)
 
 
