@@ -107,7 +107,8 @@ def _others(node: Node, facts: MachineFacts) -> Iterator[Finding]:
         return
     free = [p for p in UPGRADED_PACKAGES if facts.package(p) and facts.held is not None and p not in facts.held]
     if free:
-        sentence = f"{node.name} has unattended upgrades, and {some_of(free)} {'is' if len(free) == 1 else 'are'} not on hold there."
+        verb = "is" if len(free) == 1 else "are"
+        sentence = f"{node.name} has unattended upgrades, and {some_of(free)} {verb} not on hold there."
         yield _warn("unattended-upgrades", node, sentence, f"Hold them: apt-mark hold {' '.join(free)}")
     else:
         sentence = f"{node.name} has unattended upgrades; Kubernetes packages are on hold during the run."
