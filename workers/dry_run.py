@@ -149,7 +149,7 @@ class _Residents:
         """Whole pods stream by; one that is not as it should be costs itself alone, and is said."""
         for pod in pods:
             try:
-                node = (pod.get("spec") or {}).get("nodeName")
+                node: Any = (pod.get("spec") or {}).get("nodeName")
                 is_wanted = node in self.fates
             except MALFORMED as error:
                 self.astray.note(pod, error)
