@@ -52,6 +52,7 @@ class Faults:
     disk_full: set[str] = field(default_factory=set)  # names of tools
     dpkg_held_by: str = ""  # a process that holds dpkg's lock, like "unattended-upgr"
     image_pull_fails: bool = False
+    images_missing: set[str] = field(default_factory=set)  # "kube-proxy:v1.35.4", as no registry has them
     no_etcdctl: bool = False  # the etcd image has none
     etcd_alarms: tuple[str, ...] = ()  # NOSPACE, CORRUPT
     etcd_bytes: int = 0  # of its database, when it is not a small one

@@ -64,10 +64,11 @@ def _first(machine: Machine) -> None:
 
 
 def _second(machine: Machine) -> None:
-    """Certificates that nobody renewed, a manifest that was moved away, an old kernel, a key that nobody named."""
+    """Certificates that nobody renewed, a manifest moved away, an old kernel, a key that nobody named, a mirror."""
     machine.faults.certificate_days, machine.faults.certificates_external = -1, True
     machine.faults.certificates_missing = {"apiserver-etcd-client"}
     machine.path(f"{MANIFESTS}/kube-scheduler.yaml").unlink()
+    machine.write("/etc/containerd/certs.d/registry.k8s.io/hosts.toml", 'server = "https://images.lab"\n')
     machine.write("/proc/sys/kernel/osrelease", "4.19.0-27-amd64\n")
     machine.write(SOURCE, machine.read(SOURCE).replace(f"[signed-by={KEYRING}] ", ""))
     machine.write("/etc/apt/trusted.gpg.d/kubernetes.gpg", machine.read(KEYRING))

@@ -28,7 +28,8 @@ _ARGUMENTS = [
 
 
 def strand(machine: Machine) -> None:
-    """A worker that was left out for long, and whose mirror has not what the others run."""
+    """A worker that was left out for long, whose mirror has not what the others run; a registry that lacks an image."""
+    machine.faults.images_missing = {"kube-scheduler:v1.35.4"}
     if machine.name == "w2":
         minors = {minor: releases for minor, releases in machine.repository.minors.items() if minor != "v1.34"}
         machine.repository = replace(machine.repository, minors=minors)

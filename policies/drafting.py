@@ -164,6 +164,12 @@ def _lacking(seen: Observation, target: Target) -> frozenset[str]:
     return frozenset(workers_without(target, _base(seen.report), seen.survey, workers))
 
 
+def add_findings(draft: Draft, found: Findings) -> Draft:
+    """The draft with what was found beside its preflight; the warnings among it are approved with the others."""
+    findings = worst_first({*draft.findings, *found})
+    return replace(draft, plan=replace(draft.plan, accepted=_accepted(findings)), findings=findings)
+
+
 def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
     """What the plan itself would break on its way."""
     left_out = frozenset(n.name for n in plan.left_out)

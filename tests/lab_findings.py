@@ -2,49 +2,51 @@
 
 SHOWN = {
     "hand-edited-apiserver": """
-        api-away capacity-short emptydir-pods hand-edited-apiserver release-ended
+        api-away capacity-short emptydir-pods hand-edited-apiserver images-on-offer release-ended
     """,
     "crowded": """
         api-away budget-allows-none budget-guards-unhealthy budget-not-observed capacity-short database-alone
-        database-in-one-batch database-on-one-node database-primaries emptydir-pods pinned-pods release-ended
-        single-replica two-budgets unmanaged-pods volumes-on-one-node
+        database-in-one-batch database-on-one-node database-primaries emptydir-pods images-on-offer pinned-pods
+        release-ended single-replica two-budgets unmanaged-pods volumes-on-one-node
     """,
     "obstructed": """
         api-away api-service-unavailable capacity-short deprecated-api-in-use dns-version-unknown emptydir-pods
-        etcd-image-pinned feature-gate-unverified kubectl-apart kubelet-too-old-for-hop other-upgrader plan-breaks-skew
-        pool-versions-differ release-ended removed-api-in-use removed-argument webhook-single webhook-unanswered
-        webhook-unseen
+        etcd-image-pinned feature-gate-unverified image-not-offered images-on-offer kubectl-apart
+        kubelet-too-old-for-hop other-upgrader plan-breaks-skew pool-versions-differ release-ended removed-api-in-use
+        removed-argument webhook-single webhook-unanswered webhook-unseen
     """,
     "neglected": """
         another-binary binary-without-package ca-expiring certificate-expired certificate-expiring certificate-missing
         certificates-external cgroup-v1 clean-up-skipped daemonset-not-ready disk-low disk-space dns-plugin-unsupported
-        dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ installed-not-running kernel-not-validated
-        kubectl-apart kubelet-edit-lost kubelet-not-running machine-partly-unread manifest-drift manifest-missing
-        network-fit-unknown network-untested no-etcdctl node-not-ready package-origin-other package-origin-unknown
-        packages-locked patch-first patches-behind patches-missing release-ended removed-feature-gate removed-flag
-        role-differs
-        runtime-not-recommended sandbox-image-old signing-key-expired signing-key-expiring signing-key-unchecked
-        source-frozen source-missing source-of-another-minor sources-differ static-pod-missing stray-manifest swap-on
-        two-member-etcd unattended-upgrades version-pinned
+        dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ images-not-checked images-on-offer
+        installed-not-running kernel-not-validated kubectl-apart kubelet-edit-lost kubelet-not-running
+        machine-partly-unread manifest-drift manifest-missing network-fit-unknown network-untested no-etcdctl
+        node-not-ready package-origin-other package-origin-unknown packages-locked patch-first patches-behind
+        patches-missing release-ended removed-feature-gate removed-flag role-differs runtime-not-recommended
+        sandbox-image-old signing-key-expired signing-key-expiring signing-key-unchecked source-frozen source-missing
+        source-of-another-minor sources-differ static-pod-missing stray-manifest swap-on two-member-etcd
+        unattended-upgrades version-pinned
     """,
     "skewed": """
-        api-away capacity-short emptydir-pods foreign-cordon kube-proxy-behind kubectl-apart machine-without-node
-        pool-versions-differ release-ended straggler-first
+        api-away capacity-short emptydir-pods foreign-cordon images-on-offer kube-proxy-behind kubectl-apart
+        machine-without-node pool-versions-differ release-ended straggler-first
     """,
     "interrupted": """
-        capacity-short emptydir-pods etcd-versions-differ kubeadm-config-ahead release-ended source-of-another-minor
+        capacity-short emptydir-pods etcd-versions-differ images-on-offer kubeadm-config-ahead release-ended
+        source-of-another-minor
     """,
     "out-of-skew": """
         api-server-emulates api-servers-apart controller-newer controller-too-old dns-deployments downgrade
-        emptydir-pods etcd-before-jump etcd-versions-differ hand-edited-component kube-proxy-kubelet-apart
-        kube-proxy-newer kube-proxy-too-old kubeadm-config-ahead kubeadm-config-behind kubeadm-of-another-minor
-        kubectl-apart kubelet-newer kubelet-too-old machine-missing manifest-drift package-differs
-        package-origin-unknown plan-breaks-skew pool-versions-differ release-ended
+        emptydir-pods etcd-before-jump etcd-versions-differ hand-edited-component images-on-offer
+        kube-proxy-kubelet-apart kube-proxy-newer kube-proxy-too-old kubeadm-config-ahead kubeadm-config-behind
+        kubeadm-of-another-minor kubectl-apart kubelet-newer kubelet-too-old machine-missing manifest-drift
+        package-differs package-origin-unknown plan-breaks-skew pool-versions-differ release-ended
     """,
     "ailing-etcd": """
         api-server-not-ready api-server-unread capacity-short daemonset-not-ready emptydir-pods etcd-alarm
         etcd-database-large etcd-lagging etcd-learner etcd-member-unhealthy etcd-quorum-at-risk etcd-unread
-        kubeadm-config-unread machine-partly-unread machine-unreadable node-not-ready not-examined release-ended
+        images-not-checked kubeadm-config-unread machine-partly-unread machine-unreadable node-not-ready
+        not-examined release-ended
     """,
     "other-distribution": "not-kubeadm release-ended",
 }

@@ -10,6 +10,7 @@ from cluster.approval import Approval, SignedWith, Statement
 from cluster.events import Event, Happened
 from cluster.examination import Examination
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState, Package, PackageSource, Room
+from cluster.images import ImageOffer, ImageState, WantedImages
 from cluster.observation import Observation
 from cluster.operation import Operation, OperationState, RowState, schedule
 from cluster.plan import Options, PlanRecord, PlanStatus
@@ -129,6 +130,9 @@ class PaperMachine:
 
     def offers(self, minors: tuple[Minor, ...]) -> tuple[Offer, ...]:
         return tuple(o for o in self._told.offers if o.minor in minors)
+
+    def images(self, wanted: WantedImages) -> tuple[ImageOffer, ...]:
+        return (ImageOffer(f"registry.k8s.io/kube-proxy:{wanted.version}", ImageState.OFFERED),)
 
 
 def record(size: int, surveyed: Survey | None = None) -> PlanRecord:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cluster.errors import LockkeeperError, MachineUnreachable
 from cluster.facts import MachineFacts, Offer
+from cluster.images import ImageOffer, WantedImages
+from cluster.report import Unread
 from cluster.versions import Minor
 from workers.node_script import PROTOCOL
 from workers.node_script.attempts import (
@@ -15,6 +17,7 @@ from workers.node_script.attempts import (
     parse_start,
     parse_version,
 )
+from workers.node_script.images import parse_images
 from workers.node_script.snapshots import SnapshotPart, parse_snapshot
 from workers.node_script.survey import parse_facts, parse_offers
 from workers.ssh import Answer, Shell
@@ -69,6 +72,11 @@ class NodeMachine:
     def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer:
         """Start one attempt, detached; MachineUnreachable may mean that it started: then ask `poll`."""
         return parse_start(_text(self._ask("start", attempt, str(fence), verb, *args, timeout=SLOW)))
+    def images(self, wanted: WantedImages) -> tuple[ImageOffer, ...] | Unread:
+        """Where it can have the images of a release from; Unread where it could not tell which ones they are."""
+        tags = (tag or "-" for tag in (wanted.etcd, wanted.coredns, wanted.pause))
+        return parse_images(_text(self._ask("images", str(wanted.version), *tags, timeout=SLOW)))
+
 
     def poll(self, attempt: str, offset: int = 0) -> PollAnswer:
         """An attempt's state and its output from `offset`; read on while `offset + len(chunk) < size`."""

@@ -33,6 +33,7 @@ from policies.history import Past
 from policies.preflight import check_preflight
 from policies.rollback import check_workers, minors_before
 from policies.traces import check_traces, operations_named
+from workers.images import with_images
 from workers.past import Kept, read_past, read_plans
 from workers.survey import Reach, reach, run_survey
 from workers.waiting import Waiting, judge_waiting
@@ -110,7 +111,8 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     expires = now + timedelta(seconds=settings.approvals.expire_after)
     records = []
     for draft in _drafts(request, seen, cluster, now=now, past=read_past(store, name), earlier=earlier):
-        whole = replace(draft, findings=worst_first({*draft.findings, *traces}))
+        checked = with_images(draft, cluster, examination.declared, eyes.connect)
+        whole = replace(checked, findings=worst_first({*checked.findings, *traces}))
         record = _record(request, whole, now, expires)
         before = store.plan_before(name, record.plan.kind, request.id)
         records.append(replace(record, difference=find_difference(before, record)))

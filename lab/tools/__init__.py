@@ -10,11 +10,12 @@ from lab.tools.aptget import apt_get
 from lab.tools.cri import containerd, crictl, ctr
 from lab.tools.disk import df
 from lab.tools.dpkg import dpkg, dpkg_deb, dpkg_query
-from lab.tools.etcd import curl, etcdctl, etcdutl
+from lab.tools.etcd import etcdctl, etcdutl
 from lab.tools.keys import gpg, openssl
 from lab.tools.kubeprograms import kubeadm, kubectl, kubelet
 from lab.tools.systemd import reboot, systemctl
 from lab.tools.transient import journalctl, systemd_run
+from lab.tools.web import curl
 
 
 async def _dangerous(call: Invocation) -> int:

@@ -177,8 +177,8 @@ def _raised(machine: Machine) -> Sequence[tuple[str, str]]:
     return machine.view.alarms() if machine.view else ()
 
 
-async def curl(call: Invocation) -> int:
-    """Only what a machine may read of itself: its etcd's metrics address."""
+async def read_metrics(call: Invocation) -> int:
+    """What a machine reads of itself by curl: its etcd's metrics address."""
     url = call.args[-1] if call.args else ""
     if not url.startswith("http://127.0.0.1:2381/") or "etcd" not in (
         call.machine.kubelet.running if call.machine.kubelet else {}

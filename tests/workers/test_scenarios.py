@@ -22,6 +22,7 @@ from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
 from policies.overview import look_over
 from tests.lab_findings import SHOWN
 from tests.policies_fixture import NOW
+from workers.images import with_images
 from workers.survey import run_survey
 
 pytestmark = pytest.mark.long
@@ -64,13 +65,14 @@ def look_at(name: str) -> Sight:
         except Refused as refused:
             sight.refusal = str(refused)
         seen = examine(cluster_name, cluster, report, now=NOW)
-    sight.found += look_over(report, survey, cluster, installation="lab", known={}, now=NOW).findings
-    if survey is not None:
-        options = OPTIONS.get(name, Options(delete_emptydir=True))
-        all_seen = Observation(report, survey, seen)
-        sight.draft = draft_upgrade(all_seen, cluster, target, options=options, accepted=(), now=NOW)
-        revert = draft_revert(all_seen, cluster, options=options)
-        sight.found += (*sight.draft.findings, *(revert.findings if revert else ()))
+        sight.found += look_over(report, survey, cluster, installation="lab", known={}, now=NOW).findings
+        if survey is not None:
+            options = OPTIONS.get(name, Options(delete_emptydir=True))
+            all_seen = Observation(report, survey, seen)
+            draft = draft_upgrade(all_seen, cluster, target, options=options, accepted=(), now=NOW)
+            sight.draft = with_images(draft, cluster, seen.declared)
+            revert = draft_revert(all_seen, cluster, options=options)
+            sight.found += (*sight.draft.findings, *(revert.findings if revert else ()))
     return sight
 
 
@@ -99,6 +101,7 @@ def test_an_obstructed_cluster_is_told_of_before_anybody_approves():
     """What would stop the upgrade itself blocks; who is behind it is named."""
     sight = look_at("obstructed")
     assert sight.blockers == {
+        "image-not-offered": "registry.k8s.io/kube-scheduler:v1.35.4",
         "kubelet-too-old-for-hop": "w2",
         "plan-breaks-skew": "w2",
         "removed-api-in-use": "volumeattributesclasses of storage.k8s.io/v1alpha1",

@@ -29,6 +29,9 @@ check_package_version() {
     matches "$1" '[1-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}-[0-9A-Za-z][0-9A-Za-z.+~]{0,39}' ||
         refuse 64 "'$1' is not a package version: write it like 1.35.4-1.1, as 'offers' prints it."
 }
+check_tag() {
+    matches "$1" '-|[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}' || refuse 64 "'$1' is not an image's tag: write it like 3.6.6-0, or - for none."
+}
 check_unit() {
     case $1 in
         kubelet | containerd | crio | lockkeeper-*) ;;

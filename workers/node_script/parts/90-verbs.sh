@@ -57,6 +57,12 @@ main() {
             for minor in "$@"; do check_minor "$minor"; done
             load_settings
             offers "$@" ;;
+        images)
+            count 4 $# 'images VERSION ETCD-TAG COREDNS-TAG PAUSE-TAG'
+            check_version "$1"
+            for tag in "$2" "$3" "$4"; do check_tag "$tag"; done
+            load_settings
+            images "$@" ;;
         diff) count 0 $# diff; read_kubeadm upgrade diff ;;
         certs) count 0 $# certs; read_kubeadm certs check-expiration -o json ;;
         logs) count 1 $# 'logs UNIT'; check_unit "$1"; show_log "$1" ;;

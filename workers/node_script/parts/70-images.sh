@@ -1,0 +1,106 @@
+# ---- images: which ones an upgrade needs, which are here, and which are on offer; nothing is pulled
+
+images() { # VERSION ETCD-TAG COREDNS-TAG PAUSE-TAG; - for one that is not wanted, or not known
+    folder=$(throw_away_folder) || exit
+    trap 'rm -rf "$folder"' EXIT
+    socket=$(cri_socket)
+    if write_configuration "$1" "$folder"; then
+        images_here >"$folder/here" || say "images-here unknown"
+        proxies=$(runtime_proxies)
+        refused=
+        needed_images "$@" >"$folder/needed"
+        while read -r image; do tell_image "$image"; done <"$folder/needed"
+    else say "images-unread $(one_line <"$folder/why")"; fi
+    say end images
+}
+needed_images() { # VERSION ETCD-TAG COREDNS-TAG PAUSE-TAG, as kubeadm names them
+    usual=$(declared_repository '')
+    say "$usual/kube-proxy:$1"
+    [ "$4" = - ] || say "$usual/pause:$4"
+    is_control_plane || return 0
+    for component in kube-apiserver kube-controller-manager kube-scheduler; do say "$usual/$component:$1"; done
+    [ "$2" = - ] || say "$(declared_repository etcd)/etcd:$2"
+    [ "$3" != - ] || return 0
+    dns=$(declared_repository dns)
+    [ "$dns" != registry.k8s.io ] || dns=$dns/coredns   # renamed there, and there alone
+    say "$dns/coredns:$3"
+}
+declared_repository() { # PART of kubeadm-config that may have one of its own
+    awk -v part="$1" '
+        /^[^ #-]/ { top = $1; sub(/:.*/, "", top) }
+        $1 == "imageRepository:" {
+            gsub(/["'\'']/, "", $2)
+            if (/^imageRepository/) usual = $2
+            else if (top == part) own = $2
+        }
+        END {
+            found = own != "" ? own : usual
+            sub(/\/+$/, "", found)
+            print found == "" || found == "k8s.gcr.io" ? "registry.k8s.io" : found # kubeadm itself moves on from that one
+        }' "$folder/declared"
+}
+images_here() { # by name and tag; fails where no tool tells
+    if command -v crictl >/dev/null 2>&1; then
+        rows=$(within_look crictl -r "$socket" -i "$socket" images 2>/dev/null) && say "$rows" | awk 'NR > 1 { print $1 ":" $2 }'
+    elif command -v ctr >/dev/null 2>&1; then
+        within_look ctr -a "${socket#unix://}" -n k8s.io images ls -q 2>/dev/null
+    else false; fi
+}
+tell_image() { # IMAGE
+    if grep -qxF -e "$1" "$folder/here"; then say "image present $1"; return; fi
+    host=${1%%/*}
+    other=$(asked_instead "$host")
+    if ! matches "$1" '[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._/-]+:[A-Za-z0-9._-]+' || ! matches "$host" '.*[.:].*|localhost'; then
+        say "image unknown $1 it names no registry to ask"
+    elif [ -n "$other" ]; then say "image unknown $1 the runtime may ask another registry for it, by ${other#"$ROOT"}"
+    elif ! command -v curl >/dev/null 2>&1; then say "image unknown $1 curl is not installed"
+    else
+        case " $refused " in
+            *" $host "*) say "image unknown $1 $host gave no answer" ;;
+            *) ask_registry "$1" ;;
+        esac
+    fi
+}
+# What makes the runtime ask somebody else than the registry of the name: hosts.toml, mirrors in its own settings.
+asked_instead() { # HOST
+    case $socket in
+    *containerd*)
+        folders=$(sed -n 's/^[[:space:]]*config_path[[:space:]]*=[[:space:]]*["'\'']\([^"'\'']*\)["'\''].*/\1/p' "$ROOT/etc/containerd/config.toml" 2>/dev/null | tr ':' '\n')
+        for place in $folders /etc/containerd/certs.d /etc/docker/certs.d; do
+            for name in "$1" "$(say "$1" | sed 's/:\([0-9]*\)$/_\1_/')" _default; do
+                [ ! -e "$ROOT$place/$name/hosts.toml" ] || { say "$ROOT$place/$name/hosts.toml"; return; }
+            done
+        done
+        grep -rlE 'registry\.(mirrors|configs)\.' "$ROOT/etc/containerd" 2>/dev/null | sort | head -n 1 ;;
+    *) grep -rlE '^[[:space:]]*\[\[registry' "$ROOT/etc/containers/registries.conf" "$ROOT/etc/containers/registries.conf.d" 2>/dev/null | sort | head -n 1 ;;
+    esac
+}
+runtime_proxies() { # as its service has them: what it pulls goes that way
+    case $socket in *crio*) unit=crio ;; *) unit=containerd ;; esac
+    within_look systemctl show "$unit" -p Environment 2>/dev/null | sed 's/^Environment=//' | tr -d '"' | tr ' ' '\n' |
+        grep -E '^(HTTPS_PROXY|https_proxy|NO_PROXY|no_proxy)=[^[:space:]]*$'
+}
+MANIFEST_TYPES='application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json'
+ask_registry() { # IMAGE
+    path=${1#*/}
+    url=https://${1%%/*}/v2/${path%:*}/manifests/${path##*:}
+    code=$(read_registry -I "$url")
+    case $code in
+        200) say "image offered $1" ;;
+        401 | 403) say "image unknown $1 $host wants a login ($code)" ;;
+        404)   # of anybody on the way, unless it says so in a registry's own words
+            read_registry "$url" >/dev/null
+            if grep -Eq '"(MANIFEST_UNKNOWN|NAME_UNKNOWN|NOT_FOUND)"' "$folder/answer"; then say "image absent $1"
+            else say "image unknown $1 $host answered 404, and not as a registry does"; fi ;;
+        000 | '')
+            refused="$refused $host"
+            say "image unknown $1 $(one_line <"$folder/curl" | sed 's/^curl: //')" ;;
+        *) say "image unknown $1 $host answered $code" ;;
+    esac
+}
+read_registry() { # [-I] URL: its code
+    : >"$folder/answer"
+    # shellcheck disable=SC2086 # words without blanks
+    timeout -k 1 10 env $proxies curl -q -sSL --max-time 8 --proto =https -o "$folder/answer" -w '%{http_code}' \
+        -H "Accept: $MANIFEST_TYPES" "$@" 2>"$folder/curl"
+}
