@@ -10,7 +10,7 @@ from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.text import duration, moment
 from cluster.findings import Finding, Severity, worst_first
-from cluster.plan import DrainMode, Hop, PlanKind, PlanRecord, PlanStatus
+from cluster.plan import DrainMode, Hop, PlanKind, PlanRecord, PlanStatus, Reboot
 from cluster.procedure import DOING
 from policies.legs import Leg, legs
 from policies.permanence import find_permanent
@@ -129,6 +129,8 @@ def _consents(record: PlanRecord) -> Iterator[str]:
     yield f"- Pods that no controller owns: {_may(yes=options.delete_unmanaged)}."
     yield f"- Without an etcd snapshot where there is no etcdctl: {'yes' if options.without_snapshot else 'no'}."
     yield f"- Workers move: {options.workers}."
+    if options.reboot is not Reboot.NEVER:
+        yield f"- Machines are rebooted, once each, after their last drain: {options.reboot}."
 
 
 def _may(*, yes: bool) -> str:

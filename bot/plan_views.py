@@ -29,6 +29,7 @@ def details_view(record: PlanRecord) -> Block:
         f"delete unmanaged pods: {_yes(yes=options.delete_unmanaged)}\n"
         f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
         f"workers move: {options.workers}\n"
+        f"reboot: {options.reboot}\n"
         f"order: {clean(' '.join(record.order) or 'by name', 1500)}\n"
         f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )

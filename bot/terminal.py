@@ -161,6 +161,7 @@ def render_plan(record: PlanRecord) -> str:
         f"digest {record.digest}",
         f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
         f"workers move: {record.plan.options.workers}",
+        f"reboot: {record.plan.options.reboot}",
     ]
     lines += [f"order: {clean(sentence, 400)}" for sentence in record.order]
     if left_out := left_out_words(record, most=100_000):

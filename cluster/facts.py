@@ -99,6 +99,7 @@ class MachineFacts:
     arch: str | None = None
     cgroup: str | None = None  # "v1", "v2"
     swap: bool | None = None
+    reboot_required: bool | None = None  # whether its system asks for a reboot; an older script does not tell
     packages: tuple[Package, ...] = ()
     held: tuple[str, ...] | None = ()
     dpkg_problem: str = ""  # what `dpkg --audit` says; "" is clean

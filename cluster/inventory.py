@@ -27,7 +27,7 @@ from cluster.fields import (
     WebAddress,
     Weekday,
 )
-from cluster.plan import DrainMode, WorkerMoves
+from cluster.plan import DrainMode, Reboot, WorkerMoves
 
 _LOCAL_OR_TLS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
 
@@ -75,6 +75,7 @@ class Defaults(Model):
     delete_emptydir: bool = False
     delete_unmanaged: bool = False
     workers: WorkerMoves = WorkerMoves.EVERY_HOP
+    reboot: Reboot = Reboot.NEVER
 
 
 class Smoke(Model):

@@ -115,7 +115,16 @@ class WorkerMoves(StrEnum):
     WITHIN_SKEW = "within-skew"
 
 
+class Reboot(StrEnum):
+    """Whether a machine is rebooted in the last visit of its plan; `if-required`: where its system asks for that."""
+
+    NEVER = "never"
+    IF_REQUIRED = "if-required"
+    ALWAYS = "always"
+
+
 _Workers = Annotated[WorkerMoves, Field(exclude_if=lambda value: value == WorkerMoves.EVERY_HOP)]
+_Reboot = Annotated[Reboot, Field(exclude_if=lambda value: value == Reboot.NEVER)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,7 @@ class Options:
     delete_unmanaged: bool = False
     without_snapshot: bool = False  # consent to go on where no etcdctl can be found
     workers: _Workers = WorkerMoves.EVERY_HOP
+    reboot: _Reboot = Reboot.NEVER
 
 
 @dataclass(frozen=True)  # without slots: what follows from it is worked out once, also for thousands of nodes

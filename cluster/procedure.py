@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from cluster.plan import PlanKind, PlanNode, Role, UpgradePlan
+from cluster.plan import PlanKind, PlanNode, Reboot, Role, UpgradePlan
 
 
 class Phase(StrEnum):
@@ -37,6 +37,7 @@ class Verb(StrEnum):
     DRAIN = "drain"
     INSTALL_KUBELET = "install-kubelet"
     RESTART_KUBELET = "restart-kubelet"
+    REBOOT = "reboot"
     VERIFY_NODE = "verify-node"
     SMOKE_TEST = "smoke-test"
     UNCORDON = "uncordon"
@@ -61,6 +62,7 @@ DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
     Verb.DRAIN: "draining",
     Verb.INSTALL_KUBELET: "installing kubelet and kubectl",
     Verb.RESTART_KUBELET: "restarting the kubelet",
+    Verb.REBOOT: "rebooting the machine",
     Verb.VERIFY_NODE: "checking the node",
     Verb.SMOKE_TEST: "running a smoke pod",
     Verb.UNCORDON: "uncordoning",
@@ -75,11 +77,14 @@ _KUBELET = (
     Verb.CORDON,
     Verb.DRAIN,
     Verb.INSTALL_KUBELET,
+    # Restarted before a reboot all the same: a kubelet that does not start is told from a machine that does not boot.
     Verb.RESTART_KUBELET,
+    Verb.REBOOT,
     Verb.VERIFY_NODE,
     Verb.SMOKE_TEST,
     Verb.UNCORDON,
 )
+_OPTIONAL = frozenset({Verb.REBOOT})  # steps that only a plan has which asks for them
 _NEW_KUBEADM = (Verb.SET_SOURCE, Verb.INSTALL_KUBEADM)
 
 # (phase, role) → what a node of that role does in that phase of a hop
@@ -146,7 +151,13 @@ class Step:
 
 def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
     """Every step of this node, in order, over all hops; an index into it is a node row's position."""
-    return _itinerary(plan.kind, plan.whole_hops, node.role, node.moves)
+    return _itinerary(plan.kind, plan.whole_hops, node.role, node.moves, _chosen(plan))
+
+
+def _chosen(plan: UpgradePlan) -> frozenset[Verb]:
+    """The optional steps that this plan asks for."""
+    is_asked = plan.kind is PlanKind.UPGRADE and plan.options.reboot is not Reboot.NEVER
+    return frozenset({Verb.REBOOT}) if is_asked else frozenset()
 
 
 def fingerprint(plan: UpgradePlan) -> str:
@@ -160,7 +171,7 @@ def fingerprint(plan: UpgradePlan) -> str:
 
 @cache  # a handful of values, asked for by every row of thousands
 def _itinerary(
-    kind: PlanKind, whole_hops: tuple[bool, ...], role: Role, moves: tuple[int, ...] | None
+    kind: PlanKind, whole_hops: tuple[bool, ...], role: Role, moves: tuple[int, ...] | None, chosen: frozenset[Verb]
 ) -> tuple[Step, ...]:
     if kind is PlanKind.REVERT:
         if role is Role.WORKER:
@@ -177,6 +188,7 @@ def _itinerary(
         for hop, is_whole in enumerate(whole_hops)
         for phase in _HOP_PHASES
         for verb in _verbs(phase, role, hop, is_whole=is_whole, moves=moves)
+        if verb not in _OPTIONAL or (verb in chosen and hop == _last_move(whole_hops, moves))
     ]
     return (*steps, *_after(len(whole_hops) - 1, role))
 
@@ -191,6 +203,16 @@ def _verbs(phase: Phase, role: Role, hop: int, *, is_whole: bool, moves: tuple[i
         # its turn comes later, or was before: but from the beginning on nobody else may change its packages
         return (Verb.HOLD,) if hop == 0 and phase is Phase.PREPARE else ()
     return (STAGES if is_whole else CATCHING_UP).get((phase, role), ())
+
+
+def _last_move(whole_hops: tuple[bool, ...], moves: tuple[int, ...] | None) -> int:
+    """The hop of a node's last visit: once all its packages are there, one reboot serves for all of them."""
+    return max((i for i, is_whole in enumerate(whole_hops) if (is_whole if moves is None else i in moves)), default=-1)
+
+
+def reboots(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
+    """Whether this node's machine may be rebooted at that hop."""
+    return Verb.REBOOT in _chosen(plan) and hop == _last_move(plan.whole_hops, node.moves)
 
 
 def kubelet_moves(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:

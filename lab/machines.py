@@ -196,6 +196,7 @@ class Machine:
             await self.kubelet.power_off()
         await self.clock.sleep(BOOT_SECONDS)
         self.new_boot_id()
+        self.path("/run/reboot-required").unlink(missing_ok=True)  # /run is memory
         self.up = True
         self.units.power_on()
         if self.kubelet is not None:

@@ -36,6 +36,7 @@ DEMO_WAITS = {
     "eviction_retry": 0.5,
     "stable": 1.0,
     "node_ready": 60.0,
+    "reboot": 120.0,
     "control_plane": 120.0,
     "smoke": 60.0,
     "remote_step": 300.0,

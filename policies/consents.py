@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cluster.errors import Refused
-from cluster.plan import UpgradePlan, WorkerMoves
+from cluster.plan import Reboot, UpgradePlan, WorkerMoves
 
 BLOCKERS = ("no-etcdctl", "removed-api-in-use", "two-member-etcd")  # finding codes that become warnings
 OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options, and what it becomes
@@ -14,6 +14,9 @@ OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options
     "delete-unmanaged": ("delete_unmanaged", True),
     "workers-every-hop": ("workers", WorkerMoves.EVERY_HOP.value),
     "workers-within-skew": ("workers", WorkerMoves.WITHIN_SKEW.value),
+    "reboot-never": ("reboot", Reboot.NEVER.value),
+    "reboot-if-required": ("reboot", Reboot.IF_REQUIRED.value),
+    "reboot-always": ("reboot", Reboot.ALWAYS.value),
 }
 
 
@@ -47,5 +50,6 @@ def consents_of(plan: UpgradePlan) -> tuple[str, ...]:
     taken = [w for w in BLOCKERS if w in plan.accepted]
     taken += ["delete-emptydir"] if options.delete_emptydir else []
     taken += ["delete-unmanaged"] if options.delete_unmanaged else []
+    taken += [f"reboot-{options.reboot}"] if options.reboot is not Reboot.NEVER else []
     taken += [f"workers-{options.workers}"] if len(plan.hops) > 1 else []
     return tuple(taken)

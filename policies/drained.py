@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.dry_run import DryRun
 from cluster.errors import Refused
 from cluster.plan import DrainMode, PlanNode, PlanRecord, PlanStatus, UpgradePlan
-from cluster.procedure import Verb, itinerary, kubelet_moves
+from cluster.procedure import Verb, itinerary, kubelet_moves, reboots
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.wording import count_of, some_of
 
@@ -30,7 +30,8 @@ def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None, posit
         if step.verb is not Verb.DRAIN:
             continue
         target = plan.hops[step.hop].target
-        if plan.options.drain is DrainMode.ALWAYS or kubelet is None or kubelet.minor != target.minor:
+        always = plan.options.drain is DrainMode.ALWAYS or reboots(plan, node, step.hop)
+        if always or kubelet is None or kubelet.minor != target.minor:
             return True
         kubelet = target
     return False
@@ -38,7 +39,7 @@ def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None, posit
 
 def is_drained(record: PlanRecord, node: PlanNode, hop: int) -> bool:
     """Whether this move of its kubelet empties the node first, as it stood at planning; yes where that was not read."""
-    if record.plan.options.drain is DrainMode.ALWAYS:
+    if record.plan.options.drain is DrainMode.ALWAYS or reboots(record.plan, node, hop):
         return True
     return minor_before(record, node, hop) != record.plan.hops[hop].target.minor
 

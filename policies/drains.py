@@ -8,7 +8,7 @@ from dataclasses import replace
 from cluster.findings import Finding
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import DrainMode, Options
+from cluster.plan import DrainMode, Options, Reboot
 from cluster.report import ClusterReport
 from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads
@@ -52,7 +52,7 @@ def _moving(found: Workloads, left_out: frozenset[str]) -> Workloads:
 
 def _drains(options: Options, report: ClusterReport, minors: tuple[Minor, ...]) -> bool:
     """Whether any node is drained: a mere patch may restart its kubelet in place."""
-    if options.drain is DrainMode.ALWAYS or not minors:
+    if options.drain is DrainMode.ALWAYS or options.reboot is not Reboot.NEVER or not minors:
         return True
     running = {n.kubelet.version.minor if isinstance(n.kubelet, ReportedVersion) else None for n in report.nodes}
     return running != set(minors)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cluster.plan import PlanKind, PlanNode, PlanPool, Role, UpgradePlan
-from cluster.procedure import kubelet_moves
+from cluster.plan import PlanKind, PlanNode, PlanPool, Reboot, Role, UpgradePlan
+from cluster.procedure import kubelet_moves, reboots
 from policies.history import Part, Past, Range
 from policies.pace import count_waves, soak_of
 
@@ -15,6 +15,7 @@ UPGRADE_NODE: Range = (90, 480)  # a further control plane: the same static pods
 CONTROL_PLANE_KUBELET: Range = (40, 240)
 WORKER: Range = (45, 600)  # mostly its drain: the longest is what budgets make of it
 REVERT: Range = (60, 300)  # 109 s measured
+REBOOT: Range = (60, 900)  # a minute or two in a cloud, a quarter of an hour on bare metal
 _DOCUMENTED: Mapping[Part, Range] = {
     Part.PREPARE: PREPARE,
     Part.APPLY: APPLY,
@@ -22,6 +23,7 @@ _DOCUMENTED: Mapping[Part, Range] = {
     Part.CONTROL_PLANE_KUBELET: CONTROL_PLANE_KUBELET,
     Part.WORKER: WORKER,
     Part.REVERT: REVERT,
+    Part.REBOOT: REBOOT,
 }
 NO_PAST = Past()
 
@@ -57,6 +59,8 @@ def _needed(plan: UpgradePlan) -> Iterator[Part]:
         yield Part.WORKER
     if any(kubelet_moves(plan, n, hop) for n in masters for hop in hops):
         yield Part.CONTROL_PLANE_KUBELET
+    if plan.options.reboot is not Reboot.NEVER:
+        yield Part.REBOOT
     if any(plan.whole_hops) and masters:
         yield from (Part.APPLY, *([Part.UPGRADE_NODE] if masters[1:] else []))
     yield Part.PREPARE
@@ -64,13 +68,15 @@ def _needed(plan: UpgradePlan) -> Iterator[Part]:
 
 def _hop(plan: UpgradePlan, hop: int, masters: list[PlanNode], times: Mapping[Part, Range]) -> Range:
     upgraded = len(masters) if plan.hops[hop].whole else 0
-    pools = [_pool(pool, moving, times) for pool in plan.pools if (moving := _workers(plan, pool, hop))]
+    pools = [_pool(plan, pool, hop, times) for pool in plan.pools if _workers(plan, pool, hop)]
     kubelets = sum(kubelet_moves(plan, n, hop) for n in masters)
+    rebooted = sum(reboots(plan, n, hop) for n in masters)
     return _sum(
         times[Part.PREPARE],
         times[Part.APPLY] if upgraded else (0, 0),
         _scaled(times[Part.UPGRADE_NODE], max(0, upgraded - 1)),
         _scaled(times[Part.CONTROL_PLANE_KUBELET], kubelets),
+        _scaled(_reboot(plan, times), rebooted),
         (max((shortest for shortest, _ in pools), default=0), sum(longest for _, longest in pools)),
     )
 
@@ -79,10 +85,19 @@ def _workers(plan: UpgradePlan, pool: PlanPool, hop: int) -> int:
     return sum(n.role is Role.WORKER and kubelet_moves(plan, n, hop) for n in pool.nodes)
 
 
-def _pool(pool: PlanPool, moving: int, times: Mapping[Part, Range]) -> Range:
-    """So many of its workers, wave by wave."""
+def _pool(plan: UpgradePlan, pool: PlanPool, hop: int, times: Mapping[Part, Range]) -> Range:
+    """Its workers that move, wave by wave."""
+    moving = _workers(plan, pool, hop)
+    rebooted = any(n.role is Role.WORKER and reboots(plan, n, hop) for n in pool.nodes)
+    visit = _sum(times[Part.WORKER], _reboot(plan, times)) if rebooted else times[Part.WORKER]
     soak = soak_of(pool, moving)
-    return _sum(_scaled(times[Part.WORKER], count_waves(pool, moving)), (soak, soak))
+    return _sum(_scaled(visit, count_waves(pool, moving)), (soak, soak))
+
+
+def _reboot(plan: UpgradePlan, times: Mapping[Part, Range]) -> Range:
+    """At best none of the machines asks for it, where only those are rebooted."""
+    shortest, longest = times[Part.REBOOT]
+    return (shortest if plan.options.reboot is Reboot.ALWAYS else 0), longest
 
 
 def _scaled(times: Range, count: int) -> Range:

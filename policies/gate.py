@@ -22,7 +22,7 @@ from policies.windows import check_opening
 _CONTROL_PLANE = frozenset({Verb.APPLY, Verb.UPGRADE_NODE})
 _FORGED = frozenset({"approval-missing", "approval-not-genuine", "approval-of-another-plan", "approval-of-another-run"})
 # Steps in which a control plane's members may be away for a moment: another one that is away already costs the quorum.
-_RISKS_A_MEMBER = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.CORDON, Verb.RESTART_KUBELET})
+_RISKS_A_MEMBER = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.CORDON, Verb.RESTART_KUBELET, Verb.REBOOT})
 _UNTOUCHED = frozenset({RowState.WAITING, RowState.SKIPPED})  # at their first step; a person may skip one before it
 _KUBELET = frozenset({Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET})
 

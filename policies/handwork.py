@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cluster.errors import Refused
-from cluster.plan import Hop, PlanNode, PlanRecord
+from cluster.plan import Hop, PlanNode, PlanRecord, Reboot
 from cluster.procedure import Verb
 from policies.data_files import DataFile, Row
 from policies.drained import is_drained
@@ -19,6 +19,7 @@ from policies.legs import Leg
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _OLDEST_PAUSE = "3.10"  # where the images of a minor are not known
 _EXTERNAL = "etcd-external"
+_REBOOT = "sudo systemctl reboot"
 _AWAY = frozenset({Verb.CORDON, Verb.DRAIN, Verb.UNCORDON})
 
 
@@ -112,6 +113,9 @@ def _gaps(record: PlanRecord, hop: Hop, node: PlanNode) -> dict[str, str]:
         "kubectl": str(hop.kubectl),
         "pause": images.pause if images else _OLDEST_PAUSE,
         "drain": " ".join(_drain_arguments(record)),
+        "reboot": _REBOOT
+        if record.plan.options.reboot is Reboot.ALWAYS
+        else f"test ! -e /run/reboot-required || {_REBOOT}",
     }
 
 

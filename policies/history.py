@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cluster.events import Event, Happened
 from cluster.plan import DrainMode, PlanKind, PlanNode, PlanRecord, Role
-from cluster.procedure import Phase, Verb, disturbs
+from cluster.procedure import Phase, Verb, disturbs, reboots
 from policies.drained import is_drained, minor_before
 
 Range = tuple[int, int]  # seconds, shortest and longest
@@ -31,6 +31,7 @@ class Part(StrEnum):
     CONTROL_PLANE_KUBELET = "kubelets of control planes"
     WORKER = "workers"
     REVERT = "reverts"
+    REBOOT = "reboots"  # they are no part of the kubelets' and workers' laps
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class _Lap:
     begun: list[datetime] = field(default_factory=list)
     ended: dict[Verb, datetime] = field(default_factory=dict)
     failed: bool = False
+    rebooted_from: datetime | None = None
 
 
 _OF_PHASE: Mapping[str, Part] = {
@@ -105,15 +107,27 @@ def _laps(run: PastRun) -> Iterator[tuple[Part, float]]:
             continue
         begin = min(lap.begun)
         if begin <= end and bisect_left(halts, begin) == bisect_left(halts, end):
-            yield part, (end - begin).total_seconds()
+            rebooting = _reboot(lap)
+            yield part, (end - begin).total_seconds() - rebooting
+            if rebooting:
+                yield Part.REBOOT, rebooting
+
+
+def _reboot(lap: _Lap) -> float:
+    """Seconds of it in which its machine rebooted; 0 where it did not."""
+    begun, ended = lap.rebooted_from, lap.ended.get(Verb.REBOOT)
+    return (ended - begun).total_seconds() if begun and ended and begun <= ended else 0.0
 
 
 def _note(lap: _Lap, event: Event, verb: Verb) -> None:
     match event.kind:
         case Happened.STEP_STARTED:
             lap.begun.append(event.at)
+            if verb is Verb.REBOOT:
+                lap.rebooted_from = min(event.at, lap.rebooted_from or event.at)
         case Happened.STEP_FINISHED:
-            lap.ended[verb] = max(event.at, lap.ended.get(verb, event.at))
+            if verb is not Verb.REBOOT or event.facts.get("rebooted") == "yes":
+                lap.ended[verb] = max(event.at, lap.ended.get(verb, event.at))
         case Happened.STEP_FAILED:
             lap.failed = True
         case _:
@@ -153,5 +167,6 @@ def _was_drained(record: PlanRecord, node: PlanNode, hop: int) -> bool:
     """Whether its kubelet went to another minor, or each step drains: a restart in place says nothing of a drain."""
     if hop >= len(record.plan.hops):
         return False
-    known = record.plan.options.drain is DrainMode.ALWAYS or minor_before(record, node, hop) is not None
+    always = record.plan.options.drain is DrainMode.ALWAYS or reboots(record.plan, node, hop)
+    known = always or minor_before(record, node, hop) is not None
     return known and is_drained(record, node, hop)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cluster.plan import PlanKind, PlanRecord
+from cluster.plan import PlanKind, PlanRecord, Reboot
 from cluster.procedure import kubelet_moves
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.data_files import DataFile, Row
@@ -47,7 +47,7 @@ def find_permanent(record: PlanRecord) -> tuple[Permanent, ...]:
     known = {e.code: e for e in read_effects()}
     return tuple(
         Permanent(code, known[code].sentence.format(**versions), known[code].sources[0])
-        for code, versions in (*_of_control_plane(record), *_of_drains(record))
+        for code, versions in (*_of_control_plane(record), *_of_drains(record), *_of_reboots(record))
     )
 
 
@@ -93,6 +93,12 @@ def _of_drains(record: PlanRecord) -> Iterator[_Told]:
         yield "emptydir", {}
     if record.plan.options.delete_unmanaged:
         yield "unmanaged", {}
+
+
+def _of_reboots(record: PlanRecord) -> Iterator[_Told]:
+    reboot = record.plan.options.reboot
+    if record.plan.kind is PlanKind.UPGRADE and reboot is not Reboot.NEVER:
+        yield "reboot", {"which": "Every machine" if reboot is Reboot.ALWAYS else "Each machine that asks for it"}
 
 
 def _drains(record: PlanRecord) -> bool:

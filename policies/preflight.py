@@ -22,6 +22,7 @@ from policies.inventory import check_inventory
 from policies.machines import check_export, check_machine
 from policies.obstacles import check_obstacles
 from policies.pools import first_control_plane
+from policies.reboots import check_reboots
 from policies.skew import check_skew
 
 _NO_TOLERANCE = 2  # members of an etcd that stops when one of them does
@@ -57,6 +58,7 @@ def check_preflight(
         *_unread_machines(report, survey, cluster),
         *_machines(seen, minors, cluster),
         *check_drains(seen, cluster, options, minors, left_out),
+        *check_reboots(report, survey, options, left_out),
         *check_obstacles(seen, minors),
         *_daemons(report),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.errors import InvalidVersion, KubeDenied
 from cluster.plan import DrainMode, PlanKind
+from cluster.procedure import reboots
 from cluster.report import CORDON_OWNER
 from cluster.versions import ReportedVersion
 from workers.daemons import look_before
@@ -90,7 +91,7 @@ def read_node(site: Site) -> Raw:
 
 def stays_at_work(site: Site, node: Raw) -> bool:
     """Whether this hop restarts its kubelet in place: a mere patch, and the plan drains for minors only."""
-    if site.plan.options.drain is not DrainMode.MINOR_ONLY:
+    if site.plan.options.drain is not DrainMode.MINOR_ONLY or reboots(site.plan, site.node, site.step.hop):
         return False
     try:
         kubelet = ReportedVersion.parse(node["status"]["nodeInfo"]["kubeletVersion"])

@@ -176,6 +176,7 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
         delete_emptydir=cluster.defaults.delete_emptydir,
         delete_unmanaged=cluster.defaults.delete_unmanaged,
         workers=cluster.defaults.workers,
+        reboot=cluster.defaults.reboot,
     )
     known = asdict(usual)
     if lost := sorted(set(request.overrides) - set(known)):

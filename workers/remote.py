@@ -97,7 +97,7 @@ def follow(site: Site, link: Link, attempt: str) -> Outcome:
         if answer.state is AttemptState.DONE and answer.code is not None:
             return Outcome(answer.code, kept.decode("utf-8", errors="replace"))
         if answer.state is not AttemptState.RUNNING:
-            raise _lost(site, answer)
+            raise lost(site, answer)
         if not told and site.elapsed(since) > site.waits.remote_step:
             told = True
             site.tell(
@@ -139,21 +139,23 @@ def _ended(site: Site, link: Link, attempt: str) -> Outcome | None:
 
 
 def _start(site: Site, link: Link, attempt: str, verb: str, *args: str) -> None:
-    def start() -> None:
-        # Asked again after a broken link, this is safe: the machine starts an attempt id once.
-        site.check_lease()
-        answer = site.machine.start(attempt, site.fence, verb, *args)
-        if answer.kind is StartKind.FENCED:
-            raise FencedByMachine(
-                f"{site.node.name} has seen a driver with the fence {answer.fence}, newer than {site.fence}: this one "
-                "stops.",
-                seen=answer.fence or 0,
-            )
-
-    link.ask(start, patience=site.waits.node_ready)
+    link.ask(partial(start_once, site, attempt, verb, *args), patience=site.waits.node_ready)
 
 
-def _lost(site: Site, answer: PollAnswer) -> AttemptLost:
+def start_once(site: Site, attempt: str, verb: str, *args: str) -> None:
+    """Start it, or attach; asked again after a broken link this is safe, as the machine starts an attempt id once."""
+    site.check_lease()
+    answer = site.machine.start(attempt, site.fence, verb, *args)
+    if answer.kind is StartKind.FENCED:
+        raise FencedByMachine(
+            f"{site.node.name} has seen a driver with the fence {answer.fence}, newer than {site.fence}: this one "
+            "stops.",
+            seen=answer.fence or 0,
+        )
+
+
+def lost(site: Site, answer: PollAnswer) -> AttemptLost:
+    """That an attempt vanished without an end."""
     what = "is gone" if answer.state is AttemptState.ABSENT else "ended without an exit code"
     return AttemptLost(
         f"The command of {site.attempt_id} on {site.node.name} {what} (a reboot, or somebody killed it): the machine "

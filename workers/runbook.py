@@ -13,6 +13,7 @@ from workers.cordon import cordon, lift_cordon, observe_cordon, observe_uncordon
 from workers.drain import drain, observe_drain, verify_drain
 from workers.kubeadm import MACHINE_STEPS
 from workers.patience import api_refused
+from workers.reboot import observe_reboot, reboot
 from workers.remote import FencedByMachine
 from workers.site import AttemptLost, Site, StepBlocked, StepDone, Yielded
 from workers.smoke import run_smoke_pod
@@ -50,6 +51,7 @@ PROCEDURES: Mapping[Verb, Procedure] = MappingProxyType(
         Verb.VERIFY_CONTROL_PLANE: Procedure(_unseen, await_control_plane, verified_control_plane),
         Verb.CORDON: Procedure(observe_cordon, cordon, observe_cordon),
         Verb.DRAIN: Procedure(observe_drain, drain, verify_drain),
+        Verb.REBOOT: Procedure(observe_reboot, reboot, _unseen),
         Verb.VERIFY_NODE: Procedure(_unseen, await_node, verified_node),
         Verb.SMOKE_TEST: Procedure(_unseen, run_smoke_pod, _unseen),
         Verb.UNCORDON: Procedure(observe_uncordon, lift_cordon, observe_uncordon),

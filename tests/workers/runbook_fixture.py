@@ -245,6 +245,9 @@ class FakeMachine:
         self.restarting = 0  # observations in which the kubelet restarts once more
         self.snapshot_bytes = b""  # of whichever attempt is asked for
         self.piece = 65536  # bytes of it in one answer
+        self.boot = 1  # which boot it is in
+        self.reboot_required: bool | None = False
+        self.boot_looks: int | None = 3  # calls that do not reach it while it reboots; None: it never goes down
         self._api = api
 
     def observe(self) -> MachineFacts:
@@ -255,13 +258,14 @@ class FakeMachine:
         return MachineFacts(
             protocol=1,
             time=START,
-            boot_id="boot",
+            boot_id=f"boot-{self.boot}",
             fence=self.fence,
             control_plane=self.control_plane,
             packages=tuple(Package(n, v, "ii") for n, v in self.packages.items()),
             dpkg_problem=self.dpkg_problem,
             sources=(PackageSource("/etc/apt/sources.list.d/kubernetes.list", "https://x", self.minor, "-"),),
             kubeadm=kubeadm,
+            reboot_required=self.reboot_required,
             kubelet_unit=KubeletUnit(True, True, "running", self.restarts, "Mon"),
             missing_manifests=self.missing,
             etcdctl=self.etcdctl,
@@ -275,6 +279,8 @@ class FakeMachine:
         if attempt in self.attempts:
             return self._reply(StartAnswer(StartKind.ATTACHED))
         spoken = b"The snapshot /snapshots/etcd.db is there, 20 bytes.\n" if verb == "snapshot-etcd" else b"fine\n"
+        if verb == "reboot":
+            spoken = f"[lockkeeper] rebooting from boot boot-{self.boot}\n".encode()
         code, output = self.ends.get(verb, (0, spoken))
         self.started.append((attempt, (verb, *args)))
         self.attempts[attempt] = Attempt((verb, *args), self.looks, code, output)
@@ -288,15 +294,15 @@ class FakeMachine:
 
     def _poll(self, attempt: str, offset: int) -> PollAnswer:
         if attempt not in self.attempts:
-            return PollAnswer(AttemptState.ABSENT, None, 0, "boot", b"")
+            return PollAnswer(AttemptState.ABSENT, None, 0, f"boot-{self.boot}", b"")
         found = self.attempts[attempt]
         chunk = found.output[offset : offset + 65536]
         if found.looks > 0:
             found.looks -= 1
-            return PollAnswer(AttemptState.RUNNING, None, len(found.output), "boot", chunk)
+            return PollAnswer(AttemptState.RUNNING, None, len(found.output), f"boot-{self.boot}", chunk)
         if found.code is None:
-            return PollAnswer(AttemptState.LOST, None, len(found.output), "boot", chunk)
-        return PollAnswer(AttemptState.DONE, found.code, len(found.output), "boot", chunk)
+            return PollAnswer(AttemptState.LOST, None, len(found.output), f"boot-{self.boot}", chunk)
+        return PollAnswer(AttemptState.DONE, found.code, len(found.output), f"boot-{self.boot}", chunk)
 
     def snapshot(self, attempt: str, offset: int) -> SnapshotPart:
         self._link()
@@ -339,6 +345,8 @@ class FakeMachine:
         if verb == "restart-kubelet":
             version = PackageVersion.parse(self.packages["kubelet"]).version
             self._api.nodes[self.name]["status"]["nodeInfo"]["kubeletVersion"] = str(version)
+        if verb == "reboot" and self.boot_looks is not None:
+            self.boot, self.cuts, self.reboot_required = self.boot + 1, self.boot_looks, False
         if verb == "repair":
             self.dpkg_problem, self.missing = "", ()
 

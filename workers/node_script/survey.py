@@ -86,6 +86,7 @@ def _host(lines: Lines) -> MachineFacts:
         arch=lines.first("arch"),
         cgroup=lines.first("cgroup"),
         swap=None if swap is None else swap == "on",
+        reboot_required={"yes": True, "no": False}.get(lines.first("reboot-required") or ""),
         room=tuple(map(_room, lines.words("disk"))),
     )
 

@@ -71,6 +71,7 @@ observe() {
     observe_room
     say end observe
 }
+reboot_is_required() { [ -e "$ROOT/run/reboot-required" ] || [ -e "$ROOT/var/run/reboot-required" ]; } # Debian's own sign
 observe_host() {
     if [ -r "$ROOT/proc/sys/kernel/hostname" ]; then file_fact hostname "$ROOT/proc/sys/kernel/hostname"; else file_fact hostname "$ROOT/etc/hostname"; fi
     say "time $(date +%s)"
@@ -89,6 +90,7 @@ observe_host() {
     if [ ! -r "$ROOT/proc/swaps" ]; then unreadable swap "/proc/swaps cannot be read"
     elif [ "$(wc -l <"$ROOT/proc/swaps")" -gt 1 ]; then say swap on
     else say swap off; fi
+    if reboot_is_required; then say reboot-required yes; else say reboot-required no; fi
 }
 observe_packages() {
     # shellcheck disable=SC2016 # dpkg's own placeholders

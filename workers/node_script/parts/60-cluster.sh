@@ -268,6 +268,11 @@ remove_each() {
         rm -rf -- "$path"
     done
 }
-restart_machine() {
+restart_machine() { # its end is another boot than the one that is told here
+    before=$(boot_id)
+    [ "$before" != unknown ] || refuse 66 "The boot id of this machine cannot be read, so that nobody could tell when it is back."
+    say "[lockkeeper] rebooting from boot $before"
+    sync "$JOB/out"
+    trap '' TERM   # everything gets it when the machine goes down, and this would end as if it had failed
     if command -v systemctl >/dev/null 2>&1; then systemctl reboot; else reboot; fi
 }
