@@ -45,7 +45,7 @@ class FileMachine(Machine):
             with (self._folder / "attached").open("a", encoding="utf-8") as file:
                 file.write(f"{attempt}\n")
 
-    def poll(self, attempt: str, offset: int = 0) -> PollAnswer:  # noqa: ARG002 - the seam's signature
+    def poll(self, attempt: str, offset: int = 0, seconds: int = 0) -> PollAnswer:  # noqa: ARG002 - the seam's signature
         if not (self._folder / attempt).exists():
             return PollAnswer(AttemptState.ABSENT, None, 0, "boot", b"")
         text = (self._folder / attempt).read_text(encoding="utf-8")

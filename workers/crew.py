@@ -56,7 +56,7 @@ class CheckApproval(Protocol):
 
 @dataclass(frozen=True)
 class Crew:
-    """The collaborators of one driver; `machine` logs in anew for each step, with credentials read anew."""
+    """The collaborators of one driver; `machine` logs in anew for each stage of a node, with credentials read anew."""
 
     settings: Settings
     store: Store

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
@@ -48,10 +49,13 @@ class Hand(threading.Thread):
         self._node = node
         self._steps = itinerary(run.plan, node)
         self._index = run.plan.nodes.index(node)
+        self._login = ExitStack()
+        self._machine: RemoteNode | None = None
 
     def run(self) -> None:
         try:
-            self._go()
+            with self._login:
+                self._go()
         except Yielded:
             _LOG.info("%s: %s is left to the next driver", self._run.id, self._node.name)
         except Exception:  # noqa: BLE001 - the edge of a thread: a bug is logged, told, and never ends an operation in silence
@@ -87,8 +91,7 @@ class Hand(threading.Thread):
             run.stop_for(self._node.name, found)
             return False
         try:
-            with run.crew.machine(self._node.name) as machine:
-                known = machine.poll(self._attempt_id(row), 0).state is not AttemptState.ABSENT
+            known = self._log_in().poll(self._attempt_id(row), 0).state is not AttemptState.ABSENT
         except LockkeeperError as error:  # out of reach it can start nothing either
             _LOG.info("%s: %s", run.id, error)
             known = False
@@ -173,8 +176,7 @@ class Hand(threading.Thread):
         run = self._run
         try:
             run.wait_for_lease()
-            with run.crew.machine(self._node.name) as machine:
-                done = run.crew.perform(self._site(row, step, machine))
+            done = run.crew.perform(self._site(row, step, self._log_in()))
         except StepBlocked as error:
             return self._block(row, error.finding, uncordoned=error.uncordoned)
         except AttemptLost as error:
@@ -190,6 +192,12 @@ class Hand(threading.Thread):
         crashpoints.reach("after-record", step.verb, row.node)
         _LOG.info("%s: %s: %s", run.id, self._attempt_id(row), done.sentence)
         return after
+
+    def _log_in(self) -> RemoteNode:
+        """Once for the whole stage, as a login takes longer than many a step; one that broke is renewed by itself."""
+        if self._machine is None:
+            self._machine = self._login.enter_context(self._run.crew.machine(self._node.name))
+        return self._machine
 
     def _record(self, row: NodeRow, what: str, change: Callable[[Operation, NodeRow], Move]) -> Operation:
         """Record what became of the attempt in hand; nothing if somebody moved the row on meanwhile."""

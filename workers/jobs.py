@@ -140,11 +140,11 @@ def assemble(settings: Settings, cluster: str, url: str) -> Crew:
 
 @contextmanager
 def log_in(settings: Settings, cluster: str, name: str) -> Iterator[RemoteNode]:
-    """One machine over SSH, until the end of a step."""
+    """One machine over SSH, until the end of a stage."""
     machine = settings.clusters[cluster].machines.get(name)
     if machine is None:
         raise UnknownThing(f"The node {name} has no machine in the configuration: add it under `clusters.{cluster}`.")
-    with SshShell(SshTarget.of(name, machine)) as shell:
+    with SshShell(SshTarget.of(name, machine), give_up=STOP.is_set) as shell:
         yield NodeMachine(shell, machine.node_script, name=name)
 
 

@@ -25,7 +25,9 @@ from workers.ssh import Answer, Shell
 QUICK = 30.0  # a reading verb that asks only the machine
 SLOW = 90.0  # one that asks kubeadm, or waits behind another start
 OFFER = 60.0  # one minor of a package source that may be unreachable
+LONGEST_POLL = 60  # that it may wait for an end, as the script has it
 
+_WRONG_ARGUMENT = 64
 _NOT_FOUND = (126, 127)
 
 
@@ -48,6 +50,7 @@ class NodeMachine:
         self.name = name
         self._shell = shell
         self._script = node_script
+        self._can_wait = True
 
     def version(self) -> int:
         """The protocol that both sides speak; WrongProtocol when they do not."""
@@ -69,18 +72,31 @@ class NodeMachine:
         answer = self._ask("offers", *(str(m) for m in minors), timeout=OFFER * len(minors))
         return parse_offers(_text(answer), minors)
 
-    def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer:
-        """Start one attempt, detached; MachineUnreachable may mean that it started: then ask `poll`."""
-        return parse_start(_text(self._ask("start", attempt, str(fence), verb, *args, timeout=SLOW)))
     def images(self, wanted: WantedImages) -> tuple[ImageOffer, ...] | Unread:
         """Where it can have the images of a release from; Unread where it could not tell which ones they are."""
         tags = (tag or "-" for tag in (wanted.etcd, wanted.coredns, wanted.pause))
         return parse_images(_text(self._ask("images", str(wanted.version), *tags, timeout=SLOW)))
 
+    def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer:
+        """Start one attempt, detached; MachineUnreachable may mean that it started: then ask `poll`."""
+        return parse_start(_text(self._ask("start", attempt, str(fence), verb, *args, timeout=SLOW)))
 
-    def poll(self, attempt: str, offset: int = 0) -> PollAnswer:
-        """An attempt's state and its output from `offset`; read on while `offset + len(chunk) < size`."""
-        return parse_poll(self._ask("poll", attempt, str(offset)).output)
+    def poll(self, attempt: str, offset: int = 0, seconds: int = 0) -> PollAnswer:
+        """
+        An attempt's state and its output from `offset`; read on while `offset + len(chunk) < size`.
+
+        The machine answers at its end, or after so many seconds; at once where its script is of an earlier release.
+        """
+        if not seconds or not self._can_wait:
+            return parse_poll(self._ask("poll", attempt, str(offset)).output)
+        seconds = min(seconds, LONGEST_POLL)
+        try:
+            return parse_poll(self._ask("poll", attempt, str(offset), str(seconds), timeout=QUICK + seconds).output)
+        except NodeScriptFailed as error:
+            if error.code != _WRONG_ARGUMENT:
+                raise
+            self._can_wait = False
+            return self.poll(attempt, offset)
 
     def snapshot(self, attempt: str, offset: int) -> SnapshotPart:
         """Bytes of the snapshot that this attempt took, from `offset`; read on until its size is reached."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from math import ceil
 from typing import TypeVar
 
 from cluster.errors import Fenced, MachineUnreachable
@@ -13,7 +14,7 @@ from workers.login import HostKeyChanged, HostKeyUnknown, KeyUnusable, LoginRefu
 from workers.machine import NodeScriptFailed
 from workers.node_script.attempts import AttemptState, PollAnswer, StartKind
 from workers.node_script.lines import UnreadableAnswer
-from workers.site import AttemptLost, Site
+from workers.site import AttemptLost, Site, Yielded
 
 KEPT = 256 * 1024  # bytes of output kept for the failure's sentence; the whole stays on the machine
 
@@ -63,6 +64,8 @@ class Link:
 
     def _outlast(self, error: Exception, patience: float) -> None:
         site = self._site
+        if site.stopping():  # its answer was not waited for
+            raise Yielded from error
         if self._broken_at is None:
             self._broken_at = site.now()
             site.tell(f"{site.node.name} cannot be asked just now; what runs there goes on, and it is asked again.")
@@ -89,7 +92,9 @@ def follow(site: Site, link: Link, attempt: str) -> Outcome:
     offset, kept, told = 0, b"", False
     since = site.now()
     while True:
-        answer = link.ask(partial(site.machine.poll, attempt, offset), patience=site.waits.remote_step)
+        asked = site.now()
+        poll = partial(site.machine.poll, attempt, offset, ceil(site.waits.poll))
+        answer = link.ask(poll, patience=site.waits.remote_step)
         offset += len(answer.chunk)
         kept = (kept + answer.chunk)[-KEPT:]
         if offset < answer.size and answer.chunk:
@@ -104,7 +109,7 @@ def follow(site: Site, link: Link, attempt: str) -> Outcome:
                 f"The command on {site.node.name} has run for more than {site.waits.remote_step:.0f} s; it is not "
                 "killed: look at the machine."
             )
-        site.wait(site.pause(since))
+        site.wait(max(0.0, site.pause(since) - site.elapsed(asked)))  # where the machine itself did not wait
 
 
 def earlier_attempts(site: Site) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -28,6 +28,7 @@ __all__ = [
 CONNECT_TIMEOUT = 10.0  # for TCP, banner, key exchange and login, each
 OUTPUT_LIMIT = 64 * 1024 * 1024  # no answer of the node script comes near; a broken machine must not fill our memory
 _CHUNK = 64 * 1024
+_LOOK = 0.2  # seconds between two looks whether an answer is still waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,10 @@ class Shell(Protocol):
 class SshShell:
     """One connection to one machine, kept and renewed; for one thread at a time."""
 
-    def __init__(self, target: SshTarget) -> None:
+    def __init__(self, target: SshTarget, *, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Once `give_up()` says so no answer is waited for any more: what became of its command is unknown then."""
         self._target = target
+        self._give_up = give_up
         self._transport: paramiko.Transport | None = None
 
     def run(self, argv: tuple[str, ...], *, timeout: float) -> Answer:
@@ -57,7 +60,7 @@ class SshShell:
         command = shlex.join(("sudo", "-n", *argv) if self._target.sudo else argv)
         channel = self._open_channel(timeout)
         try:
-            return _exchange(channel, command, deadline)
+            return _exchange(channel, command, deadline, self._give_up)
         finally:
             # A channel that is not at its end means a link of which nothing is known: the next command gets a new one.
             if not channel.exit_status_ready():
@@ -93,14 +96,14 @@ class SshShell:
             ) from error
 
 
-def _exchange(channel: paramiko.Channel, command: str, deadline: float) -> Answer:
+def _exchange(channel: paramiko.Channel, command: str, deadline: float, give_up: Callable[[], bool]) -> Answer:
     # One stream, drained before the exit code is asked for: two of them, or the code first, dead-lock at 2 MiB.
     output = bytearray()
     try:
         channel.set_combine_stderr(True)
         channel.settimeout(max(0.0, deadline - time.monotonic()))
         channel.exec_command(command)
-        for chunk in _chunks(channel, deadline):
+        for chunk in _chunks(channel, deadline, give_up):
             output += chunk
             if len(output) > OUTPUT_LIMIT:
                 return Answer(None, bytes(output))
@@ -112,12 +115,13 @@ def _exchange(channel: paramiko.Channel, command: str, deadline: float) -> Answe
     return Answer(code if code >= 0 else None, bytes(output))
 
 
-def _chunks(channel: paramiko.Channel, deadline: float) -> Iterator[bytes]:
+def _chunks(channel: paramiko.Channel, deadline: float, give_up: Callable[[], bool]) -> Iterator[bytes]:
     while True:
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or give_up():
             raise TimeoutError
-        channel.settimeout(left)
-        if not (chunk := channel.recv(_CHUNK)):
-            return
-        yield chunk
+        channel.settimeout(min(left, _LOOK))
+        with contextlib.suppress(TimeoutError):
+            if not (chunk := channel.recv(_CHUNK)):
+                return
+            yield chunk

@@ -143,8 +143,8 @@ class Bench:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().strip()
 
-    def poll(self, attempt: str, offset: int = 0) -> PollAnswer:
-        return parse_poll(self.run("poll", attempt, str(offset)).stdout)
+    def poll(self, attempt: str, offset: int = 0, seconds: int = 0) -> PollAnswer:
+        return parse_poll(self.run("poll", attempt, str(offset), *([str(seconds)] if seconds else ())).stdout)
 
     def finish(self, attempt: str, *verb: str, fence: int = 1) -> PollAnswer:
         """Start an attempt and wait for its end."""

@@ -288,7 +288,7 @@ class FakeMachine:
             self._effect(verb, args)
         return self._reply(StartAnswer(StartKind.STARTED))
 
-    def poll(self, attempt: str, offset: int = 0) -> PollAnswer:
+    def poll(self, attempt: str, offset: int = 0, seconds: int = 0) -> PollAnswer:
         self._link()
         return self._reply(self._poll(attempt, offset))
 

@@ -69,6 +69,23 @@ def test_every_verb_is_read_into_values(bench: Bench, before: bytes):
     assert offer.state is OfferState.ABSENT
 
 
+def test_a_script_that_cannot_wait_for_an_end_is_asked_without(bench: Bench):
+    """One of an earlier release refuses what it does not know; it is asked as it was then, and not again otherwise."""
+    asked: list[tuple[str, ...]] = []
+
+    class EarlierShell(LocalShell):
+        def run(self, argv: tuple[str, ...], *, timeout: float) -> Answer:
+            asked.append(argv[1:])
+            if len(argv) > len(("script", "poll", "op-1", "0")):
+                return Answer(64, b"lockkeeper-node: Wrong number of arguments: the usage is 'poll ID OFFSET'.\n")
+            return super().run(argv, timeout=timeout)
+
+    node = NodeMachine(EarlierShell(), str(bench.script), name="w1")
+    assert node.poll("op-1", 0, 5).state is AttemptState.ABSENT
+    assert node.poll("op-1", 0, 5).state is AttemptState.ABSENT
+    assert [len(words) for words in asked] == [4, 3, 3]
+
+
 def test_another_protocol_is_refused_with_what_to_install(bench: Bench):
     """A script of another release is never asked for anything else."""
     with pytest.raises(WrongProtocol, match=r"protocol 2 .*`lockkeeper node-script`"):

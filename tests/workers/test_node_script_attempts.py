@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def test_a_second_start_attaches_and_later_tells_the_exit_code(bench: Bench):
     (bench.home / "go").touch()
     assert bench.await_end("op-1").code == 7
     assert bench.answer("start", "op-1", "4", "restart-kubelet") == "DONE 7"
+
+
+def test_a_poll_waits_for_the_end_and_no_longer_than_it_is_told(bench: Bench):
+    """Nobody looks again and again: it sleeps at the lock of the attempt, whose end wakes it."""
+    bench.program("work", 'while [ ! -e "$B/go" ]; do sleep 0.05; done; exit 7')
+    bench.answer("start", "op-1", "3", "restart-kubelet")
+    began = time.monotonic()
+    assert bench.poll("op-1", seconds=1).state is AttemptState.RUNNING
+    assert time.monotonic() - began >= 1
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bench.poll, "op-1", seconds=60)
+        (bench.home / "go").touch()
+        assert waiting.result(20).code == 7
+    assert bench.poll("op-1", seconds=60).code == 7
+    assert bench.poll("op-2", seconds=60).state is AttemptState.ABSENT
 
 
 def test_a_fenced_start_is_refused(bench: Bench):

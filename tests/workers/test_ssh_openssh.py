@@ -154,6 +154,17 @@ def test_a_time_out_ends_the_wait_and_the_result_is_unknown(server: SshServer):
         assert shell.run(("echo", "again"), timeout=20).code == 0
 
 
+def test_an_answer_is_not_waited_for_once_it_is_given_up(server: SshServer):
+    """A worker that must hand over leaves at once; its command is unknown to it, and goes on."""
+    leaving = threading.Event()
+    with SshShell(server.target, give_up=leaving.is_set) as shell:
+        shell.run(("true",), timeout=20)
+        threading.Timer(0.5, leaving.set).start()
+        begun = time.monotonic()
+        assert shell.run(("sleep", "60"), timeout=50).code is None
+        assert time.monotonic() - begun < 30
+
+
 def test_a_frozen_machine_does_not_hold_us(server: SshServer):
     """Its kernel still acknowledges: only our own clock ends the wait."""
     with SshShell(server.target) as shell:

@@ -115,8 +115,11 @@ hook() { # MOMENT VERB
     "$ROOT$HOOKS/$1-$2"
 }
 
-poll() { # ID OFFSET
+LONGEST_POLL=60   # seconds
+poll() { # ID OFFSET SECONDS
     job=$JOBS/$1
+    # No look in between: its lock is free as soon as nothing of it lives any more.
+    [ "$3" -eq 0 ] || [ -s "$job/rc" ] || [ ! -e "$job/lock" ] || flock -s -w "$3" "$job/lock" true 2>/dev/null
     seen=$(settled_fate "$job")
     size=0
     [ -e "$job/out" ] && size=$(wc -c <"$job/out")

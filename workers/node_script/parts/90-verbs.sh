@@ -68,10 +68,12 @@ main() {
         logs) count 1 $# 'logs UNIT'; check_unit "$1"; show_log "$1" ;;
         list) count 0 $# list; list ;;
         poll)
-            count 2 $# 'poll ID OFFSET'
+            [ $# -eq 3 ] || count 2 $# 'poll ID OFFSET [SECONDS]'
             check_id "$1"
             check_number "$2" offset
-            poll "$1" "$2" ;;
+            check_number "${3:-0}" 'number of seconds'
+            [ "${3:-0}" -le "$LONGEST_POLL" ] || refuse 64 "A poll waits for $LONGEST_POLL s at most: ask again after it."
+            poll "$1" "$2" "${3:-0}" ;;
         snapshot)
             count 2 $# 'snapshot ID OFFSET'
             check_id "$1"
