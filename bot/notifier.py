@@ -22,6 +22,7 @@ from cluster.errors import StoreUnavailable
 from cluster.events import Event, Happened
 from cluster.outbox import OutboxItem, OutboxKind
 from cluster.store import Store
+from cluster.store.history import recorded_at
 
 LEASE = (TIMEOUT + 7) * 1000  # milliseconds; longer than the longest call to Slack
 HEARTBEAT = 30.0  # seconds; the card of a run says when it was last looked at
@@ -152,7 +153,8 @@ class Notifier:
         cursor = self.store.outbox_cursor()
         found = self.store.feed(cursor, _BATCH, _LISTEN)
         if found:
-            items = tuple(i for event_id, event in found for i in self._items(event_id, event))
+            ahead = self.clock() - self.store.moment()
+            items = tuple(i for event_id, event in found for i in self._items(event_id, event, ahead))
             self.store.outbox_ingest(cursor, found[-1][0], items)
         elif time.monotonic() - self._beat > HEARTBEAT:
             self._beat = time.monotonic()
@@ -170,10 +172,12 @@ class Notifier:
         except StoreUnavailable as error:
             _LOG.warning("%s", error)
 
-    def _items(self, event_id: str, event: Event) -> tuple[OutboxItem, ...]:
+    def _items(self, event_id: str, event: Event, ahead: timedelta) -> tuple[OutboxItem, ...]:
+        """By our own clock, which is `ahead` of Redis': the one of the worker that tells may be hours off."""
         try:
             channel = self.channel_of(event.cluster)
-            return items_for(event_id, event, channel) if channel else ()
+            told = replace(event, at=recorded_at(event_id) + ahead)
+            return items_for(event_id, told, channel) if channel else ()
         except Exception:  # noqa: BLE001 - a mistake of ours about one event must not silence every upgrade
             _LOG.exception("The event %s cannot be told", event_id)
             return ()

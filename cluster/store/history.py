@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cluster.events import Event, Happened
@@ -47,10 +47,20 @@ class History(Ledger):
         streams = found.values() if isinstance(found, dict) else [entries for _, entries in found]
         return tuple(entry for entries in streams for entry in _entries(entries))
 
+    def moment(self) -> datetime:
+        """Now by the server's clock, which is the one that stream ids tell."""
+        seconds, micros = self.ask(lambda r: r.time())
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
+
     def feed_end(self) -> str:
         """The id of the newest event; "0" when there is none."""
         newest = self.ask(lambda r: r.xrevrange(key("feed"), count=1))
         return str(newest[0][0]) if newest else "0"
+
+
+def recorded_at(stream_id: str) -> datetime:
+    """When the server took that event, by its own clock."""
+    return datetime.fromtimestamp(int(stream_id.partition("-")[0]) / 1000, UTC)
 
 
 def _entries(raw: Any) -> Entries:
@@ -63,5 +73,6 @@ def _event(stream_id: str, text: str) -> Event:
         return EVENT.validate_json(text)
     except ValueError:
         _LOG.warning("The event %s cannot be read.", stream_id)
-        at = datetime.fromtimestamp(int(stream_id.partition("-")[0]) / 1000, UTC)
-        return Event(Happened("unreadable"), at, "", "Something happened that this release cannot read.")
+        return Event(
+            Happened("unreadable"), recorded_at(stream_id), "", "Something happened that this release cannot read."
+        )

@@ -136,6 +136,18 @@ def test_what_we_stumble_over_silences_nothing_else(store):
     assert store.outbox_cursor() == store.feed_end()
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_worker_whose_clock_is_wrong_by_hours_loses_no_line(store, hours):
+    """What it tells counts from when Redis took it, by the bot's own clock."""
+    sender = SimpleNamespace(send_due=lambda *_: None)
+    notifier = Notifier(store, sender, "bot", lambda _: CHANNEL, lambda: NOW)
+    store.append(replace(event(Happened.STEP_WAITED), at=NOW + timedelta(hours=hours)), "told")
+    notifier.turn()
+    assert {i.kind for i in store.outbox_pending()} == {OutboxKind.EDIT, OutboxKind.POST}
+    for item in store.outbox_pending():
+        assert item.not_before <= NOW < NOW + timedelta(minutes=1) < item.expires_at
+
+
 def test_what_a_step_waits_for_is_stale_before_a_result_is():
     """After an outage nobody is flooded with waits that are over."""
     waits = items_for("1-0", event(Happened.STEP_WAITED), CHANNEL)[1]
