@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,11 +13,31 @@ from redis import Redis
 
 from lab.redis import RedisServer
 
+
+def _break_snapshots(client: Redis) -> None:
+    """A folder has the name of the file that it saves to: as with a full disk, and for root as well."""
+    _snapshot(client).mkdir()
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    while client.info("persistence")["rdb_last_bgsave_status"] == "ok":
+        time.sleep(0.01)
+
+
+def _mend_snapshots(client: Redis) -> None:
+    _snapshot(client).rmdir()
+    client.config_set("save", "")
+
+
+def _snapshot(client: Redis) -> Path:
+    return Path(client.config_get("dir")["dir"]) / client.config_get("dbfilename")["dbfilename"]
+
+
 _NOWHERE = ("127.0.0.1", 1)  # nobody listens there: the server keeps what it has, and waits for its primary
 UNWILLING: Mapping[str, tuple[Callable[[Redis], Any], Callable[[Redis], Any]]] = MappingProxyType(
     {
         "without-memory": (lambda r: r.config_set("maxmemory", 1), lambda r: r.config_set("maxmemory", 0)),
         "read-only": (lambda r: r.replicaof(*_NOWHERE), lambda r: r.replicaof("NO", "ONE")),
+        "unable-to-save": (_break_snapshots, _mend_snapshots),
         "without-its-replicas": (
             lambda r: r.config_set("min-replicas-to-write", 1),
             lambda r: r.config_set("min-replicas-to-write", 0),

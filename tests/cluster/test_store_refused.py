@@ -19,6 +19,7 @@ __all__ = ["own_redis"]
 
 SENTENCES = {
     "without-memory": "refuses to write .*: give it memory, and a disk that it can write to",
+    "unable-to-save": "refuses to write .*MISCONF.*: give it memory, and a disk that it can write to",
     "read-only": "is a read-only replica: let REDIS_URL name the primary",
     "without-its-replicas": "has too few replicas to take a write .*: bring them back",
 }
