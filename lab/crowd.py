@@ -1,4 +1,4 @@
-"""`crowded`: pods that a drain would strand, and budgets that would hold it up, beside the scenario's applications."""
+"""`crowded`: pods that a drain would strand, budgets that hold it up, and another installation that has the lock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,20 @@ async def crowd(site: Site) -> None:
     store.put(tool)
     store.put(_budget("tool", {"maxUnavailable": 1}))
     _keep_on(site, "archive", "w3")
+    _leave_behind(site)
     await site.settled()
+
+
+def _leave_behind(site: Site) -> None:
+    """A pod whose DaemonSet was deleted without it, a volume without a spec, and the Lease of somebody else."""
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "probe", "uid": "uid-probe", "controller": True}
+    probe = {"kind": "Pod", "metadata": {"name": "probe-x7k2p", "namespace": "demo", "ownerReferences": [owner]}}
+    probe["spec"] = {"containers": [{"name": "app", "image": APP_IMAGE}], "nodeName": "w2"}
+    complete_pod(probe)
+    site.store.put(probe)
+    site.store.put({"kind": "PersistentVolume", "metadata": {"name": "torn"}})
+    holder = {"holderIdentity": "another-installation/op-0badcafe"}
+    site.store.put({"kind": "Lease", "metadata": {"name": "lockkeeper", "namespace": "kube-system"}, "spec": holder})
 
 
 def _budget(app: str, rule: dict[str, int]) -> dict[str, Any]:

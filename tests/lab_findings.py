@@ -5,9 +5,10 @@ SHOWN = {
         api-away capacity-short emptydir-pods hand-edited-apiserver images-on-offer release-ended
     """,
     "crowded": """
-        api-away budget-allows-none budget-guards-unhealthy budget-not-observed capacity-short database-alone
-        database-in-one-batch database-on-one-node database-primaries emptydir-pods images-on-offer pinned-pods
-        release-ended single-replica two-budgets unmanaged-pods volumes-on-one-node
+        api-away budget-allows-none budget-guards-unhealthy budget-not-observed capacity-short cluster-locked-elsewhere
+        daemonset-gone database-alone database-in-one-batch database-on-one-node database-primaries emptydir-pods
+        images-on-offer objects-malformed pinned-pods release-ended single-replica two-budgets unmanaged-pods
+        volumes-on-one-node
     """,
     "obstructed": """
         api-away api-service-unavailable capacity-short deprecated-api-in-use dns-version-unknown emptydir-pods
