@@ -86,6 +86,8 @@ _KUBELET = (
 )
 _OPTIONAL = frozenset({Verb.REBOOT})  # steps that only a plan has which asks for them
 _NEW_KUBEADM = (Verb.SET_SOURCE, Verb.INSTALL_KUBEADM)
+# First of all its cordon: what is evicted from one worker of a window must not land on the next one.
+_WORKER = (Verb.CORDON, *_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET[1:])
 
 # (phase, role) → what a node of that role does in that phase of a hop
 STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
@@ -104,7 +106,7 @@ STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.CONTROL_PLANE, Role.CONTROL_PLANE): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, Verb.VERIFY_CONTROL_PLANE),
     (Phase.CONTROL_PLANE_KUBELETS, Role.FIRST_CONTROL_PLANE): _KUBELET,
     (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): _KUBELET,
-    (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
+    (Phase.WORKERS, Role.WORKER): _WORKER,
 }
 # the same, for a hop that is not whole: the control plane is there already, and a few kubelets catch up with it
 CATCHING_UP: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
@@ -113,7 +115,7 @@ CATCHING_UP: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.PREPARE, Role.WORKER): _PREPARE,
     (Phase.CONTROL_PLANE_KUBELETS, Role.FIRST_CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
     (Phase.CONTROL_PLANE_KUBELETS, Role.CONTROL_PLANE): (Verb.SET_SOURCE, *_KUBELET),
-    (Phase.WORKERS, Role.WORKER): (*_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET),
+    (Phase.WORKERS, Role.WORKER): _WORKER,
 }
 # the kubelet of a worker alone: its kubeadm and its package source stay, for the next upgrade to go on from
 ROLLING_BACK: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
@@ -223,3 +225,17 @@ def kubelet_moves(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
 def disturbs(verb: Verb) -> bool:
     """Whether a node is away from its work from this step on, until it is uncordoned."""
     return verb in _KUBELET or verb is Verb.ROLL_BACK_KUBELET
+
+
+def is_away(steps: tuple[Step, ...], position: int) -> bool:
+    """Whether a node at this place of its way is away from its work: from the stage's cordon on, to its uncordon."""
+    return _has(steps[: position + 1], steps[position], Verb.CORDON)
+
+
+def is_whole(steps: tuple[Step, ...], position: int) -> bool:
+    """Whether a cordoned node could work as before: its drain, which comes before all that changes it, is not over."""
+    return is_away(steps, position) and _has(steps[position:], steps[position], Verb.DRAIN)
+
+
+def _has(steps: tuple[Step, ...], like: Step, verb: Verb) -> bool:
+    return any(s.verb is verb and s.stage == like.stage for s in steps)

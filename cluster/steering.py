@@ -8,7 +8,7 @@ from datetime import datetime
 from cluster.errors import Refused, UnknownThing
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, Role, UpgradePlan
-from cluster.procedure import Phase, Verb, disturbs, itinerary
+from cluster.procedure import Phase, Verb, is_away, is_whole, itinerary
 
 MOST_EXTENSION = 86_400  # seconds that a drain may get beside those of its plan
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
@@ -76,8 +76,9 @@ def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> 
         raise Refused(f"{name} is a control plane, and those are upgraded as a whole: `retry` it, or `cancel` the run.")
     if row.state in OVER:
         raise Refused(f"{name} is {row.state} already: there is nothing to skip.")
-    verb = itinerary(plan, node)[row.position].verb
-    in_hand = row.state is RowState.WAITING and disturbs(verb) and verb is not Verb.CORDON
+    steps = itinerary(plan, node)
+    at_cordon = steps[row.position].verb is Verb.CORDON
+    in_hand = row.state is RowState.WAITING and is_away(steps, row.position) and not at_cordon
     if row.state is RowState.STARTED or in_hand:
         raise Refused(f"{name} is in hand: it is finished first, and can be skipped where it is blocked or waits.")
     aside = _set_aside(plan, row, person)
@@ -91,7 +92,7 @@ def extended(operation: Operation, plan: UpgradePlan, name: str, minutes: int) -
     if node is None or row is None:
         raise UnknownThing(f"There is no node `{name[:60]}` in {operation.id}: look with `status`.")
     steps = itinerary(plan, node)
-    drains = row.position < len(steps) and steps[row.position].verb in {Verb.CORDON, Verb.DRAIN}
+    drains = row.position < len(steps) and is_whole(steps, row.position)
     if not drains or row.skipped_by or not (row.state is RowState.BLOCKED or is_in_hand(plan, node, row)):
         raise Refused(f"The drain of {name} is neither in hand nor blocked: there is nothing to extend.")
     if minutes < 1:
@@ -116,7 +117,7 @@ def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
     if untouched or step.phase is Phase.AFTER:
         return replace(row, state=RowState.SKIPPED)
     row = replace(row, state=RowState.WAITING)
-    if step.verb is Verb.DRAIN and row.cordoned_by_us:
+    if row.cordoned_by_us and is_whole(steps, row.position):
         uncordon = next(n for n, s in enumerate(steps) if s.verb is Verb.UNCORDON and s.stage == step.stage)
         return replace(row, position=uncordon)
     return replace(row, position=last, attempt=1)

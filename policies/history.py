@@ -147,7 +147,7 @@ def _place(record: PlanRecord, event: Event) -> tuple[tuple[int, Part, str], Ver
         return None
     index, verb = int(hop), Verb(name)
     part = _part(record.plan.kind, phase, node.role)
-    # what a worker does before its cordon it does while others are away, and then waits for a place
+    # in older runs a worker began before its cordon, while others were away, and then waited for a place
     if part is None or (part in _AWAY and not (disturbs(verb) and _was_drained(record, node, index))):
         return None
     return (index, part, "" if part is Part.PREPARE else event.node), verb

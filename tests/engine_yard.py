@@ -120,6 +120,7 @@ class Yard:
     lease: dict[str, Any] | None = None
     away: bool = False
     others_wait: bool = False
+    refuses_uncordon: bool = False  # outside of its step
     firing: Callable[[], tuple[Alert, ...]] | None = None
     silencer: Silencer | None = None
     most_away: int = 0
@@ -164,6 +165,12 @@ class Yard:
         self._write("end", site)
         facts = {"cordoned": "ours"} if site.step.verb is Verb.CORDON else {}
         return StepDone(f"{site.step.verb} of {site.node.name} is done.", facts)
+
+    def give_back(self, site: Site) -> bool:
+        if self.refuses_uncordon:
+            raise KubeDenied("nodes is forbidden", status=403, body={})
+        self.change_node(site.node.name, cordoned=False, cordoned_by="")
+        return True
 
     def _take_effect(self, site: Site) -> None:
         match site.step.verb:
@@ -218,6 +225,7 @@ class Yard:
             inspect=lambda _plan: (),
             machine=machine,
             kube=lambda: LeaseApi(self),
+            uncordon=self.give_back,
             now=lambda: datetime.now(UTC),
             others_wait=lambda: self.others_wait,
             firing=self.firing,

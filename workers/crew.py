@@ -18,6 +18,7 @@ from cluster.report import ClusterReport
 from cluster.settings import Settings
 from cluster.store import Store
 from workers.attachments import Attachments
+from workers.cordon import uncordon
 from workers.silencing import Silencer
 from workers.site import Api, RemoteNode, Site, StepDone
 
@@ -71,6 +72,7 @@ class Crew:
     kube: Callable[[], Api]
     now: Callable[[], datetime]
     others_wait: Callable[[], bool]  # whether work waits that no worker is free for
+    uncordon: Callable[[Site], bool] = uncordon
     attachments: Attachments = field(default_factory=Attachments)
     firing: Callable[[], tuple[Alert, ...]] | None = None  # where a monitoring is configured
     silencer: Silencer | None = None  # where alerts of nodes in hand are silenced

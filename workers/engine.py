@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 
 from cluster.errors import LockkeeperError
 from cluster.events import Happened
@@ -130,9 +131,9 @@ class Driver:
         run = self._run
         turn = find_runnable(run.plan, operation, report, now=run.now(), held=frozenset(self._hands))
         if not run.has_stops() and not run.giving_way.is_set():  # after a no of the gate whoever is in hand rests first
-            for node in self._alarms.allowed(operation, turn.nodes):
-                if self._may_begin(operation, node):
-                    self._start(node)
+            self._start(
+                operation, [n for n in self._alarms.allowed(operation, turn.nodes) if self._may_begin(operation, n)]
+            )
         if self._hands:
             return True
         if not turn.nodes and not turn.waits and not self._try_again(operation) and ending.settle(run, operation):
@@ -179,9 +180,13 @@ class Driver:
         in_hand = self._opening.in_time and is_in_hand(self._run.plan, node, operation.row(node.name))
         return self._opening.claimed or in_hand
 
-    def _start(self, node: PlanNode) -> None:
-        self._hands[node.name] = Hand(self._run, node)
-        self._hands[node.name].start()
+    def _start(self, operation: Operation, nodes: Iterable[PlanNode]) -> None:
+        """Together: none of them drains before all are cordoned, or what it evicts would land on the next one."""
+        begun = {n.name: Hand(self._run, n) for n in nodes}
+        self._run.cordoning |= {name for name, hand in begun.items() if hand.is_before_cordon(operation.row(name))}
+        self._hands |= begun
+        for hand in begun.values():
+            hand.start()
 
     def _cut_short(self, operation: Operation) -> Operation:
         run = self._run

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import cast
 
 from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
 from cluster.events import Happened
@@ -17,7 +18,7 @@ from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.force import ForceRequest
 from cluster.operation import Hold, NodeRow, Operation, OperationState, RowState, Wish, attempt_id
 from cluster.plan import PlanNode
-from cluster.procedure import DOING, Phase, Step, Verb, itinerary
+from cluster.procedure import DOING, Phase, Step, Verb, is_whole, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand, needs_driver
 from workers import crashpoints, progress
@@ -34,9 +35,11 @@ _WAITS = {  # the gate's answers that may pass by themselves, up to the deadline
     "cluster-unreadable": "The cluster's API does not answer; waiting for it.",
     "peer-not-ready": "Another control plane is not ready; waiting for it.",
 }
+_MOMENT = 0.05  # seconds between two looks whether the others are cordoned
 _LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
 # they watch for a time that would begin anew with each driver
 _UNBROKEN = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})
+_UNASKED = cast("RemoteNode", None)  # where the API alone is asked
 _LOG = logging.getLogger(__name__)
 
 
@@ -61,6 +64,7 @@ class Hand(threading.Thread):
         except Exception:  # noqa: BLE001 - the edge of a thread: a bug is logged, told, and never ends an operation in silence
             self._confess()
         finally:
+            self._run.cordoning.discard(self._node.name)
             self._run.last_end = time.monotonic()
             self._run.woken.set()
 
@@ -71,6 +75,8 @@ class Hand(threading.Thread):
         while True:
             row = operation.row(self._node.name)
             step = self._steps[row.position]
+            if step.verb is not Verb.CORDON:
+                run.cordoning.discard(self._node.name)
             if row.state in OVER or row.state is RowState.BLOCKED or step.stage != stage:
                 return
             if row.state is RowState.WAITING:
@@ -82,7 +88,20 @@ class Hand(threading.Thread):
                     return
             elif not self._may_go_on(operation, row, step):
                 return
+            if step.verb is Verb.DRAIN:
+                self._await_cordons()
             operation = self._attempt(row, step)
+
+    def is_before_cordon(self, row: NodeRow) -> bool:
+        """Whether its next step takes it from the scheduler."""
+        return row.state not in OVER and self._steps[row.position].verb is Verb.CORDON
+
+    def _await_cordons(self) -> None:
+        """Whoever was let in together is cordoned before anybody is evicted: a moment, unless the API is slow."""
+        while self._run.cordoning:
+            if self._run.leaving() or self._run.giving_way.is_set():
+                raise Yielded
+            self._run.sleep(_MOMENT)
 
     def _may_go_on(self, operation: Operation, row: NodeRow, step: Step) -> bool:
         """A driver before us began this step, or so the record says: what the machine does not know has not begun."""
@@ -212,11 +231,23 @@ class Hand(threading.Thread):
     def _block(self, row: NodeRow, finding: Finding, *, uncordoned: bool = False) -> Operation:
         run = self._run
         _LOG.warning("%s: %s blocked: %s", run.id, self._attempt_id(row), finding.sentence)
+        uncordoned = uncordoned or self._give_back(row)
         return self._record(
             row,
             "blocked",
             lambda o, r: progress.block(run.plan, o, r, finding, run.now(), uncordoned=uncordoned),
         )
+
+    def _give_back(self, row: NodeRow) -> bool:
+        """Whoever stops before its kubelet is touched works on while people look at it; whether it does."""
+        if not row.cordoned_by_us or not is_whole(self._steps, row.position):
+            return False
+        try:
+            self._run.crew.uncordon(self._site(row, self._steps[row.position], None))
+        except LockkeeperError as error:
+            _LOG.warning("%s: %s stays cordoned: %s", self._run.id, row.node, error)
+            return False
+        return True
 
     def _lose(self, row: NodeRow, step: Step, sentence: str) -> Operation:
         run = self._run
@@ -266,7 +297,7 @@ class Hand(threading.Thread):
             else:
                 return self._run.operation()
 
-    def _site(self, row: NodeRow, step: Step, machine: RemoteNode) -> Site:
+    def _site(self, row: NodeRow, step: Step, machine: RemoteNode | None) -> Site:
         run = self._run
         return Site(
             settings=run.crew.settings,
@@ -279,7 +310,7 @@ class Hand(threading.Thread):
             attempt=row.attempt,
             fence=run.lease.fence,
             started_at=row.started_at or run.now(),
-            machine=crashpoints.watched_machine(machine),
+            machine=crashpoints.watched_machine(machine) if machine else _UNASKED,
             kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb, row.node),
             endpoints=run.endpoints,
             inspect=lambda: run.crew.inspect(run.plan),

@@ -10,7 +10,7 @@ from cluster.events import Event, Happened
 from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanNode, UpgradePlan
-from cluster.procedure import DOING, Phase, Step, Verb, itinerary
+from cluster.procedure import DOING, Phase, Step, Verb, is_whole, itinerary
 from cluster.steering import OVER, again, is_in_hand
 from policies.goals import tell_end
 from policies.stops import drain_ends_at
@@ -102,7 +102,7 @@ def _end_of_way(operation: Operation, row: NodeRow, told: Event, now: datetime) 
 def block(
     plan: UpgradePlan, operation: Operation, row: NodeRow, finding: Finding, now: datetime, *, uncordoned: bool
 ) -> Move:
-    """A person must choose; a node that was given back after a failed drain begins again with its cordon."""
+    """A person must choose; a node that was given back before its kubelet was touched begins again with its cordon."""
     steps = itinerary(plan, _node(plan, row))
     step = steps[row.position]
     tell = Teller(operation, now)
@@ -117,7 +117,8 @@ def block(
         return Move(with_row(operation, blocked), (told,))
     position = _position_of(steps, step, Verb.CORDON)
     blocked = replace(blocked, position=position, cordoned_by_us=False)
-    given = f"{row.node} was uncordoned: its drain did not succeed, and nothing on it was changed."
+    what = "its drain did not succeed" if step.verb is Verb.DRAIN else "it stopped before its drain"
+    given = f"{row.node} was uncordoned: {what}, and its kubelet was not touched."
     back = tell.of_step(Happened.NODE_UNCORDONED, given, row, step)
     return Move(with_row(operation, blocked), (told, back))
 
@@ -185,7 +186,7 @@ def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
     if row.position == 0 and row.state is RowState.WAITING and row.attempt == 1:
         return replace(row, state=RowState.SKIPPED, note=CUT_SHORT)
     cut = replace(row, state=RowState.WAITING, note=CUT_SHORT, finding=None, started_at=None)
-    if step.verb is Verb.DRAIN and row.cordoned_by_us:  # its kubelet is untouched: it can work as before
+    if row.cordoned_by_us and is_whole(steps, row.position):  # its kubelet is untouched: it can work as before
         return replace(cut, position=_position_of(steps, step, Verb.UNCORDON))
     return replace(cut, position=len(steps) - 1, attempt=1)
 

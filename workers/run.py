@@ -41,6 +41,7 @@ class Run:
         self.stop = threading.Event()  # hand over at the next poll
         self.giving_way = threading.Event()  # no further step; one that cannot be taken up in the middle is finished
         self.placing = threading.Lock()  # one node at a time looks for a place among those that may be away
+        self.cordoning: set[str] = set()  # who was let in to be drained, and is not cordoned yet
         self.woken = threading.Event()  # something changed: the driver looks again
         self.last_endpoints: Mapping[str, str] = {}
         self.last_end = 0.0  # monotonic; when a node last came to rest

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
-from cluster.procedure import Phase, Step, Verb, disturbs, itinerary
+from cluster.procedure import Phase, Step, Verb, is_away, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand
 from policies.pace import Back, Pace, Trail, check_pace, is_paced
@@ -171,8 +171,9 @@ def _is_away(plan: UpgradePlan, row: NodeRow) -> bool:
     node = plan.node(row.node)
     if node is None or row.state in OVER:
         return False
-    verb = itinerary(plan, node)[row.position].verb
-    return disturbs(verb) and (verb is not Verb.CORDON or row.state is RowState.STARTED)
+    steps = itinerary(plan, node)
+    begun = steps[row.position].verb is not Verb.CORDON or row.state is RowState.STARTED
+    return begun and is_away(steps, row.position)
 
 
 def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> list[_Place]:

@@ -13,10 +13,10 @@ import pytest
 
 from cluster.errors import KubeDenied, UnknownThing
 from cluster.events import Happened
-from cluster.findings import Finding, Severity
-from cluster.operation import OperationState, RowState, Wish
-from cluster.plan import PlanKind
-from cluster.procedure import Phase, Verb, fingerprint, itinerary
+from cluster.findings import Finding, Findings, Severity
+from cluster.operation import Operation, OperationState, RowState, Wish
+from cluster.plan import PlanKind, PlanNode
+from cluster.procedure import Phase, Step, Verb, fingerprint, itinerary
 from cluster.queues import Wakeups
 from cluster.store import Store
 from lab.redis import RedisServer
@@ -616,6 +616,7 @@ def test_a_cancelled_node_that_is_cordoned_and_unchanged_is_given_back(small: Ya
         raise KeyError(site.node.name)
 
     small.script("w-1", Verb.DRAIN, bug)
+    small.refuses_uncordon = True
     begin(small, store).join()
     store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
     Driving(small, store, OP).join()
@@ -657,9 +658,48 @@ def test_resume_lifts_a_pause_also_where_a_node_is_blocked(small: Yard, store: S
     assert (resumed.wish, resumed.rows[0].state) == (Wish.NONE, RowState.WAITING)
 
 
+def test_a_window_is_cordoned_before_its_first_eviction(yard: Yard, store: Store) -> None:
+    """What is evicted from one worker must not land on the next one; a cordon that takes long is waited for."""
+    pools = (yard.record.plan.pools[0], replace(yard.record.plan.pools[1], max_unavailable=3))
+    yard = Yard(record(replace(yard.record.plan, pools=pools)), yard.log)
+    yard.script("w-2", Verb.CORDON, lambda site: site.wait(1.0))
+    begin(yard, store).join()
+    told = [
+        (what, node) for what, node, verb, *_ in yard.lines() if (what, verb) in {("end", "cordon"), ("start", "drain")}
+    ]
+    first_drain = next(n for n, (what, node) in enumerate(told) if what == "start" and node.startswith("w"))
+    assert {node for what, node in told[:first_drain] if node.startswith("w")} == {"w-1", "w-2", "w-3"}
+
+
+@pytest.mark.parametrize("verb", [Verb.SET_SOURCE, Verb.INSTALL_KUBEADM, Verb.UPGRADE_NODE])
+def test_a_worker_that_stops_before_its_drain_works_on_meanwhile(small: Yard, store: Store, verb: Verb) -> None:
+    """It is uncordoned, as its kubelet is untouched; the next attempt begins with its cordon."""
+    small.script("w-1", verb, blocked)
+    begin(small, store).join()
+    operation = store.operation(OP)
+    row = operation.row("w-1")
+    assert (operation.state, row.state, row.cordoned_by_us) == (OperationState.BLOCKED, RowState.BLOCKED, False)
+    assert itinerary(small.record.plan, small.record.plan.nodes[1])[row.position].verb is Verb.CORDON
+    assert not any(n.cordoned for n in small.report.nodes)
+    assert Happened.NODE_UNCORDONED in kinds(store)
+
+
+def _away_at_the_cordon(yard: Yard) -> Callable[[Operation, Step, PlanNode], Findings]:
+    """A gate that lets w-1 to its cordon in the moment in which w-2 goes away."""
+    gone: list[str] = []
+
+    def judge(_operation: Operation, step: Step, node: PlanNode) -> Findings:
+        if (node.name, step.verb, gone) == ("w-1", Verb.CORDON, []):
+            gone.append("w-2")
+            yard.change_node("w-2", ready=False)
+        return ()
+
+    return judge
+
+
 def test_a_node_that_went_away_meanwhile_takes_the_place_before_the_next_cordon(small: Yard, store: Store) -> None:
-    """A node is let in long before its cordon; the limit holds at the cordon itself, and the wait is told."""
-    small.script("w-1", Verb.UPGRADE_NODE, lambda _: small.change_node("w-2", ready=False))
+    """A node may be let in before another one goes away; the limit holds at the cordon itself, and the wait is told."""
+    small.findings = _away_at_the_cordon(small)
     driving = begin(small, store)
     wait_until(lambda: any("Waiting for w-2" in e.sentence for _, e in store.events(OP)))
     assert Verb.CORDON not in small.verbs("w-1")
@@ -671,7 +711,7 @@ def test_a_node_that_went_away_meanwhile_takes_the_place_before_the_next_cordon(
 
 def test_a_node_that_waits_for_a_place_is_cut_short_by_a_cancel(small: Yard, store: Store) -> None:
     """Nothing of its work was disturbed, and the one that is away may never come back."""
-    small.script("w-1", Verb.UPGRADE_NODE, lambda _: small.change_node("w-2", ready=False))
+    small.findings = _away_at_the_cordon(small)
     driving = begin(small, store)
     wait_until(lambda: any("Waiting for w-2" in e.sentence for _, e in store.events(OP)))
     store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))

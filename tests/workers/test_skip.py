@@ -47,6 +47,7 @@ def running(row: NodeRow, state: OperationState = OperationState.BLOCKED) -> Ope
         (at(Verb.HOLD, Phase.PREPARE), Verb.UNHOLD),
         (at(Verb.FETCH, Phase.PREPARE), Verb.UNHOLD),
         (at(Verb.UPGRADE_NODE), Verb.UNHOLD),
+        (at(Verb.UPGRADE_NODE, cordoned_by_us=True), Verb.UNCORDON),
         (at(Verb.CORDON, state=RowState.WAITING), Verb.UNHOLD),
         (at(Verb.DRAIN, cordoned_by_us=True), Verb.UNCORDON),
         (at(Verb.DRAIN, cordoned_by_us=False), Verb.UNHOLD),
@@ -152,6 +153,7 @@ def test_a_worker_that_was_cordoned_and_not_changed_is_given_back_to_its_work(sm
         raise KeyError(site.node.name)
 
     small.script("w-1", Verb.DRAIN, bug)
+    small.refuses_uncordon = True
     approve(store, small.record, OP)
     operation = skip(small, store)
     assert operation.state is OperationState.COMPLETED
