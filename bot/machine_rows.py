@@ -20,7 +20,9 @@ _MISSING = "missing"
 
 def machine_rows(survey: Survey) -> tuple[Row, ...]:
     """Grouped, so that of thousands of machines the few that differ stand out."""
-    return tuple(grouped((*_etcd(survey), *(r for m in survey.machines for r in _machine(m)))))
+    rows = tuple(grouped((*_etcd(survey), *(r for m in survey.machines for r in _machine(m)))))
+    kinds = list(dict.fromkeys(r.what for r in rows))
+    return tuple(sorted(rows, key=lambda r: kinds.index(r.what)))
 
 
 def machine_lines(survey: Survey) -> Iterator[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from cluster.report import Node
 from policies.wording import some_of
 
 LOW_KIB = 1024 * 1024  # images and packages of one hop need about this much
+_KIB = 1024  # in a MiB
 GROWTH = 1.5  # etcd is written to while it is copied
 _BACKUPS = "/etc/kubernetes"  # kubeadm keeps them in its folder tmp
 
@@ -38,7 +39,7 @@ def _etcd(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterator[Findin
         room = demands[0][0]
         if room.free_kib >= sum(needed for _, needed, _ in demands):
             continue
-        wanted = " and ".join(f"{_mib(needed)} for {what}" for _, needed, what in demands)
+        wanted = " and ".join(f"{_mib(needed + _KIB - 1)} for {what}" for _, needed, what in demands)
         sentence = f"{node.name} has {_mib(room.free_kib)} free at {room.place} and needs {wanted} there."
         remedy = "Make room there: look at old backups under /etc/kubernetes/tmp, and at old snapshots."
         yield Finding("disk-space", Severity.BLOCKER, node.name, sentence, remedy)
@@ -65,4 +66,4 @@ def _file_system(room: Room | None) -> str:
 
 
 def _mib(kib: int) -> str:
-    return f"{kib // 1024} MiB"
+    return f"{kib // _KIB} MiB"

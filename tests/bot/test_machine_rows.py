@@ -37,8 +37,8 @@ def test_machines_that_are_alike_are_one_line() -> None:
     loose = replace(SOUND, held=("kubelet",))
     assert told(w1=SOUND, w2=SOUND, w3=loose) == [
         ("packages", "1.34.7-1.1, on hold: all", "2: w1, w2"),
-        ("package source", "community, v1.34", "3: w1, w2, w3"),
         ("packages", "1.34.7-1.1, on hold: kubelet", "w3"),
+        ("package source", "community, v1.34", "3: w1, w2, w3"),
     ]
 
 

@@ -51,6 +51,14 @@ def test_the_figures_are_in_the_sentence():
     )
 
 
+def test_what_is_short_is_never_said_to_be_enough():
+    """Free room is rounded down, and what is needed up."""
+    room = (Room("/etc/kubernetes", GIB, 1500),)
+    seen = replace(FACTS, room=room, etcd_size_kib=1040)
+    (finding,) = (f for f in check_disks(CP1, seen, snapshot=False) if f.code == "disk-space")
+    assert "has 1 MiB free at /etc/kubernetes and needs 2 MiB" in finding.sentence
+
+
 def test_the_other_control_planes_need_no_room_for_a_snapshot():
     """It is taken once."""
     assert codes(check_disks(CP1, facts({ONE: 1.6}), snapshot=False)) == []
