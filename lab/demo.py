@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from cluster.errors import LockkeeperError
@@ -44,7 +44,9 @@ def run_demo(*, scenario: str, target: str, headless: bool, chaos: str | None, s
 def show(made: Rig) -> int:
     """Serve the page until it is interrupted."""
     print_line(f"Open {made.slack.page_url} - you are Ada; type: /k8s versions")
-    print_line("Then /k8s plan v1.35.4, become Grace, and approve. Ctrl-C ends it and leaves nothing behind.")
+    print_line(
+        f"Then /k8s plan v1.35.4{made.named}, become Grace, and approve. Ctrl-C ends it and leaves nothing behind."
+    )
     print_line(f"Logs: {made.directory}. For the command line in another terminal:")
     named = made.environment()
     print_line(f"  export LOCKKEEPER_CONFIG={named['LOCKKEEPER_CONFIG']} REDIS_URL={named['REDIS_URL']}")
@@ -54,13 +56,14 @@ def show(made: Rig) -> int:
 
 def play(made: Rig, target: str, chaos: str | None, say: Callable[[str], None]) -> int:
     """Play the story, then check what the lab itself knows."""
-    before = made.world.snapshot()
+    before, others = made.world.snapshot(), snapshots(made.others)
     strikes = unleash(chaos, made, say) if chaos else None
     story = Story(made, say)
     code = story.play(target, deadline=DEADLINE)
     if strikes is not None:
         strikes.ended.set()
     wrong = list(judge_log(made.world))
+    wrong += [f"{name} was touched" for name, seen in snapshots(made.others).items() if seen != others[name]]
     if strikes is not None and len(strikes.struck) < LEAST[chaos or ""]:
         wrong.append(f"chaos struck {len(strikes.struck)} times, {LEAST[chaos or '']} were promised")
     if code == DONE:
@@ -76,6 +79,10 @@ def play(made: Rig, target: str, chaos: str | None, say: Callable[[str], None]) 
     starts = sum(1 for record in made.world.exec_log() if record.started)
     say(f"checked: {starts} remote commands, none started twice under one attempt id; exit {code}")
     return code
+
+
+def snapshots(worlds: Mapping[str, World]) -> dict[str, dict[str, dict[str, object]]]:
+    return {name: world.snapshot() for name, world in worlds.items()}
 
 
 def judge_log(world: World) -> Iterator[str]:

@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from cluster.signing import public_line
 from cluster.store import Store
+from lab.fleet import Fleet
 from lab.redis import RedisServer
-from lab.scenarios import Scenario
+from lab.scenarios import SCENARIOS, Scenario
 from lab.slack import LabSlack
 from lab.slack.people import TEAM
 from lab.world import World
@@ -96,7 +97,13 @@ class Rig:
     store: Store
     bot: Part
     workers: list[Part]
+    others: Mapping[str, World] = field(default_factory=dict)  # clusters beside the one that is upgraded
     _quiet: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def named(self) -> str:
+        """What has to be typed to mean the cluster that is upgraded."""
+        return f" {self.world.scenario.cluster}" if self.others else ""
 
     @property
     def parts(self) -> list[Part]:
@@ -149,13 +156,15 @@ def rig(
         if directory is None:
             # Unix sockets live in there: their paths may have 107 bytes at most.
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lk-")))
-        world = stack.enter_context(World.start(scenario=scenario, speed=speed, directory=directory / "world"))
+        chosen = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
+        fleet = stack.enter_context(Fleet.start(chosen, speed, directory))
+        world = fleet.world
         slack = stack.enter_context(LabSlack().start(port))
-        slack.watch(f"{world.scenario.name}, {speed:g}x", world.view)
+        slack.watch(f"{chosen.name}, {speed:g}x", fleet.view)
         redis = stack.enter_context(RedisServer.start(directory / "redis"))
-        config = write_config(directory, world=world, slack=slack if with_slack else None, installation=installation)
+        config = write_config(directory, fleet=fleet, slack=slack if with_slack else None, installation=installation)
         made = assemble(directory, world, slack, redis, config=config, workers=workers)
-        made.bot.wanted = with_slack
+        made.bot.wanted, made.others = with_slack, fleet.others
         if kubeconfigs is not None:
             give_kubeconfigs(made, kubeconfigs(world))
         stack.callback(made.stop)
@@ -186,7 +195,7 @@ def assemble(directory: Path, world: World, slack: LabSlack, redis: RedisServer,
     )
 
 
-def write_config(directory: Path, *, world: World, slack: LabSlack | None, installation: str) -> Path:
+def write_config(directory: Path, *, fleet: Fleet, slack: LabSlack | None, installation: str) -> Path:
     """Write the lockkeeper.yaml of this lab, with its keys and tokens in files beside it."""
     key = ed25519.Ed25519PrivateKey.generate()
     secret(directory / "bot.key", private_text(key))
@@ -194,11 +203,12 @@ def write_config(directory: Path, *, world: World, slack: LabSlack | None, insta
         person = ed25519.Ed25519PrivateKey.generate()
         secret(directory / f"{name}.key", private_text(person))
         (directory / f"{name}.key.pub").write_text(public_line(person) + "\n", encoding="utf-8")
-    data: dict[str, Any] = world.config()
-    for cluster in data["clusters"].values():
-        timeout = HOPELESS_DRAIN_TIMEOUT if world.scenario.blocked_app else DRAIN_TIMEOUT
+    data, snapshots = fleet.config(), snapshot_store(directory.absolute())
+    for name, cluster in data["clusters"].items():
+        hopeless = fleet.worlds[name].scenario.blocked_app
+        timeout = HOPELESS_DRAIN_TIMEOUT if hopeless else DRAIN_TIMEOUT
         cluster["defaults"] = {"drain_timeout": timeout, "delete_emptydir": True}
-        cluster["snapshots"] = snapshot_store(directory.absolute())
+        cluster["snapshots"] = dict(snapshots)
     data |= {
         "installation": installation,
         "people": people(directory),

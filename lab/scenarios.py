@@ -31,6 +31,15 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another cluster of the same installation."""
+
+    cluster: str
+    scenario: Scenario
+    is_away: bool = False  # its API answers nobody
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """What a lab begins with."""
 
@@ -48,6 +57,8 @@ class Scenario:
     network: tuple[str, ...] = ()  # images of its agents; () for a network that does not show
     unlisted: tuple[str, ...] = ()  # machines that nobody put into the inventory
     state: str = ""  # what somebody made of it, by its name in lab/states.py
+    cluster: str = "lab"  # its name in the configuration
+    beside: tuple[Neighbour, ...] = ()
 
     @property
     def control_plane_names(self) -> tuple[str, ...]:
@@ -61,7 +72,7 @@ class Scenario:
 POSTGRES = (("application", "patroni"),)
 _ORDERS = (*POSTGRES, ("cluster-name", "orders"))
 
-_ALL = (
+_ALONE = (
     Scenario("healthy", "three control planes and four workers, all well", 3, 4),
     Scenario("small", "one control plane and two workers: the API is away while it is upgraded", 1, 2),
     Scenario("two-minors", "the target is two minors ahead", 1, 3),
@@ -151,4 +162,18 @@ _ALL = (
         state="other-distribution",
     ),
 )
-SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
+_ONE_BY_NAME = {scenario.name: scenario for scenario in _ALONE}
+_FLEET = Scenario(
+    "fleet",
+    "five clusters in one configuration: one without an answer, one edited by hand, one of k3s, one that lacks patches",
+    1,
+    2,
+    cluster="shop",
+    beside=(
+        Neighbour("archive", _ONE_BY_NAME["small"], is_away=True),
+        Neighbour("billing", _ONE_BY_NAME["hand-edited-apiserver"]),
+        Neighbour("edge", _ONE_BY_NAME["other-distribution"]),
+        Neighbour("trial", Scenario("trial", "one of a later minor", 1, 1, version="v1.36.1")),
+    ),
+)
+SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in (*_ALONE, _FLEET)}

@@ -64,7 +64,7 @@ class Story:
         """The plan that can be approved: the upgrade, or the revert that must come first."""
         before = {record.id for record in self.rig.store.plans()}
         self._blocked = ()
-        self.rig.slack.say(ADA, CHANNEL, f"/k8s plan {target}")
+        self.rig.slack.say(ADA, CHANNEL, f"/k8s plan {target}{self.rig.named}")
         found: list[PlanRecord] = []
 
         def offered() -> bool:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar, overload
 
 from lab.clock import LabClock
 from lab.cluster import Cluster
-from lab.inhabitants import CLUSTER_NAME
 from lab.machines import Machine
 from lab.scenarios import SCENARIOS, Scenario
 from lab.site import POOL, POOL_LABEL, Site, script_path
@@ -99,6 +98,10 @@ class World:
 
     def config(self) -> dict[str, Any]:
         """The `clusters:` part of lockkeeper.yaml for this lab."""
+        return {"clusters": {self.scenario.cluster: self.settings()}}
+
+    def settings(self) -> dict[str, Any]:
+        """What lockkeeper.yaml says of this one cluster."""
         machines = {
             name: {
                 "address": "127.0.0.1",
@@ -112,7 +115,7 @@ class World:
             if machine.ssh is not None and name not in self.scenario.unlisted
         }
         pools = {POOL: {"selector": f"{POOL_LABEL}={POOL}", "max_unavailable": MAX_UNAVAILABLE}}
-        return {"clusters": {CLUSTER_NAME: {"kubeconfig": str(self.kubeconfig), "machines": machines, "pools": pools}}}
+        return {"kubeconfig": str(self.kubeconfig), "machines": machines, "pools": pools}
 
     # ---- what there is to see
 

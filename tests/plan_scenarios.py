@@ -24,7 +24,7 @@ from tests.policies_fixture import FACTS, NOW, make_cluster, make_record, make_r
 
 # Of the others the lab's own machines tell too much to draw it here: tests/workers/test_scenarios.py reads them there.
 _DRAWN = {"", "crowded", "obstructed", "skewed", "interrupted"}
-ON_PAPER = tuple(s for s in SCENARIOS.values() if s.state in _DRAWN)
+ON_PAPER = tuple(s for s in SCENARIOS.values() if s.state in _DRAWN and not s.beside)
 TARGETS = {"two-minors": "v1.36.2"}
 _TARGET = "v1.35.4"
 _LEFT_OUT = {"w2": OLD, "w3": BEHIND}  # in `skewed`: kubelets by worker

@@ -33,7 +33,9 @@ def test_a_blocked_plan_ends_the_story_at_once_with_the_code_for_a_person(desk):
     said = []
     worker = threading.Thread(target=answer, args=(desk,))
     worker.start()
-    code = Story(SimpleNamespace(slack=desk.slack, store=desk.store), said.append).play("v1.35.4", deadline=5)
+    code = Story(SimpleNamespace(slack=desk.slack, store=desk.store, named=" prod"), said.append).play(
+        "v1.35.4", deadline=5
+    )
     worker.join(10)
     assert code == WAITING
     assert any("p-1a2b3c4d is blocked by some-code" in line for line in said)
