@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.dry_run import DryRun
 from cluster.errors import Refused
-from cluster.plan import DrainMode, PlanNode, PlanRecord, PlanStatus, UpgradePlan
+from cluster.plan import DrainMode, Options, PlanNode, PlanRecord, PlanStatus, UpgradePlan
 from cluster.procedure import Verb, itinerary, kubelet_moves, reboots
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.wording import count_of, some_of
@@ -29,19 +29,25 @@ def drains(plan: UpgradePlan, node: PlanNode, kubelet: KubeVersion | None, posit
     for step in itinerary(plan, node)[position:]:
         if step.verb is not Verb.DRAIN:
             continue
-        target = plan.hops[step.hop].target
-        always = plan.options.drain is DrainMode.ALWAYS or reboots(plan, node, step.hop)
-        if always or kubelet is None or kubelet.minor != target.minor:
+        if is_emptied(plan, node, step.hop, kubelet.minor if kubelet else None):
             return True
-        kubelet = target
+        kubelet = plan.hops[step.hop].target
     return False
+
+
+def is_emptied(plan: UpgradePlan, node: PlanNode, hop: int, running: Minor | None) -> bool:
+    """Whether this move of its kubelet empties the node first; one that was not read is always emptied."""
+    return reboots(plan, node, hop) or not is_in_place(plan.options, running, plan.hops[hop].target.minor)
+
+
+def is_in_place(options: Options, running: Minor | None, target: Minor) -> bool:
+    """Whether a kubelet is restarted under its pods: for a mere patch, where only minors drain."""
+    return options.drain is DrainMode.MINOR_ONLY and running == target
 
 
 def is_drained(record: PlanRecord, node: PlanNode, hop: int) -> bool:
     """Whether this move of its kubelet empties the node first, as it stood at planning; yes where that was not read."""
-    if record.plan.options.drain is DrainMode.ALWAYS or reboots(record.plan, node, hop):
-        return True
-    return minor_before(record, node, hop) != record.plan.hops[hop].target.minor
+    return is_emptied(record.plan, node, hop, minor_before(record, node, hop))
 
 
 def minor_before(record: PlanRecord, node: PlanNode, hop: int) -> Minor | None:

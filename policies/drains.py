@@ -8,13 +8,14 @@ from dataclasses import replace
 from cluster.findings import Finding
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import DrainMode, Options, Reboot
+from cluster.plan import Options, Reboot
 from cluster.report import ClusterReport
 from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads
 from policies.budgets import check_budgets
 from policies.capacity import check_capacity
 from policies.databases import check_databases, find_databases
+from policies.drained import is_in_place
 from policies.order import ordered_pools
 from policies.places import Places
 from policies.workloads import check_daemon_sets, check_reading, check_workloads
@@ -51,8 +52,8 @@ def _moving(found: Workloads, left_out: frozenset[str]) -> Workloads:
 
 
 def _drains(options: Options, report: ClusterReport, minors: tuple[Minor, ...]) -> bool:
-    """Whether any node is drained: a mere patch may restart its kubelet in place."""
-    if options.drain is DrainMode.ALWAYS or options.reboot is not Reboot.NEVER or not minors:
+    """Whether any node is drained, at one of the hops."""
+    if options.reboot is not Reboot.NEVER or not minors:
         return True
     running = {n.kubelet.version.minor if isinstance(n.kubelet, ReportedVersion) else None for n in report.nodes}
-    return running != set(minors)
+    return not all(is_in_place(options, kubelet, minor) for kubelet in running for minor in minors)

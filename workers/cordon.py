@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.errors import InvalidVersion, KubeDenied
-from cluster.plan import DrainMode, PlanKind
-from cluster.procedure import reboots
+from cluster.errors import KubeDenied
+from cluster.plan import PlanKind
 from cluster.report import CORDON_OWNER
 from cluster.versions import ReportedVersion
+from policies.drained import is_emptied
 from workers.daemons import look_before
 from workers.patience import CONFLICT, NOT_FOUND, ask_api
 from workers.site import Site, StepDone
@@ -90,14 +90,9 @@ def read_node(site: Site) -> Raw:
 
 
 def stays_at_work(site: Site, node: Raw) -> bool:
-    """Whether this hop restarts its kubelet in place: a mere patch, and the plan drains for minors only."""
-    if site.plan.options.drain is not DrainMode.MINOR_ONLY or reboots(site.plan, site.node, site.step.hop):
-        return False
-    try:
-        kubelet = ReportedVersion.parse(node["status"]["nodeInfo"]["kubeletVersion"])
-    except (InvalidVersion, KeyError):
-        return False
-    return kubelet.version.minor == site.hop.target.minor
+    """Whether this hop restarts its kubelet in place."""
+    running = ReportedVersion.read(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", ""))
+    return not is_emptied(site.plan, site.node, site.step.hop, running.version.minor if running else None)
 
 
 def is_cordoned(node: Raw) -> bool:

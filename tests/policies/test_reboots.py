@@ -77,9 +77,9 @@ def test_reboots_are_learnt_apart_from_the_drains_around_them():
         for e in walk(record, lambda _, step: 100.0 if step.verb is Verb.REBOOT else 10.0)
     )
     past = learn([PastRun(record, told)])
-    assert past.times == {Part.WORKER: (70, 70), Part.REBOOT: (100, 100)}
+    assert past.times == {Part.WORKER: (100, 100), Part.REBOOT: (100, 100)}
     quiet = learn([PastRun(record, walk(record, even))])
-    assert quiet == Past({Part.WORKER: (80, 80)}, {Part.WORKER: 12})
+    assert quiet == Past({Part.WORKER: (110, 110)}, {Part.WORKER: 12})
 
 
 def test_a_patch_with_reboots_drains_whatever_the_plan_says_of_patches():
