@@ -34,5 +34,6 @@ def blockers(findings: Iterable[Finding]) -> Findings:
 
 
 def worst_first(findings: Iterable[Finding]) -> Findings:
+    """Each once; those that weigh the same and are about the same stay in the order in which they came."""
     order = (Severity.BLOCKER, Severity.WARNING, Severity.NOTE)
-    return tuple(sorted(findings, key=lambda f: (order.index(f.severity), f.code, f.subject)))
+    return tuple(sorted(dict.fromkeys(findings), key=lambda f: (order.index(f.severity), f.code, f.subject)))

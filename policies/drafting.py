@@ -136,7 +136,7 @@ def _draft(
         left_out=left_out,
     )
     findings = worst_first(
-        {
+        (
             *spare(preflight, left_out, report, seen.survey),
             *differing,
             *told,
@@ -144,7 +144,7 @@ def _draft(
             *_check_way(plan, seen),
             *check_support(release, now.date()),
             *check_plan_fits(report.cluster, cluster, now, estimate(plan, past)),
-        }
+        )
     )
     plan = replace(plan, accepted=_accepted(findings))
     return Draft(
@@ -166,7 +166,7 @@ def _lacking(seen: Observation, target: Target) -> frozenset[str]:
 
 def add_findings(draft: Draft, found: Findings) -> Draft:
     """The draft with what was found beside its preflight; the warnings among it are approved with the others."""
-    findings = worst_first({*draft.findings, *found})
+    findings = worst_first((*draft.findings, *found))
     return replace(draft, plan=replace(draft.plan, accepted=_accepted(findings)), findings=findings)
 
 
@@ -195,11 +195,11 @@ def draft_revert(
     hop, found = _installed_hop(declared, nodes, survey)
     preflight = check_preflight(seen, cluster, target=declared, accepted=accepted)
     findings = worst_first(
-        {
+        (
             *_beside_revert(preflight, report, nodes),
             *(_as_note(f) for f in preflight if f.code.startswith("hand-edited-")),
             *found,
-        }
+        )
     )
     pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
     plan = UpgradePlan(PlanKind.REVERT, identity_of(report), (hop,), pools, options, _accepted(findings))

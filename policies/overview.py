@@ -66,7 +66,7 @@ def look_over(
         *check_age(report, support, now),
     )
     maker, meaning = maker_of(report), describe(report, support)
-    return Overview(report, survey, maker, meaning, support, worst_first(dict.fromkeys(found)))
+    return Overview(report, survey, maker, meaning, support, worst_first(found))
 
 
 def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster, *, moves: bool) -> Iterator[Finding]:

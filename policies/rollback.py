@@ -98,11 +98,11 @@ def check_rollback(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Fi
     machines = check_preflight(seen, cluster, target=None, minors=minors, accepted=plan.accepted, left_out=others)
     drains = check_drains(seen, cluster, plan.options, minors, others)
     return worst_first(
-        {
+        (
             *(f for f in machines if f.subject in mine and f.code not in _MENDED),
             *(f for f in drains if f.subject not in others | {CONTROL_PLANE}),
             *_old_kubelet(plan, seen),
-        }
+        )
     )
 
 

@@ -112,7 +112,7 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
     records = []
     for draft in _drafts(request, seen, cluster, now=now, past=read_past(store, name), earlier=earlier):
         checked = with_images(draft, cluster, examination.declared, eyes.connect)
-        whole = replace(checked, findings=worst_first({*checked.findings, *traces}))
+        whole = replace(checked, findings=worst_first((*checked.findings, *traces)))
         record = _record(request, whole, now, expires)
         before = store.plan_before(name, record.plan.kind, request.id)
         records.append(replace(record, difference=find_difference(before, record)))

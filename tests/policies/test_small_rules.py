@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from cluster.errors import InvalidConfig
+from cluster.findings import Finding, Severity, worst_first
 from cluster.operation import OperationState
 from cluster.versions import Minor
 from policies.releases import check_support, read_file, release_of
@@ -14,6 +15,13 @@ from policies.traces import check_traces, operations_named
 from tests.policies_fixture import codes, make_report, v, with_node
 
 LABELS = {"role": "web", "zone": "a", "example.org/gpu": ""}
+
+
+def test_findings_of_one_weight_and_subject_keep_their_order():
+    """A plan reads the same whichever process made it; each is told once."""
+    found = [Finding("some-code", Severity.NOTE, "w1", f"sentence {n}", "") for n in range(50)]
+    stop = Finding("some-code", Severity.BLOCKER, "w2", "stop", "")
+    assert worst_first([*found, stop, *found]) == (stop, *found)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,20 @@
-"""A scenario that somebody left in a state shows exactly the findings of it, by its own machines and its API."""
+"""
+A scenario that somebody left in a state shows exactly the findings of it, by its own machines and its API.
+
+After a wanted change of an export: `python -m tests.workers.test_scenarios` writes the files anew; read the difference.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from bot.export_forms import ExportForm
+from bot.plan_export import export_plan
 from cluster.errors import Refused
 from cluster.examine import examine
 from cluster.findings import Finding, Severity, blockers
@@ -21,13 +29,23 @@ from lab.world import World
 from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
 from policies.overview import look_over
 from tests.lab_findings import SHOWN
-from tests.policies_fixture import NOW
+from tests.plan_scenarios import ON_PAPER
+from tests.policies_fixture import NOW, SETTINGS, make_record
 from workers.images import with_images
 from workers.survey import run_survey
 
 pytestmark = pytest.mark.long
 
 SPEED = 200
+GOLDEN = Path(__file__).parents[1] / "bot" / "golden" / "export" / "lab"
+EXPORTED = ("neglected", "out-of-skew", "ailing-etcd")  # the others are drawn on paper: tests/bot/test_plan_export.py
+# What no two labs have alike, or no two days.
+_PASSING = (
+    (r"\b[0-9a-f]{64}\b", "DIGEST"),
+    (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
+    (r"127\.0\.0\.1:\d{5}\b", "ADDRESS"),
+    (r"\b\d{4}-\d\d-\d\d\b", "DAY"),
+)
 TARGETS = {"neglected": "v1.36.2"}
 # A worker that skips v1.35 keeps a flag that only the kubeadm of that minor takes out.
 OPTIONS = {"neglected": Options(delete_emptydir=True, workers=WorkerMoves.WITHIN_SKEW)}
@@ -130,8 +148,42 @@ def test_a_plan_to_the_declared_version_finishes_what_was_left():
     assert [(f.subject, f.severity) for f in left] == [("cp2", Severity.WARNING), ("cp3", Severity.WARNING)]
 
 
+def export(name: str) -> str:
+    """The document and the runbook of its plan, without what passes."""
+    draft = look_at(name).draft
+    assert draft is not None
+    record = make_record(drafted=draft, estimate=draft.estimate, order=draft.order, left_out_for=draft.left_out_for)
+    forms = (ExportForm.MARKDOWN, ExportForm.RUNBOOK)
+    text = "\n".join(f"==== {f.upper()}\n\n{export_plan(record, f, SETTINGS.approvals).text}" for f in forms)
+    for pattern, word in _PASSING:
+        text = re.sub(pattern, word, text)
+    return text
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_export_of_what_machines_told_reads_word_for_word(name):
+    """Also where it is blocked: whoever has the file alone reads that first."""
+    assert export(name) == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_every_scenario_that_can_be_planned_has_its_export():
+    """On paper or from its own machines; other clusters of a fleet are scenarios themselves."""
+    planned = {s.name for s in SCENARIOS.values() if s.kubeadm and not s.beside}
+    assert {*EXPORTED, *(s.name for s in ON_PAPER)} == planned
+
+
 def test_what_kubeadm_did_not_make_is_reported_and_not_planned():
     """With the name of what upgrades it instead."""
     refusal = look_at("other-distribution").refusal
     assert "k3s" in refusal
     assert "install script" in refusal
+
+
+def write() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for name in EXPORTED:
+        (GOLDEN / f"{name}.txt").write_text(export(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
