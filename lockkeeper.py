@@ -75,7 +75,7 @@ def versions(
     config: ConfigPath = None,
     output: Form = Output.TEXT,
     images: Annotated[
-        bool, typer.Option("--images", help="List every image of kube-system by node, however many.")
+        bool, typer.Option("--images", help="List every image of kube-system by node, and every machine, however many.")
     ] = False,
 ) -> None:
     """Say what runs where and what that means: API servers by their own endpoints, kubelets, add-ons, support."""
@@ -374,6 +374,30 @@ def extend(  # noqa: PLR0917 - options of a command line, all by name
 ) -> None:
     """Give the drain of one node more time: the one in hand, or the next one of a blocked node."""
     _steer("extend", operation, cluster, config, output, node=node, minutes=str(minutes))
+
+
+@app.command("ignore-alert")
+def ignore_alert(  # noqa: PLR0917 - options of a command line, all by name
+    alert: Annotated[str, typer.Argument(help="The name of an alert that keeps the run from beginning a node.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept and told.")],
+    minutes: Annotated[int, typer.Option(help="For how long; then it counts again.", min=1)] = 60,
+    operation: Which = None,
+    cluster: OfCluster = None,
+    config: ConfigPath = None,
+    output: Form = Output.TEXT,
+) -> None:
+    """Let a run go on in spite of one alert, for a while; only for whoever may approve plans."""
+    from bot import terminal
+
+    desk = _desk(config)
+    found = desk.operation(operation, cluster)
+    desk.ignore_alert(found, alert, minutes, reason)
+    now = desk.store.operation(found.id)
+    _say(
+        terminal.operation_json(now)
+        if output is Output.JSON
+        else f"{alert} does not keep {found.id} for {minutes} min."
+    )
 
 
 @app.command("force-delete")

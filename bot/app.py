@@ -13,6 +13,7 @@ from slack_sdk import WebClient
 from bot.front import Ack, Body, Front
 from bot.plan_notes import NOTES_VIEW
 from bot.plan_views import REJECT_VIEW
+from bot.spare_view import SPARE_VIEW
 from bot.station import Station
 
 _LISTENERS = 20  # bolt's own 5 would be used up by five slow clicks, and the sixth command got no ack
@@ -52,6 +53,7 @@ def build_app(
     app.action(_ANY)(front.action)
     app.view(REJECT_VIEW)(front.reason)
     app.view(NOTES_VIEW)(front.notes)
+    app.view(SPARE_VIEW)(front.spared)
     for left_over in (app.view(_ANY), app.view_closed(_ANY), app.shortcut(_ANY), app.options(_ANY)):
         left_over(_acknowledge)
     app.error(_log_error)

@@ -105,6 +105,15 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoreAlert:
+    """Let a run go on in spite of an alert that keeps it."""
+
+    alert: str
+    minutes: int
+    words: tuple[str, ...]  # `[cluster] reason …`
+
+
+@dataclass(frozen=True, slots=True)
 class ForceDelete:
     """Have one pod deleted that holds up a drain."""
 
@@ -149,6 +158,7 @@ Command = (
     | Retry
     | Skip
     | Extend
+    | IgnoreAlert
     | ForceDelete
 )
 
@@ -165,7 +175,19 @@ _AFTER = {  # what may follow the version and the cluster: what is named there, 
     "accept": ("what to accept", "no-etcdctl"),
     "without": ("the workers to leave out", "worker-3 worker-17"),
 }
-WORDS = ("help", "plan", "rollback", "export", "dry-run", "retry", "skip", "extend", "force-delete", *_ONE_CLUSTER)
+WORDS = (
+    "help",
+    "plan",
+    "rollback",
+    "export",
+    "dry-run",
+    "retry",
+    "skip",
+    "extend",
+    "ignore-alert",
+    "force-delete",
+    *_ONE_CLUSTER,
+)
 
 HELP: tuple[tuple[str, str], ...] = (
     ("versions [cluster]", "what runs where and for how long; without a name, all clusters, the worst first"),
@@ -188,6 +210,10 @@ HELP: tuple[tuple[str, str], ...] = (
     ("retry [node] [cluster]", "try a blocked node again"),
     ("skip <node> [cluster]", "go on without a worker: it is given back as it is, and the end says so"),
     ("extend <node> <minutes> [cluster]", "give the drain of a node more time, while it is in hand or blocked"),
+    (
+        "ignore-alert <alert> <minutes> [cluster] <reason>",
+        "let a run go on in spite of an alert that keeps it; for approvers",
+    ),
     ("force-delete <namespace>/<pod> [cluster]", "delete a pod that holds up a drain, when a second person allows it"),
     ("help", "this list"),
 )
@@ -280,9 +306,20 @@ def _parse_extend(rest: tuple[str, ...], command: str) -> Extend:
     _at_most(rest, 3, usage)
     if len(rest) < 2:  # noqa: PLR2004 - a node and its minutes
         raise NotUnderstood(f"Name a node and how many minutes more its drain may take: type `{usage}`.")
-    if not (rest[1].isascii() and rest[1].isdecimal() and len(rest[1]) < 6):  # noqa: PLR2004 - no sane number is longer
-        raise NotUnderstood(f"`{clean(rest[1], 40)}` is no whole number of minutes: type `{usage}`.")
-    return Extend(rest[0], int(rest[1]), rest[2] if len(rest) > 2 else None)  # noqa: PLR2004 - the third is the cluster
+    return Extend(rest[0], _minutes(rest[1], usage), rest[2] if len(rest) > 2 else None)  # noqa: PLR2004 - the third is the cluster
+
+
+def _parse_ignore(rest: tuple[str, ...], command: str) -> IgnoreAlert:
+    usage = f"{command} ignore-alert <alert> <minutes> [cluster] <reason>"
+    if len(rest) < 3:  # noqa: PLR2004 - an alert, its minutes and a reason
+        raise NotUnderstood(f"Name the alert, for how many minutes it is ignored, and why: type `{usage}`.")
+    return IgnoreAlert(rest[0], _minutes(rest[1], usage), rest[2:])
+
+
+def _minutes(word: str, usage: str) -> int:
+    if not (word.isascii() and word.isdecimal() and len(word) < 6):  # noqa: PLR2004 - no sane number is longer
+        raise NotUnderstood(f"`{clean(word, 40)}` is no whole number of minutes: type `{usage}`.")
+    return int(word)
 
 
 def _parse_force(rest: tuple[str, ...], command: str) -> ForceDelete:
@@ -299,6 +336,7 @@ _PARSED: dict[str, Callable[[tuple[str, ...], str], Command]] = {
     "export": _parse_export,
     "dry-run": _parse_dry_run,
     "extend": _parse_extend,
+    "ignore-alert": _parse_ignore,
     "force-delete": _parse_force,
 }
 

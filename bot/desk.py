@@ -26,12 +26,13 @@ from cluster.requests import Answer, PlanRequest, request_dry_run, request_rollb
 from cluster.settings import Settings
 from cluster.signing import fingerprint, sign_with_ssh
 from cluster.store import Decision, Store, already_decided
-from policies.approvals import may_decide
+from policies.approvals import check_person, may_decide
 from policies.consents import read_consents
 from policies.drained import check_living
 from policies.fleet import FleetLine
 from policies.overview import Overview
 from policies.release_notes import confirmed, facts_of, notes_of
+from policies.sparing import tell_spared
 from policies.traces import held_elsewhere
 from policies.wording import some_of
 
@@ -275,6 +276,16 @@ class Desk:
         sentence = f"{self.person} gave the drain of {node} {minutes} more min."
         event = self._event(Happened.EXTEND_ASKED, operation, sentence)
         self.store.extend(operation.id, self.store.plan(operation.plan_id).plan, node, minutes, event)
+        self.wakeups.wake(operation.id)
+
+    def ignore_alert(self, operation: Operation, alert: str, minutes: int, reason: str) -> None:
+        """Let the run go on in spite of one alert that keeps it; raises Refused for whoever may not approve."""
+        person = self.person
+        if stops := blockers(check_person(None, person, {}, self.settings)):
+            raise Refused(_sentence(stops[0]), stops)
+        sentence = tell_spared(person, (alert,), minutes, reason)
+        event = self._event(Happened.ALERT_SPARED, operation, sentence)
+        self.store.spare(operation.id, (alert,), person, reason, minutes, event)
         self.wakeups.wake(operation.id)
 
     def check_locked(self, cluster: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from bot import approvals, controls, dry_runs, exports, forces, listings, plans, reports, surveys
+from bot import approvals, controls, dry_runs, exports, forces, listings, plans, reports, sparing, surveys
 from bot.asked import (
     Asked,
     clicked,
@@ -31,6 +31,7 @@ from bot.commands import (
     Extend,
     ForceDelete,
     Help,
+    IgnoreAlert,
     NotUnderstood,
     Pause,
     Plan,
@@ -52,7 +53,8 @@ from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
 from bot.report_card import FILE, LISTING, SHARE
-from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP
+from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, SKIP
+from bot.spare_view import chosen_in
 from bot.station import Station, said
 from bot.text import clean
 from bot.typed import said_to_us, unmarked
@@ -70,7 +72,7 @@ _RUN_ACTIONS = {
 }
 _READING = frozenset({SHARE, LISTING, FILE})  # clicks that read a cluster, which takes its time
 _DECISIONS: dict[str, Callable[[Station, Asked, str], Message | None]] = {APPROVE: approvals.click, ALLOW: forces.allow}
-_WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details}
+_WINDOWS = {REJECT: approvals.ask_for_reason, DETAILS: approvals.show_details, GO_ON: sparing.ask_for_reason}
 _STEERED: dict[type[Command], Control] = {
     Pause: Control.PAUSE,
     Resume: Control.RESUME,
@@ -78,7 +80,7 @@ _STEERED: dict[type[Command], Control] = {
     Retry: Control.RETRY,
     Skip: Control.SKIP,
 }
-_Steering = Pause | Resume | Cancel | Retry | Skip | Extend | ForceDelete
+_Steering = Pause | Resume | Cancel | Retry | Skip | Extend | IgnoreAlert | ForceDelete
 _LOG = logging.getLogger(__name__)
 
 
@@ -155,6 +157,8 @@ class Front:
                 return controls.steer_node(station, asked, _STEERED[type(command)], words)
             case Extend(node, minutes, cluster):
                 return controls.extend_drain(station, asked, node, minutes, cluster)
+            case IgnoreAlert():
+                return sparing.ignore_alert(station, asked, command)
             case ForceDelete(pod, cluster):
                 return forces.ask(station, asked, pod, cluster)
             case Pause(cluster) | Resume(cluster) | Cancel(cluster):
@@ -212,6 +216,13 @@ class Front:
         token, channel = approvals.split_metadata(metadata(body))
         asked, notes_read = from_view(body, channel), ticked(filled(body))
         self._hand_over(self.clicks, asked, lambda: approvals.approve(self.station, asked, token, notes_read))
+
+    def spared(self, ack: Ack, body: Body) -> None:
+        """The modal that asks why a run may go on in spite of its alerts, and for how long."""
+        ack()
+        chosen = chosen_in(body)
+        asked = from_view(body, chosen.channel)
+        self._hand_over(self.clicks, asked, lambda: sparing.go_on(self.station, asked, chosen))
 
     def _hand_over(self, hands: Executor, asked: Asked, work: Callable[[], Message | None]) -> None:
         """Nothing may escape a listener: an exception right after ack() takes the ack back."""

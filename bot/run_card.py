@@ -33,7 +33,7 @@ from cluster.procedure import DOING, Step, Verb, itinerary
 from cluster.versions import KubeVersion
 
 PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "run_retry", "run_skip"
-EXTEND = "run_extend"
+EXTEND, GO_ON = "run_extend", "run_go_on"
 _MOST_LINES = 14  # lines of machines; more of them are folded
 _BAR = 20
 _LAST_OF_A_NODE = {

@@ -36,6 +36,7 @@ SIGNS: dict[Happened, str] = {  # the events that the thread tells; every other 
     Happened.RETRY_ASKED: "repeat",
     Happened.SKIP_ASKED: "heavy_minus_sign",
     Happened.EXTEND_ASKED: "hourglass",
+    Happened.ALERT_SPARED: "warning",
     Happened.FORCE_APPROVED: "warning",
     Happened.FORCE_ENDED: "warning",
     Happened.OPERATION_PARKED: "double_vertical_bar",
@@ -62,7 +63,9 @@ _STOPPED = {
     Happened.OPERATION_CANCELLED: "Cancelled",
 }
 _MOST_ROWS = 40  # machines that the result lists one by one
-TOLD_STEPS = frozenset({Verb.SNAPSHOT_ETCD, Verb.VERIFY_CONTROL_PLANE, Verb.UNCORDON, Verb.REVERT})
+TOLD_STEPS = frozenset(
+    {Verb.SNAPSHOT_ETCD, Verb.VERIFY_CONTROL_PLANE, Verb.UNCORDON, Verb.REVERT, Verb.ROLL_BACK_KUBELET}
+)
 ENDINGS = frozenset({Happened.OPERATION_CANCELLED, Happened.OPERATION_COMPLETED})
 ANNOUNCED = frozenset(  # edits notify nobody, so these are posted to the channel as well
     {Happened.OPERATION_PARKED, Happened.OPERATION_BLOCKED, *ENDINGS}

@@ -23,7 +23,7 @@ from bot.blocks import (
     text_size,
 )
 from bot.report_card import findings_within
-from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
+from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
 from bot.text import clean, code, escape, listing, local_clock, moment
 from cluster.inventory import OnCall
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
@@ -41,16 +41,17 @@ def render_stop(record: PlanRecord, operation: Operation, stop: Stop, on_call: O
     """One stop while it lasts."""
     row = operation.row(stop.node) if stop.node else None
     said = _said(record, operation, row)
-    blocks: list[Block] = [rich_text(line(*_mention(on_call), emoji("x"), text_element(" "), *spans(said, 900)))]
+    called = None if row is None and operation.halting else on_call  # an alert calls by itself; reminders do later
+    blocks: list[Block] = [rich_text(line(*_mention(called), emoji("x"), text_element(" "), *spans(said, 900)))]
     if row is not None and row.state is not RowState.BLOCKED:
         blocks.append(rich_text(bullets([spans(words, 500) for words in _holders(row)])))
-    blocks.append(rich_text(line(*spans(_prospect(record, row), 700))))
+    blocks.append(rich_text(line(*spans(_prospect(record, operation, row), 700))))
     if row is not None and row.finding is not None and row.state is RowState.BLOCKED:
         blocks += findings_within((row.finding,), ROOM - text_size(blocks))
     if buttons := list(_choices(record, operation, row)):
         blocks.append(actions(*buttons))
     blocks.append(context(f"Since {local_clock(stop.since)}{_ends(record, row)} \u00b7 run {code(operation.id)}"))
-    return Message(escape(f"{said} {_prospect(record, row)}", 900), stamp(blocks, f"{STOP}:{stop.key}"))
+    return Message(escape(f"{said} {_prospect(record, operation, row)}", 900), stamp(blocks, f"{STOP}:{stop.key}"))
 
 
 def render_over(record: PlanRecord, operation: Operation, key: str) -> Message:
@@ -88,6 +89,8 @@ def _mention(on_call: OnCall | None) -> list[Element]:
 
 
 def _said(record: PlanRecord, operation: Operation, row: NodeRow | None) -> str:
+    if row is None and operation.halting:
+        return f"{title(record)}: no further node is begun. {operation.reason}"
     if row is None:
         return f"{title(record)} waits for a person: {operation.reason or 'it stands still'}."
     doing = _doing(record, row)
@@ -104,8 +107,10 @@ def _holders(row: NodeRow) -> Iterator[str]:
         yield f"and {len(row.held) - _MOST_LINES} more"
 
 
-def _prospect(record: PlanRecord, row: NodeRow | None) -> str:
+def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> str:
     """What will happen if nobody does anything."""
+    if row is None and operation.halting:
+        return "An approver may let it go on in spite of them, for a while and with a reason; any other halts it again."
     if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
         return f"If that lasts until {moment(ends)}, the drain is given up: the node is {back}, and a person is asked."
@@ -155,6 +160,8 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
             yield button("Skip it", SKIP, f"{operation.id} {node.name}", confirm=confirm)
     elif row is not None:
         yield button(f"{MORE} more minutes", EXTEND, f"{operation.id} {row.node}")
+    elif operation.halting:
+        yield button("Go on in spite of it…", GO_ON, operation.id)
     else:
         yield button("Resume", RESUME, operation.id, style="primary")
     if operation.state in {OperationState.SCHEDULED, OperationState.RUNNING} and operation.wish is Wish.NONE:

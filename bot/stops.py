@@ -28,7 +28,7 @@ class Stops:
     settings: Settings
     store: Store
     _looked: datetime | None = None
-    _shown: dict[str, NodeRow | None] = field(default_factory=dict)  # what this bot last had each message show
+    _shown: dict[str, NodeRow | str] = field(default_factory=dict)  # what this bot last had each message show
 
     def step(self, now: datetime) -> None:
         """Queue what is due by now."""
@@ -67,7 +67,7 @@ class Stops:
 
     def _renew(self, operation: Operation, stop: Stop, channel: str, now: datetime) -> None:
         """Its message is edited when what it shows has changed since this bot last looked."""
-        row = operation.row(stop.node) if stop.node else None
+        row = operation.row(stop.node) if stop.node else operation.reason
         if self._shown.get(stop.key, stop) != row:
             cursor = self.store.outbox_cursor()
             if self.store.outbox_ingest(cursor, cursor, (_edit(stop.key, channel, now),)):

@@ -25,6 +25,7 @@ class Happened(StrEnum):
     RETRY_ASKED = "retry-asked"
     SKIP_ASKED = "skip-asked"
     EXTEND_ASKED = "extend-asked"
+    ALERT_SPARED = "alert-spared"  # a person lets the run go on in spite of alerts, by name and for a while
     FORCE_ASKED = "force-asked"  # the deletion of one pod that holds up a drain
     FORCE_APPROVED = "force-approved"
     FORCE_ENDED = "force-ended"  # done, or refused by the worker

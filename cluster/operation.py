@@ -122,6 +122,20 @@ class NodeRow:
     as_found: _AsFound = AsFound()
 
 
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """An alert in spite of which this run goes on for a while, as a person chose."""
+
+    alert: str
+    by: str
+    reason: str
+    until: datetime
+
+
+_Spared = Annotated[tuple[Spared, ...], Field(exclude_if=lambda value: not value)]
+_Names = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
+
+
 @dataclass(frozen=True)  # without slots: its rows are looked up by name, thousands of times
 class Operation:
     """One run; `fence` is the one of its last driver."""
@@ -137,6 +151,9 @@ class Operation:
     reason: str = ""  # why it is parked or blocked; while it runs, the alerts that keep it from beginning a node
     stopped_at: datetime | None = None  # when it last was parked or blocked
     quiet_since: _Moment = None  # since when no alert fires any more of those that it waits for
+    halted_by: _Names = ()  # the names of the alerts that keep it now
+    halted_at: _Moment = None  # since when they do
+    spared: _Spared = ()
     goes_on_at: datetime | None = None  # when it goes on by itself, parked until a window opens or a freeze ends
     wish: Wish = Wish.NONE
     wished_by: str = ""
@@ -151,6 +168,11 @@ class Operation:
     @cached_property
     def _by_node(self) -> dict[str, NodeRow]:
         return {r.node: r for r in self.rows}
+
+    @property
+    def halting(self) -> tuple[str, ...]:
+        """The alerts that keep it from beginning a node just now; what stands still anyway is kept by none."""
+        return self.halted_by if self.state is OperationState.RUNNING and self.reason and not self.quiet_since else ()
 
     @property
     def ended(self) -> bool:

@@ -28,7 +28,7 @@ class Role(StrEnum):
 
 
 class PlanKind(StrEnum):
-    """`revert` puts a hand-edited control plane back to its declared version, `rollback` a worker's kubelet to its last."""
+    """`revert` puts a hand-edited control plane to its declared version, `rollback` a worker's kubelet to its last."""
 
     UPGRADE = "upgrade"
     REVERT = "revert"

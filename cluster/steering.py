@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cluster.errors import Refused, UnknownThing
-from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
+from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Spared, Wish
 from cluster.plan import PlanNode, Role, UpgradePlan
 from cluster.procedure import Phase, Verb, is_away, is_whole, itinerary
 
 MOST_EXTENSION = 86_400  # seconds that a drain may get beside those of its plan
+MOST_SPARED = 86_400  # seconds for which an alert may be passed over
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
 _S = OperationState
 
@@ -105,6 +106,30 @@ def extended(operation: Operation, plan: UpgradePlan, name: str, minutes: int) -
         )
     longer = replace(row, extension=row.extension + minutes * 60)
     return replace(operation, rows=tuple(longer if r.node == name else r for r in operation.rows))
+
+
+def spared(  # noqa: PLR0917 - what was chosen, part by part
+    operation: Operation, alerts: tuple[str, ...], person: str, reason: str, minutes: int, now: datetime
+) -> Operation:
+    """The operation going on in spite of these alerts, which keep it now: for a while, and no others."""
+    _check_running(operation)
+    halting = operation.halting
+    if not alerts or not set(alerts) <= set(halting):
+        named = ", ".join(a[:60] for a in alerts if a not in halting) or "none"
+        keeping = ", ".join(halting) or "none does"
+        raise Refused(f"The alert `{named}` does not keep {operation.id} waiting; those that do: {keeping}.")
+    if not reason.strip():
+        raise Refused("Say why the run may go on in spite of an alert: it is kept, and the thread says it.")
+    if not 1 <= minutes <= MOST_SPARED // 60:
+        raise Refused(
+            f"A run goes on in spite of an alert for 1 to {MOST_SPARED // 60} minutes; after that it can be asked anew."
+        )
+    until = now + timedelta(minutes=minutes)
+    kept = tuple(s for s in operation.spared if s.alert not in alerts and s.until > now)
+    chosen = replace(operation, spared=(*kept, *(Spared(a, person, reason.strip(), until) for a in alerts)))
+    if left := tuple(a for a in halting if a not in alerts):
+        return replace(chosen, halted_by=left)
+    return replace(chosen, halted_by=(), halted_at=None, reason="", quiet_since=None)
 
 
 def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:

@@ -9,6 +9,7 @@ from datetime import datetime
 from cluster.alerts import Alert
 from cluster.findings import Finding, Findings, Severity
 from cluster.inventory import Alerts
+from cluster.operation import Operation
 from cluster.report import Unread
 from policies.wording import count_of
 
@@ -16,12 +17,16 @@ _GOES_ON = "A run waits, and goes on by itself"
 
 
 def check_alerts(
-    cluster: str, config: Alerts, seen: tuple[Alert, ...] | Unread, in_hand: frozenset[str] = frozenset()
+    cluster: str,
+    config: Alerts,
+    seen: tuple[Alert, ...] | Unread,
+    in_hand: frozenset[str] = frozenset(),
+    spared: frozenset[str] = frozenset(),
 ) -> Findings:
     """
     One blocker for each name that fires; an unreachable monitoring blocks or is noted, as is configured.
 
-    What an alert says of a node in hand is expected: it is away by our own doing.
+    What an alert says of a node in hand is expected: it is away by our own doing. Those `spared` keep nobody.
     """
     if isinstance(seen, Unread):
         halts = config.unreachable == "halt"
@@ -30,9 +35,14 @@ def check_alerts(
         return (Finding("alerts-unread", Severity.BLOCKER if halts else Severity.NOTE, cluster, sentence, remedy),)
     told: dict[str, list[Alert]] = {}
     for alert in seen:
-        if _counts(alert, config, in_hand):
+        if alert.name not in spared and _counts(alert, config, in_hand):
             told.setdefault(alert.name, []).append(alert)
     return tuple(_findings(cluster, told, config))
+
+
+def spared_now(operation: Operation, now: datetime) -> frozenset[str]:
+    """The alerts in spite of which it goes on at this moment."""
+    return frozenset(s.alert for s in operation.spared if now < s.until)
 
 
 def _counts(alert: Alert, config: Alerts, in_hand: frozenset[str]) -> bool:

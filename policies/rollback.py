@@ -38,7 +38,7 @@ _MENDED = frozenset(
 
 
 def check_workers(report: ClusterReport, names: Iterable[str]) -> None:
-    """Raises Refused for a control plane, in a sentence that says what there is instead, and for a name there is not."""
+    """Raises Refused for a control plane, saying what there is instead, and for a name that there is not."""
     known = {n.name: n.control_plane for n in report.nodes}
     for name in names:
         if name not in known:
@@ -150,8 +150,8 @@ def _kubelet_before(report: ClusterReport, survey: Survey, name: str, records: t
         if before := _before(record, node, package.version):
             return before
     raise Refused(
-        f"No run on record brought the kubelet {package.version} to {name}, so what it ran before is not known: put the "
-        "package back by hand, on the drained node."
+        f"No run on record brought the kubelet {package.version} to {name}, so what it ran before is not known: "
+        "put the package back by hand, on the drained node."
     )
 
 

@@ -24,10 +24,12 @@ class Stop:
 
 
 def stops_of(operation: Operation) -> tuple[Stop, ...]:
-    """In the order of the rows; nothing that goes on by itself, and nothing that a person paused."""
+    """In the order of the rows; nothing that waits for a known moment, and nothing that a person paused."""
     if operation.ended:
         return ()
     stopped = tuple(Stop(operation.id, r.node, r.stopped_at) for r in operation.rows if r.stopped_at and is_stopped(r))
+    if operation.halted_at is not None and operation.halting:  # it goes on by itself, or in spite of them
+        return (*stopped, Stop(operation.id, "", operation.halted_at))
     if stopped or not _waits(operation) or operation.stopped_at is None:
         return stopped
     return (Stop(operation.id, "", operation.stopped_at),)

@@ -19,7 +19,7 @@ from cluster.plan import PlanKind, PlanNode
 from cluster.procedure import Phase, itinerary
 from cluster.report import Unread
 from cluster.steering import is_in_hand
-from policies.alerts import check_alerts
+from policies.alerts import check_alerts, spared_now
 from workers.progress import Move, Teller
 from workers.run import Run
 
@@ -55,7 +55,10 @@ class Alarms:
         """Those in hand, and the new ones where nothing fires; what only mends is never kept waiting."""
         plan, config = self._run.plan, self._config
         new = {n.name for n in nodes if not is_in_hand(plan, n, operation.row(n.name))}
-        if config is None or self._read is None or not new or _mends(self._run, operation, nodes[0]):
+        if config is None or self._read is None:
+            self._forget(operation)
+            return nodes
+        if not new or _mends(self._run, operation, nodes[0]):
             return nodes
         return tuple(n for n in nodes if n.name not in new) if self._forbid(operation, config) else nodes
 
@@ -65,7 +68,7 @@ class Alarms:
         if (seen := self._newest()) is None:
             return True
         in_hand = frozenset(r.node for r in operation.rows if (n := plan.node(r.node)) and is_in_hand(plan, n, r))
-        found = check_alerts(operation.cluster, config, seen, in_hand)
+        found = check_alerts(operation.cluster, config, seen, in_hand, spared_now(operation, run.now()))
         if stops := blockers(found):
             self._halt(operation, stops)
             return True
@@ -92,19 +95,33 @@ class Alarms:
     def _halt(self, operation: Operation, stops: Findings) -> None:
         told = [f"{f.sentence} {f.remedy}" if n == 0 else f.sentence for n, f in enumerate(stops[:_MOST_TOLD])]
         told += [f"And {len(stops) - _MOST_TOLD} more."] if len(stops) > _MOST_TOLD else []
-        reason = " ".join(told)
+        reason, names = " ".join(told), tuple(f.subject for f in stops if f.code == "alert-firing")
         if operation.reason != reason or operation.quiet_since is not None:
             is_news = not operation.reason or operation.quiet_since is not None
-            self._change(operation, reason, f"No further node is begun: {reason}" if is_news else "", fires=True)
+            self._change(operation, reason, f"No further node is begun: {reason}" if is_news else "", fires=names)
 
-    def _change(self, operation: Operation, reason: str, sentence: str, *, fires: bool = False) -> None:
+    def _forget(self, operation: Operation) -> None:
+        """A monitoring that was taken out of the configuration keeps nobody any more."""
+        if operation.state is OperationState.RUNNING and operation.reason:
+            self._change(operation, "", "No alerts are looked for any more: it goes on.")
+
+    def _change(
+        self, operation: Operation, reason: str, sentence: str, *, fires: tuple[str, ...] | None = None
+    ) -> None:
         run = self._run
         now = run.now()
 
         def change(now_at: Operation) -> Move | None:
             if now_at.state is not OperationState.RUNNING or now_at.reason != operation.reason:
                 return None
-            after = replace(now_at, reason=reason, quiet_since=None if fires or not reason else now)
+            lasts = now_at.halted_at if now_at.halting else None
+            after = replace(
+                now_at,
+                reason=reason,
+                quiet_since=None if fires is not None or not reason else now,
+                halted_by=fires or (),
+                halted_at=(lasts or now) if fires else None,
+            )
             told = (Teller(now_at, now).event(Happened.STEP_WAITED, sentence),) if sentence else ()
             return Move(after, told)
 

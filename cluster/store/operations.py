@@ -14,7 +14,7 @@ from cluster.errors import Fenced, RecordUnreadable, Refused, StaleMove, Unknown
 from cluster.events import Event
 from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
 from cluster.plan import UpgradePlan
-from cluster.steering import extended, gone_on, resumed, retried, skipped, wished
+from cluster.steering import extended, gone_on, resumed, retried, skipped, spared, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
 from cluster.store.ledger import MOST, Check, Commit, Effect, Ledger, key, new_token, reading, record_events
 from cluster.store.records import OPERATION, ROW
@@ -157,6 +157,13 @@ class Operations(Ledger):
     def extend(self, operation_id: str, plan: UpgradePlan, node: str, minutes: int, event: Event) -> Operation:
         """More time for the drain of one node; `plan` is the operation's own, and the event names the person."""
         return self._steer(operation_id, event, lambda o: extended(o, plan, node, minutes))
+
+    def spare(  # noqa: PLR0917 - what was chosen, part by part
+        self, operation_id: str, alerts: tuple[str, ...], person: str, reason: str, minutes: int, event: Event
+    ) -> Operation:
+        """Go on in spite of these alerts, counted from the event's moment."""
+        told = replace(event, person=person)
+        return self._steer(operation_id, told, lambda o: spared(o, alerts, person, reason, minutes, event.at))
 
     def release(self, cluster: str, operation_id: str, person: str, event: Event) -> None:
         """End an operation by hand and free its cluster; its driver, if there is one, is fenced off."""

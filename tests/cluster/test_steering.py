@@ -8,7 +8,7 @@ import pytest
 from cluster.errors import Refused, UnknownThing
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.procedure import Verb, itinerary
-from cluster.steering import extended, gone_on, resumed, wished
+from cluster.steering import MOST_SPARED, extended, gone_on, resumed, spared, wished
 from tests import bot_fixture
 from tests.policies_fixture import NOW
 
@@ -113,3 +113,39 @@ def test_only_a_node_of_the_run_is_extended():
     """A slip of the finger is told as one."""
     with pytest.raises(UnknownThing, match="w-9"):
         extended(draining(), PLAN, "w-9", 10)
+
+
+HALTED = replace(WAITING, state=OperationState.RUNNING, reason="Two alerts fire.", halted_by=("A", "B"), halted_at=NOW)
+
+
+def test_an_alert_is_passed_over_by_name_until_a_moment():
+    """The others keep it; with the last of them it goes on at once, and the first one again has a new end."""
+    first = spared(HALTED, ("A",), "grace", " known ", 5, NOW)
+    assert (first.halting, first.reason) == (("B",), HALTED.reason)
+    both = spared(first, ("B",), "ada", "that too", 60, NOW)
+    assert (both.halting, both.reason, both.halted_at) == ((), "", None)
+    assert [(s.alert, s.by, s.reason, s.until - NOW) for s in both.spared] == [
+        ("A", "grace", "known", timedelta(minutes=5)),
+        ("B", "ada", "that too", timedelta(minutes=60)),
+    ]
+    later = NOW + timedelta(minutes=6)
+    again = spared(replace(both, halted_by=("A",), reason="It fires."), ("A",), "ada", "still", 5, later)
+    assert [(s.alert, s.by) for s in again.spared] == [("B", "ada"), ("A", "ada")]
+
+
+@pytest.mark.parametrize(
+    ("operation", "alerts", "reason", "minutes", "words"),
+    [
+        (HALTED, ("C",), "known", 5, "`C` does not keep op-1 waiting; those that do: A, B"),
+        (HALTED, (), "known", 5, "does not keep"),
+        (HALTED, ("A",), " ", 5, "Say why"),
+        (HALTED, ("A",), "known", 0, "for 1 to 1440 minutes"),
+        (HALTED, ("A",), "known", MOST_SPARED // 60 + 1, "for 1 to 1440 minutes"),
+        (replace(HALTED, state=OperationState.BLOCKED), ("A",), "known", 5, "does not keep"),
+        (replace(HALTED, state=OperationState.COMPLETED), ("A",), "known", 5, "nothing to steer"),
+    ],
+)
+def test_what_makes_no_sense_of_an_alert_is_refused(operation, alerts, reason, minutes, words):
+    """Only what keeps it now, with a reason, and never for ever."""
+    with pytest.raises(Refused, match=words):
+        spared(operation, alerts, "grace", reason, minutes, NOW)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from cluster.operation import OperationState
 from cluster.plan import PlanKind
 from cluster.procedure import Verb
 from cluster.store import Store
-from tests.engine_fixture import CLUSTER, approve, plan, record, settings
+from tests.engine_fixture import CLUSTER, approve, event, plan, record, settings
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
 from workers.site import Site
@@ -169,3 +170,64 @@ def test_a_revert_is_never_kept_waiting(tmp_path: Path, store: Store, bell: Bell
     bell.alerts = (DOWN,)
     begin(yard, store).join()
     assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def spare(store: Store, *alerts: str, minutes: int = 60) -> None:
+    """As a person does at the thread."""
+    said = replace(event(Happened.ALERT_SPARED, operation_id=OP), at=datetime.now(UTC))
+    store.spare(OP, alerts, "grace", "known", minutes, said)
+
+
+def test_a_run_goes_on_at_once_in_spite_of_an_alert_that_a_person_passes_over(
+    tmp_path: Path, store: Store, bell: Bell
+) -> None:
+    """It goes on firing, and nobody waits for it to be gone for a while; whoever else fires halts it again."""
+    yard = watched(tmp_path, bell, calm=600)
+    bell.alerts = (DOWN,)
+    other = Alert("KubeJobFailed", ())
+
+    def ring(_: Site) -> None:
+        bell.alerts = (DOWN, other)
+        bell.again()
+
+    yard.script("w-1", Verb.DRAIN, ring)
+    driving = begin(yard, store)
+    wait_until(lambda: store.operation(OP).halting == ("KubeAPIDown",))
+    assert store.operation(OP).halted_at is not None
+    spare(store, "KubeAPIDown")
+    wait_until(lambda: store.operation(OP).halting == ("KubeJobFailed",))
+    assert cordons(yard) == ["cp-1", "w-1"]
+    bell.again()
+    assert "KubeAPIDown" not in store.operation(OP).reason
+    spare(store, "KubeJobFailed")
+    driving.join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert [s.alert for s in store.operation(OP).spared] == ["KubeAPIDown", "KubeJobFailed"]
+
+
+def test_an_alert_that_was_passed_over_counts_again_at_its_end(tmp_path: Path, store: Store, bell: Bell) -> None:
+    """For ever is nothing that a person can choose."""
+    yard = watched(tmp_path, bell)
+    bell.alerts = (DOWN,)
+    driving = begin(yard, store)
+    wait_until(lambda: store.operation(OP).halting)
+    driving.end()
+    told, past = event(Happened.ALERT_SPARED, operation_id=OP), datetime.now(UTC) - timedelta(minutes=2)
+    store.spare(OP, ("KubeAPIDown",), "grace", "known", 1, replace(told, at=past))
+    again = Driving(yard, store, OP)
+    wait_until(lambda: store.operation(OP).halting)
+    assert yard.started() == []
+    again.end()
+
+
+def test_a_monitoring_that_was_taken_out_of_the_settings_keeps_nobody(tmp_path: Path, store: Store, bell: Bell) -> None:
+    """And its alert is no reason any more in what `status` says."""
+    yard = watched(tmp_path, bell)
+    bell.alerts = (DOWN,)
+    driving = begin(yard, store)
+    wait_until(lambda: store.operation(OP).reason)
+    driving.end()
+    Driving(Yard(record(SMALL), tmp_path / "log"), store, OP).join()
+    operation = store.operation(OP)
+    assert (operation.state, operation.reason) == (OperationState.COMPLETED, "")
+    assert told(store)[-1] == "No alerts are looked for any more: it goes on."
