@@ -38,7 +38,7 @@ from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
-_MOST_IMAGES = 300  # lines of a listing that nobody asked for
+_MOST_LINES = 300  # of a listing that nobody asked for
 
 
 def _plain(noun: object) -> Any:
@@ -107,7 +107,7 @@ def render_report(seen: Overview, *, images: bool = False) -> str:
     lines += [monospace_columns(rows), *(f"not read: {clean(u.what)}: {clean(u.reason, 300)}" for u in seen.unread)]
     lines += ["", monospace_columns(_support_rows(seen.support))]
     if survey is not None:
-        lines += ["", *_survey_lines(survey)]
+        lines += ["", *_survey_lines(survey, whole=images)]
     lines += ["", *_image_listing(report, whole=images)]
     return "\n".join([*lines, "", render_findings(seen.findings)] if seen.findings else lines)
 
@@ -129,7 +129,7 @@ def _support_rows(support: Support) -> list[tuple[str, ...]]:
 
 def _image_listing(report: ClusterReport, *, whole: bool) -> Iterator[str]:
     """As the classic listing: node, workload, image, tag; a large cluster's only when it is asked for."""
-    if not whole and (number := count_images(report)) > _MOST_IMAGES:
+    if not whole and (number := count_images(report)) > _MOST_LINES:
         yield f"{number} images run in kube-system: list them by node with --images"
         return
     lines = list(image_lines(report))
@@ -146,11 +146,15 @@ def render_fleet(lines: Sequence[FleetLine]) -> str:
     return monospace_columns(rows)
 
 
-def _survey_lines(survey: Survey) -> Iterator[str]:
-    """What the machines told, grouped and then one by one."""
+def _survey_lines(survey: Survey, *, whole: bool) -> Iterator[str]:
+    """What the machines told, grouped and then one by one; very many of them only when it is asked for."""
     rows = [("WHAT", "VERSION OR STATE", "WHERE"), *((r.what, r.version, r.place) for r in machine_rows(survey))]
     yield f"Machines, surveyed {moment(survey.read_at)}:"
-    yield from (monospace_columns(rows), "", monospace_columns([HEAD, *machine_lines(survey)]))
+    yield from (monospace_columns(rows), "")
+    if whole or len(survey.machines) <= _MOST_LINES:
+        yield monospace_columns([HEAD, *machine_lines(survey)])
+    else:
+        yield f"{len(survey.machines)} machines were asked: list them one by one with --images"
 
 
 def render_plan(record: PlanRecord) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot import terminal
 from bot.machine_rows import HEAD, machine_lines, machine_rows
 from bot.text import NOTHING
 from cluster.certificates import Certificate
@@ -16,6 +17,7 @@ from cluster.packages import OldSource, PackageOrigin, Pin
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
 from policies.origins import Kind, MachineOrigin, origins_of
+from tests.bot_fixture import overview
 from tests.policies_fixture import FACTS, NOW, make_survey
 
 HELD = ("kubeadm", "kubelet", "kubectl")
@@ -120,3 +122,12 @@ def test_programs_get_the_kind_of_each_source() -> None:
     """Of the machines that could be read."""
     found = origins_of(survey(w1=SOUND, w2=Unread("machine w2", "refused")))
     assert found == (MachineOrigin("w1", Kind.COMMUNITY, COMMUNITY),)
+
+
+def test_very_many_machines_are_listed_one_by_one_only_when_it_is_asked_for() -> None:
+    """Those that differ are among the grouped lines all the same."""
+    many = Survey("prod", NOW, tuple(SurveyedMachine(f"w{n}", SOUND) for n in range(301)))
+    said = terminal.render_report(overview(survey=many))
+    assert "301 machines were asked: list them one by one with --images" in said
+    assert "301 nodes" in said
+    assert "w300 " in terminal.render_report(overview(survey=many), images=True)
