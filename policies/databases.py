@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cluster.findings import Finding, Severity
@@ -25,11 +25,35 @@ class Operator(Row):
     moves_on_cordon: bool
     alone: str = ""  # what to do about a cluster of one instance, where that is known
 
+    def owns(self, labels: Mapping[str, str]) -> bool:
+        return self.cluster in labels and self.member.items() <= labels.items()
+
+    def leads(self, labels: Mapping[str, str]) -> bool:
+        return labels.get(self.role) in self.primary
+
 
 class Operators(DataFile):
     """The whole file."""
 
     databases: tuple[Operator, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One pod of a database, as its labels show it."""
+
+    operator: Operator
+    namespace: str
+    name: str  # of the database
+    leads: bool = False  # it takes the writes
+
+    @property
+    def place(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def is_joined_by(self, labels: Mapping[str, str]) -> bool:
+        """Whether a pod of the same namespace is an instance of the same database."""
+        return self.operator.owns(labels) and labels[self.operator.cluster] == self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +83,17 @@ def read_operators() -> Operators:
 
 def operator_of(workload: Workload) -> Operator | None:
     """Whose database these pods are instances of; None for anything else."""
-    labels = dict(workload.labels)
-    known = (o for o in read_operators().databases if o.cluster in labels and o.member.items() <= labels.items())
-    return next(known, None)
+    return next((o for o in read_operators().databases if o.owns(dict(workload.labels))), None)
 
 
 def is_primary(workload: Workload, operator: Operator) -> bool:
-    return dict(workload.labels).get(operator.role) in operator.primary
+    return operator.leads(dict(workload.labels))
+
+
+def instance_of(namespace: str, labels: Mapping[str, str]) -> Instance | None:
+    """What a pod's own labels say of it; None for a pod of no database."""
+    operator = next((o for o in read_operators().databases if o.owns(labels)), None)
+    return Instance(operator, namespace, labels[operator.cluster], leads=operator.leads(labels)) if operator else None
 
 
 def find_databases(workloads: Workloads) -> tuple[Database, ...]:
@@ -139,8 +167,11 @@ def _in_one_batch(databases: tuple[Database, ...], pool: PlanPool) -> Iterator[F
             f"{pool.max_unavailable} nodes of the pool {pool.name} may be away together, and these can be all "
             f"the nodes of a database: {some_of(taken)}."
         )
-        remedy = f"Set `max_unavailable` of the pool to {min(taken.values())}, or spread the instances farther."
-        yield Finding("database-in-one-batch", Severity.WARNING, pool.name, sentence, remedy)
+        remedy = (
+            "The last of them is let in only when another instance is ready on a node at work. With `max_unavailable` "
+            f"of {min(taken.values())} nobody would wait for that."
+        )
+        yield Finding("database-in-one-batch", Severity.NOTE, pool.name, sentence, remedy)
 
 
 def _join(namespace: str, name: str, parts: list[tuple[Operator, Workload]]) -> Database:

@@ -51,7 +51,8 @@ class LeaseApi:
         return dict(self._yard.lease)
 
     def items(self, path: str, query: Any = None) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - the seam's signature
-        return iter(())
+        node = (query or {}).get("fieldSelector", "").removeprefix("spec.nodeName=")
+        return (p for p in self._yard.pods if node in {"", p["spec"]["nodeName"]})
 
     def text(self, path: str, *, timeout: float = 5) -> tuple[int, str]:  # noqa: ARG002 - the seam's signature
         return 200, "ok"
@@ -123,6 +124,7 @@ class Yard:
     refuses_uncordon: bool = False  # outside of its step
     firing: Callable[[], tuple[Alert, ...]] | None = None
     silencer: Silencer | None = None
+    pods: list[dict[str, Any]] = field(default_factory=list)
     most_away: int = 0
     _changing: threading.RLock = field(default_factory=threading.RLock)
     _now: ClusterReport | None = None

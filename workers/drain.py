@@ -12,6 +12,7 @@ from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.operation import ITS_OWN_END
 from policies.wording import some_of
 from workers.cordon import cordon, is_cordoned, is_unreachable, read_node, stays_at_work, uncordon
+from workers.databases import Leaders
 from workers.drain_rules import Fate, PodFate, judge_pods, refusals
 from workers.eviction import EvictionAnswer, Said, budgets_of, evict
 from workers.forcing import delete_allowed
@@ -37,6 +38,7 @@ class Round:
     told: set[str] = field(default_factory=set)
     refused_since: dict[str, datetime] = field(default_factory=dict)
     holding: Holding = field(default_factory=Holding)
+    leaders: Leaders = field(default_factory=Leaders)
 
     def leaving(self, fates: list[PodFate]) -> list[PodFate]:
         """Who must still go; what came since in spite of the cordon stays: evicted, it would only come again."""
@@ -86,7 +88,8 @@ def _empty(site: Site, round_: Round) -> None:
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
         while going := _going(site, round_):
             now = site.now()
-            due = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
+            asked = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
+            due = [f for f in asked if not round_.leaders.stay(site, f, going)]
             for pod, answer in zip(due, pool.map(ask, due), strict=True):
                 _note(site, round_, pod, answer)
             round_.holding.tell(site, going, holder)

@@ -18,6 +18,7 @@ from cluster.departures import (
     tolerates_cordon,
 )
 from cluster.plan import Options
+from policies.databases import Instance, instance_of
 
 Raw = dict[str, Any]
 
@@ -44,6 +45,7 @@ class PodFate:
     tolerates: bool = False  # the cordon does not keep it away
     ready: bool = True
     grace: int = 0  # seconds that it may take to end
+    leads: Instance | None = None  # the database that it takes the writes of
 
     @property
     def pod(self) -> str:
@@ -60,6 +62,7 @@ def judge_pods(
 def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> PodFate:
     fate, why = _fate(pod, options, daemon_set_exists)
     meta = pod["metadata"]
+    database = instance_of(meta.get("namespace", ""), meta.get("labels") or {})
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
         fate, why = Fate.LEAVING, _why_ending(meta)
     return PodFate(
@@ -71,6 +74,7 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
         tolerates=tolerates_cordon(pod),
         ready=is_ready(pod),
         grace=int((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 0),
+        leads=database if database is not None and database.leads else None,
     )
 
 

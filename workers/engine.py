@@ -129,16 +129,19 @@ class Driver:
 
     def _advance(self, operation: Operation, report: ClusterReport | None) -> bool:
         run = self._run
-        turn = find_runnable(run.plan, operation, report, now=run.now(), held=frozenset(self._hands))
+        resting = run.resting()
+        held, rest = frozenset(self._hands), frozenset(resting)
+        turn = find_runnable(run.plan, operation, report, now=run.now(), held=held, resting=rest)
         if not run.has_stops() and not run.giving_way.is_set():  # after a no of the gate whoever is in hand rests first
             self._start(
                 operation, [n for n in self._alarms.allowed(operation, turn.nodes) if self._may_begin(operation, n)]
             )
         if self._hands:
             return True
-        if not turn.nodes and not turn.waits and not self._try_again(operation) and ending.settle(run, operation):
+        waits = turn.waits or "; ".join(dict.fromkeys(resting.values()))
+        if not turn.nodes and not waits and not self._try_again(operation) and ending.settle(run, operation):
             return False
-        return self._wait(operation, turn.waits, report)
+        return self._wait(operation, waits, report)
 
     def _try_again(self, operation: Operation) -> bool:
         """Nobody else can go on: whoever could not be drained gets a second attempt before a person is asked."""

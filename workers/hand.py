@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import cast
 
-from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
+from cluster.errors import ClusterUnreadable, LockkeeperError, MachineUnreachable, StoreUnavailable
 from cluster.events import Happened
 from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.force import ForceRequest
@@ -21,12 +21,15 @@ from cluster.plan import PlanNode
 from cluster.procedure import DOING, Phase, Step, Verb, is_whole, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand, needs_driver
+from cluster.versions import ReportedVersion
+from policies.drained import is_emptied
 from workers import crashpoints, progress
+from workers.databases import nobody_left
 from workers.node_script.attempts import AttemptState
 from workers.progress import Move
 from workers.remote import FencedByMachine
 from workers.run import Run
-from workers.schedule import lacks_place
+from workers.schedule import everybody_away, lacks_place
 from workers.site import AttemptLost, RemoteNode, Site, StepBlocked, Yielded
 from workers.watch import FRESH
 
@@ -174,9 +177,24 @@ class Hand(threading.Thread):
         report = run.report(newer_than=time.monotonic())
         with run.placing:
             operation = run.operation()
-            if lacks_place(run.plan, operation, self._node, report):
+            if report is None or lacks_place(run.plan, operation, self._node, report):
+                return operation
+            if waits := self._leaderless(operation, step, report):
+                run.rest(self._node.name, waits)
                 return operation
             return self._begin(row, step)
+
+    def _leaderless(self, operation: Operation, step: Step, report: ClusterReport) -> str:
+        """Which databases nobody could take over, were this node cordoned as well; "" where it stays at work."""
+        run, seen = self._run, report.node(self._node.name)
+        running = seen.kubelet.version.minor if seen and isinstance(seen.kubelet, ReportedVersion) else None
+        if not is_emptied(run.plan, self._node, step.hop, running):
+            return ""
+        try:
+            return nobody_left(run.crew.kube(), self._node.name, everybody_away(run.plan, operation, report))
+        except ClusterUnreadable as error:
+            _LOG.info("%s: %s: %s", run.id, self._node.name, error)
+            return "the cluster to be readable again"
 
     def _begin(self, row: NodeRow, step: Step) -> Operation:
         run = self._run

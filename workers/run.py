@@ -42,6 +42,7 @@ class Run:
         self.giving_way = threading.Event()  # no further step; one that cannot be taken up in the middle is finished
         self.placing = threading.Lock()  # one node at a time looks for a place among those that may be away
         self.cordoning: set[str] = set()  # who was let in to be drained, and is not cordoned yet
+        self._resting: dict[str, tuple[float, str]] = {}  # node → until when (monotonic), and what it waits for
         self.woken = threading.Event()  # something changed: the driver looks again
         self.last_endpoints: Mapping[str, str] = {}
         self.last_end = 0.0  # monotonic; when a node last came to rest
@@ -127,6 +128,15 @@ class Run:
         """The gate said no before a step of this node."""
         self._stops[node] = findings
         self.woken.set()
+
+    def rest(self, node: str, waits: str) -> None:
+        """A node that may not be cordoned now is let in again a moment later."""
+        self._resting[node] = time.monotonic() + self.waits.poll, waits
+
+    def resting(self) -> dict[str, str]:
+        """Who rests now, and what each waits for."""
+        moment = time.monotonic()
+        return {name: waits for name, (until, waits) in tuple(self._resting.items()) if until > moment}
 
     def has_stops(self) -> bool:
         return bool(self._stops)

@@ -27,6 +27,7 @@ class Turn:
 
     nodes: tuple[PlanNode, ...]
     waits: str = ""
+    is_crowded: bool = False  # it is for places that nodes take which nothing of ours brings back
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def find_runnable(
     *,
     now: datetime,
     held: frozenset[str] = frozenset(),
+    resting: frozenset[str] = frozenset(),
     max_parallel: int | None = None,
 ) -> Turn:
     """
@@ -90,7 +92,7 @@ def find_runnable(
     starts beside a blocked node (some are prepared beside a few, and workers beside as many as their pool's failure
     budget lets), or after somebody asked to pause. A node of the report that is not Ready or is cordoned counts as
     away, whoever is the cause; but not a control plane that is cordoned alone. `held` are nodes that a thread is
-    already about to begin.
+    already about to begin, `resting` those who wait before their cordon for something that no row or report shows.
     """
     places = tuple(_places(plan, operation, held))
     if not places:
@@ -99,16 +101,16 @@ def find_runnable(
     here = tuple(p for p in places if p.step.stage == stage)
     going = tuple(p for p in here if p.in_hand and not p.is_blocked)
     lacking = _without_place(plan, operation, going, report)
-    in_hand = tuple(p for p in going if p.node.name not in lacking)
+    in_hand = tuple(p for p in going if p.node.name not in lacking and p.node.name not in resting)
     phase = here[0].step.phase
     if _nobody_new(plan, operation, places, phase):
         return Turn(tuple(p.node for p in in_hand))
     limit = 1 if phase in _ONE_BY_ONE else max_parallel or parallel(plan)
-    candidates, waits = _Door(plan, operation, here, now).admit(phase, report)
+    candidates, waits, is_crowded = _Door(plan, operation, here, now, resting).admit(phase, report)
     new = candidates[: max(0, limit - len(going))]
     lacks = (_crowd(plan, operation, plan.pool_of(n), report).waits() if report else _UNREADABLE for n in lacking)
     told = "; ".join(dict.fromkeys(w for w in (*lacks, waits) if w))
-    return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else told)
+    return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else told, is_crowded or bool(lacking))
 
 
 def find_second_tries(plan: UpgradePlan, operation: Operation) -> tuple[str, ...]:
@@ -134,6 +136,12 @@ def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report:
         return _UNREADABLE
     crowd = _crowd(plan, operation, plan.pool_of(node.name), report)
     return "" if node.name in crowd.gone or crowd.has_place(node.name) else crowd.tell()
+
+
+def everybody_away(plan: UpgradePlan, operation: Operation, report: ClusterReport) -> frozenset[str]:
+    """The nodes of whichever pool that are away from their work, or are about to be by our doing."""
+    seen = (n.name for n in report.nodes if not n.ready or n.cordoned)
+    return frozenset(seen) | {row.node for row in operation.rows if _is_away(plan, row)}
 
 
 def _without_place(
@@ -204,31 +212,37 @@ class _Door:
     operation: Operation
     here: tuple[_Place, ...]
     now: datetime
+    resting: frozenset[str]
 
-    def admit(self, phase: Phase, report: ClusterReport | None) -> tuple[tuple[_Place, ...], str]:
-        """Who of them may begin, in order; and what keeps the others, where nobody of a pool may."""
-        fresh = tuple(p for p in self.here if not p.in_hand and p.row.state is RowState.WAITING)
+    def admit(self, phase: Phase, report: ClusterReport | None) -> tuple[tuple[_Place, ...], str, bool]:
+        """Who of them may begin, in order; what keeps the others, where nobody of a pool may; and whether places do."""
+        waiting = (p for p in self.here if not p.in_hand and p.row.state is RowState.WAITING)
+        fresh = tuple(p for p in waiting if p.node.name not in self.resting)
         if phase in {Phase.PREPARE, Phase.AFTER}:
-            return fresh, ""
+            return fresh, "", False
         if phase is Phase.CONTROL_PLANE:
-            return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), ""
+            return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), "", False
         if report is None:
-            return (), _UNREADABLE
+            return (), _UNREADABLE, False
         if any(p.node.name not in self.plan.last for p in self.here):
             fresh = tuple(p for p in fresh if p.node.name not in self.plan.last)
         new: list[_Place] = []
         waits: list[str] = []
+        paced = False
         for pool in self.plan.pools:
-            chosen, why = self._admit_pool(pool, fresh, report)
+            chosen, why, by_pace = self._admit_pool(pool, fresh, report)
             new += chosen
             waits += [why] if why else []
-        return tuple(new), "; ".join(waits)
+            paced = paced or by_pace
+        return tuple(new), "; ".join(waits), bool(waits) and not paced
 
-    def _admit_pool(self, pool: PlanPool, fresh: tuple[_Place, ...], report: ClusterReport) -> tuple[list[_Place], str]:
+    def _admit_pool(
+        self, pool: PlanPool, fresh: tuple[_Place, ...], report: ClusterReport
+    ) -> tuple[list[_Place], str, bool]:
         names = {n.name for n in pool.nodes}
         waiting = [p for p in fresh if p.node.name in names]
         if not waiting:
-            return [], ""
+            return [], "", False
         begun = [p for p in self.here if p.in_hand and p.node.name in names]
         crowd = _crowd(self.plan, self.operation, pool, report)
         for place in begun:
@@ -242,8 +256,8 @@ class _Door:
                 crowd = crowd.joined_by(place.node.name)
                 chosen.append(place)
         if chosen or pace.room == 0:
-            return chosen, pace.waits
-        return [], crowd.waits()
+            return chosen, pace.waits, bool(pace.waits)
+        return [], crowd.waits(), False
 
     def _pace(self, pool: PlanPool, begun: list[_Place], gone: frozenset[str]) -> Pace:
         if not is_paced(pool):

@@ -23,6 +23,7 @@ from lab.redis import RedisServer
 from tests.engine_fixture import CLUSTER, NODES, WORKERS, approve, event, plan, record
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import own_redis, redis_server, redis_url, store
+from tests.workers.runbook_fixture import pod
 from workers.engine import drive
 from workers.reconciler import reconcile
 from workers.remote import FencedByMachine
@@ -682,6 +683,37 @@ def test_a_worker_that_stops_before_its_drain_works_on_meanwhile(small: Yard, st
     assert itinerary(small.record.plan, small.record.plan.nodes[1])[row.position].verb is Verb.CORDON
     assert not any(n.cordoned for n in small.report.nodes)
     assert Happened.NODE_UNCORDONED in kinds(store)
+
+
+def test_somebody_is_left_to_take_over_a_database_whatever_the_window_lets_in(yard: Yard, store: Store) -> None:
+    """Its other node waits until the first one is back; a third one goes in its place, and the wait is told."""
+    pools = (yard.record.plan.pools[0], replace(yard.record.plan.pools[1], max_unavailable=2))
+    labels = {"cnpg.io/podRole": "instance", "cnpg.io/cluster": "main"}
+    pods = [pod(f"main-{n}", f"w-{n}", kind="Cluster") for n in (1, 2)]
+    for made in pods:
+        made["metadata"]["labels"] = labels
+    yard = Yard(record(replace(yard.record.plan, pools=pools)), yard.log, pods=pods)
+    yard.script("w-1", Verb.DRAIN, lambda _: wait_until(lambda: Verb.UNCORDON in yard.verbs("w-4")))
+    begin(yard, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    ended = [(node, verb) for what, node, verb, *_ in yard.lines() if what == "end"]
+    assert ended.index(("w-2", Verb.CORDON)) > ended.index(("w-1", Verb.UNCORDON))
+    assert ended.index(("w-3", Verb.CORDON)) < ended.index(("w-1", Verb.UNCORDON))
+
+
+def test_what_a_database_waits_for_is_told_where_nobody_else_can_go_on(yard: Yard, store: Store) -> None:
+    """An instance that is not ready may come back by itself; until then its run can be paused or cancelled."""
+    pods = [pod("main-1", "w-1", kind="Cluster"), pod("main-2", "elsewhere", kind="Cluster")]
+    for made in pods:
+        made["metadata"]["labels"] = {"cnpg.io/podRole": "instance", "cnpg.io/cluster": "main"}
+    pods[1]["status"]["conditions"] = []
+    yard.pods = pods
+    driving = begin(yard, store)
+    wait_until(lambda: any("another instance of the database demo/main" in e.sentence for _, e in store.events(OP)))
+    assert Verb.CORDON not in yard.verbs("w-1")
+    pods[1]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    driving.join()
+    assert store.operation(OP).state is OperationState.COMPLETED
 
 
 def _away_at_the_cordon(yard: Yard) -> Callable[[Operation, Step, PlanNode], Findings]:

@@ -18,7 +18,7 @@ from cluster.report import ClusterReport
 from tests.engine_fixture import NODES, NOW, plan, record, report
 from workers.progress import block, cut_short, finish, try_again, with_row
 from workers.run import is_usable
-from workers.schedule import find_runnable, find_second_tries
+from workers.schedule import everybody_away, find_runnable, find_second_tries
 from workers.site import StepDone
 
 PLAN = plan()
@@ -365,3 +365,18 @@ def test_a_pool_keeps_its_limit_its_canaries_and_its_ramp_and_comes_to_its_end(p
         in_hand = {n for n in in_hand if now_at.row(n).state is RowState.STARTED}
         seen = replace(seen, nodes=tuple(replace(n, cordoned=n.name in in_hand) for n in seen.nodes))
     pytest.fail("it came to no end")
+
+
+def test_whoever_rests_before_its_cordon_lets_the_next_one_in() -> None:
+    """What it waits for stands in no row and no report: a database's other instance, for one."""
+    seen = everybody_at(Phase.WORKERS)
+    assert names(seen, resting=frozenset({"w-1"})) == ["w-2", "w-3"]
+    again = replace(at("w-1", Phase.WORKERS, Verb.CORDON), attempt=2)
+    assert names(everybody_at(Phase.WORKERS, w_1=again), resting=frozenset({"w-1"})) == ["w-2"]
+
+
+def test_everybody_who_is_away_or_about_to_be_counts_for_a_database() -> None:
+    """Of whichever pool, whoever is the cause."""
+    seen = changed(changed(REPORT, "w-4", ready=False), "cp-2", cordoned=True)
+    begun = at("w-1", Phase.WORKERS, Verb.CORDON, RowState.STARTED)
+    assert everybody_away(PLAN, everybody_at(Phase.WORKERS, w_1=begun), seen) == {"w-1", "w-4", "cp-2"}
