@@ -91,7 +91,7 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def observe(self) -> Any:
+    def observe(self, *, briefly: bool = False) -> Any:
         raise NotImplementedError
 
     def start(self, attempt: str, fence: int, verb: str, *args: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cluster.errors import KubeDenied
 from cluster.facts import UPGRADED_PACKAGES, EtcdTool, MachineFacts
@@ -64,7 +65,8 @@ class MachineStep:
         damaged = site.attempt > 1 and site.step.verb in _NEEDS_MANIFESTS | _NEEDS_DPKG
         if self.seen is None and not damaged:
             return None
-        return Link(site).ask(site.machine.observe, patience=site.waits.node_ready)
+        whole = site.step.verb is Verb.SNAPSHOT_ETCD  # where etcdctl is, is not told briefly
+        return Link(site).ask(partial(site.machine.observe, briefly=not whole), patience=site.waits.node_ready)
 
     def _done(self, site: Site, outcome: Outcome) -> StepDone:
         return StepDone(self.done(site)) if self.after is None else self.after(site, outcome)

@@ -50,7 +50,7 @@ class NodeMachine:
         self.name = name
         self._shell = shell
         self._script = node_script
-        self._can_wait = True
+        self._is_new = True  # until it refuses what an earlier release did not know
 
     def version(self) -> int:
         """The protocol that both sides speak; WrongProtocol when they do not."""
@@ -62,8 +62,16 @@ class NodeMachine:
             )
         return spoken
 
-    def observe(self) -> MachineFacts:
-        return parse_facts(_text(self._ask("observe", timeout=SLOW)))
+    def observe(self, *, briefly: bool = False) -> MachineFacts:
+        """Everything, or only what the steps of a run ask for; everything where its script is of an earlier release."""
+        words = ("observe", "briefly") if briefly and self._is_new else ("observe",)
+        try:
+            return parse_facts(_text(self._ask(*words, timeout=SLOW)))
+        except NodeScriptFailed as error:
+            if error.code != _WRONG_ARGUMENT or len(words) == 1:
+                raise
+            self._is_new = False
+            return self.observe()
 
     def offers(self, minors: tuple[Minor, ...]) -> tuple[Offer, ...]:
         """What its package source offers of each minor; one that cannot be read is an Offer that says so."""
@@ -87,7 +95,7 @@ class NodeMachine:
 
         The machine answers at its end, or after so many seconds; at once where its script is of an earlier release.
         """
-        if not seconds or not self._can_wait:
+        if not seconds or not self._is_new:
             return parse_poll(self._ask("poll", attempt, str(offset)).output)
         seconds = min(seconds, LONGEST_POLL)
         try:
@@ -95,7 +103,7 @@ class NodeMachine:
         except NodeScriptFailed as error:
             if error.code != _WRONG_ARGUMENT:
                 raise
-            self._can_wait = False
+            self._is_new = False
             return self.poll(attempt, offset)
 
     def snapshot(self, attempt: str, offset: int) -> SnapshotPart:

@@ -30,7 +30,7 @@ def observe_reboot(site: Site) -> StepDone | None:
     for attempt in earlier_attempts(site):
         if _is_over(answer := _poll(site, attempt)):
             return _done(site, answer)
-    asks = _ask(site, site.machine.observe).reboot_required
+    asks = _ask(site, partial(site.machine.observe, briefly=True)).reboot_required
     if asks is None:
         raise site.blocked(
             "reboot-impossible",

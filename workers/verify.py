@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -121,7 +122,8 @@ def _runs(unit: KubeletUnit) -> tuple[int, str]:
 
 
 def _unit(site: Site) -> KubeletUnit | None:
-    return Link(site).ask(site.machine.observe, patience=site.waits.node_ready).kubelet_unit
+    facts = Link(site).ask(partial(site.machine.observe, briefly=True), patience=site.waits.node_ready)
+    return facts.kubelet_unit
 
 
 def _ills(site: Site, watch: Watch) -> Iterator[Ill]:

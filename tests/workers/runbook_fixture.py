@@ -250,7 +250,7 @@ class FakeMachine:
         self.boot_looks: int | None = 3  # calls that do not reach it while it reboots; None: it never goes down
         self._api = api
 
-    def observe(self) -> MachineFacts:
+    def observe(self, *, briefly: bool = False) -> MachineFacts:
         self._link()
         if self.restarting:
             self.restarting, self.restarts = self.restarting - 1, self.restarts + 1

@@ -69,14 +69,14 @@ def test_every_verb_is_read_into_values(bench: Bench, before: bytes):
     assert offer.state is OfferState.ABSENT
 
 
-def test_a_script_that_cannot_wait_for_an_end_is_asked_without(bench: Bench):
-    """One of an earlier release refuses what it does not know; it is asked as it was then, and not again otherwise."""
+def test_a_script_of_an_earlier_release_is_asked_as_it_was_then(bench: Bench):
+    """It can neither wait for an end nor be brief: it refuses that once, and is not asked for it again."""
     asked: list[tuple[str, ...]] = []
 
     class EarlierShell(LocalShell):
         def run(self, argv: tuple[str, ...], *, timeout: float) -> Answer:
             asked.append(argv[1:])
-            if len(argv) > len(("script", "poll", "op-1", "0")):
+            if len(argv) > len(("script", "poll", "op-1", "0")) or argv[1:] == ("observe", "briefly"):
                 return Answer(64, b"lockkeeper-node: Wrong number of arguments: the usage is 'poll ID OFFSET'.\n")
             return super().run(argv, timeout=timeout)
 
@@ -84,6 +84,9 @@ def test_a_script_that_cannot_wait_for_an_end_is_asked_without(bench: Bench):
     assert node.poll("op-1", 0, 5).state is AttemptState.ABSENT
     assert node.poll("op-1", 0, 5).state is AttemptState.ABSENT
     assert [len(words) for words in asked] == [4, 3, 3]
+    node = NodeMachine(EarlierShell(), str(bench.script), name="w1")
+    assert node.observe(briefly=True).packages == node.observe().packages
+    assert asked[3:] == [("observe", "briefly"), ("observe",), ("observe",)]
 
 
 def test_another_protocol_is_refused_with_what_to_install(bench: Bench):

@@ -277,3 +277,20 @@ def _told(argv: list[str]) -> list[str]:
     return [
         line for line in done.stdout.splitlines() if line.split()[0] not in {"time", "disk", "snapshots", "etcd-size"}
     ]
+
+
+def test_a_brief_look_tells_what_the_steps_of_a_run_ask_for(bench: Bench):
+    """The same as the whole one of these; it calls fewer than half as many tools."""
+    (bench.root / "etc/kubernetes/manifests/kube-scheduler.yaml").unlink()
+
+    def ask(*words: str) -> tuple[list[object], int]:
+        before = len(bench.log)
+        facts = parse_facts(bench.answer("observe", *words))
+        asked = [facts.boot_id, facts.fence, facts.packages, facts.held, facts.dpkg_problem, facts.sources]
+        asked += [facts.kubeadm, facts.kubelet, facts.kubelet_unit, facts.missing_manifests, facts.reboot_required]
+        return asked, len(bench.log) - before
+
+    (whole, tools), (brief, fewer) = ask(), ask("briefly")
+    assert brief == whole
+    assert brief[9] == ("kube-scheduler",)
+    assert fewer * 2 < tools

@@ -51,7 +51,10 @@ main() {
     shift
     case $verb in
         version) count 0 $# version; say "lockkeeper-node $PROTOCOL" ;;
-        observe) count 0 $# observe; load_settings; observe ;;
+        observe)
+            [ "$*" = briefly ] || count 0 $# 'observe [briefly]'
+            load_settings
+            observe "$@" ;;
         offers)
             [ $# -gt 0 ] || refuse 64 "Wrong number of arguments: the usage is 'offers MINOR…'."
             for minor in "$@"; do check_minor "$minor"; done
