@@ -15,7 +15,7 @@ from bot.blocks import (
     stamp,
     table,
 )
-from bot.report_card import SHARE
+from bot.report_card import FILE, SHARE
 from bot.text import NOTHING, clamp, clean, count, escape
 from policies.distributions import KUBEADM
 from policies.fleet import FleetLine, Standing
@@ -33,7 +33,7 @@ def fleet_row(line: FleetLine) -> tuple[str, ...]:
 
 
 def render_fleet(lines: Sequence[FleetLine], command: str, *, share: bool = True) -> Message:
-    """The card; `share` adds the button that shows it to the whole channel."""
+    """The card; `share` adds the buttons that show it to the whole channel."""
     rows = [(*cells, clamp(note, _NOTE)) for *cells, note in map(fleet_row, lines)]
     room = ROOM
     shown: list[tuple[str, ...]] = []
@@ -48,9 +48,10 @@ def render_fleet(lines: Sequence[FleetLine], command: str, *, share: bool = True
     ]
     if len(rows) > len(shown):
         left = count(len(rows) - len(shown), "more cluster")
-        blocks.append(context(f"{left}, better than these: `lockkeeper versions` shows them all."))
+        blocks.append(context(f"{left}, better than these: the file has them all, and so has `lockkeeper versions`."))
     if share:
-        blocks.append(actions(button("Share in channel", SHARE, FLEET)))
+        shown_to = (("Share in channel", SHARE), ("As a file in channel", FILE))
+        blocks.append(actions(*(button(label, action, FLEET) for label, action in shown_to)))
     blocks.append(context(f"The whole report of one: `{command} versions &lt;cluster&gt;`"))
     return Message(summarise(lines), stamp(blocks, "report:fleet"))
 

@@ -101,7 +101,7 @@ def test_the_whole_list_comes_as_a_file_for_everybody_in_the_channel(desk):
 
 
 def test_without_a_name_there_is_a_line_for_each_of_several_clusters(quiet_desk):
-    """The worst first; one that cannot be read is there too, and the fleet can be shared."""
+    """The worst first; one that cannot be read is there too, and the fleet can be shared, also as a file."""
     quiet_desk.name_clusters("edge", "prod", "test")
     quiet_desk.observe_error = ClusterUnreadable("prod does not answer: look at its API server.")
     quiet_desk.start_bot()
@@ -112,6 +112,10 @@ def test_without_a_name_there_is_a_line_for_each_of_several_clusters(quiet_desk)
     quiet_desk.slack.click(ADA, quiet_desk.slack.ephemerals(ADA)[0], SHARE)
     shared = quiet_desk.slack.wait_for(lambda it: it.messages(CHANNEL))
     assert "prod does not answer" in quiet_desk.slack.text(shared[0])
+    quiet_desk.slack.click(ADA, quiet_desk.slack.ephemerals(ADA)[0], FILE)
+    quiet_desk.told(ADA, "versions.txt` is in this channel now")
+    (file,) = quiet_desk.slack.workspace.files.values()
+    assert "prod does not answer" in bytes(file["content"]).decode()
     quiet_desk.slack.say(ADA, CHANNEL, "/k8s versions edge")
     assert "v1.34.7" in quiet_desk.told(ADA, "Versions in edge")
 
