@@ -88,10 +88,12 @@ def _first_end(facts: MachineFacts) -> str:
 
 
 def _etcd(survey: Survey) -> Iterator[tuple[str, str, str]]:
-    """Each member as its own machine told it; of those that only others know, what they say."""
-    told = {m.name: m.facts.etcd for m in survey.machines if isinstance(m.facts, MachineFacts) and m.facts.etcd}
-    for node, facts in told.items():
-        yield "etcd member", _member(facts), node
+    """Each member as its machine or its endpoint told it; of those that only others know, what they say."""
+    told, silent = _members(survey)
+    for place, facts in told.items():
+        yield "etcd member", _member(facts), place
+    for place, unread in silent.items():
+        yield "etcd member", f"not read: {unread.reason}", place
     known = {facts.ident for facts in told.values()}
     for member in max((facts.members or () for facts in told.values()), key=len, default=()):
         if member.ident not in known:
@@ -101,8 +103,23 @@ def _etcd(survey: Survey) -> Iterator[tuple[str, str, str]]:
         yield "etcd alarm", kind, ""
 
 
+def _members(survey: Survey) -> tuple[dict[str, EtcdFacts], dict[str, Unread]]:
+    """By machine, or by the address of an etcd elsewhere; and those of which no machine was told anything."""
+    machines = {m.name: m.facts for m in survey.machines if isinstance(m.facts, MachineFacts)}
+    told = {name: facts.etcd for name, facts in machines.items() if facts.etcd is not None}
+    silent: dict[str, Unread] = {}
+    for endpoint in (endpoint for facts in machines.values() for endpoint in facts.outside_etcd):
+        if isinstance(endpoint.told, Unread):
+            silent.setdefault(endpoint.place, endpoint.told)
+        else:
+            told.setdefault(endpoint.place, endpoint.told)
+    return told, {place: unread for place, unread in silent.items() if place not in told}
+
+
 def _member(facts: EtcdFacts) -> str:
     part = "learner" if facts.learner else "leader" if facts.is_leader else "follower"
-    said = f"{facts.version}, {part}, {facts.size_bytes // _MIB} MiB ({facts.quota_share:.0%} of its quota)"
+    said = f"{facts.version}, {part}, {facts.size_bytes // _MIB} MiB"
+    if facts.quota_bytes:
+        said += f" ({facts.quota_share:.0%} of its quota)"
     ill = some_of(e for e in facts.errors if ALARM not in e) or ("" if facts.has_leader else "no leader")
     return f"{said}, not well: {ill[:200]}" if ill else said

@@ -118,9 +118,14 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         hops = [str(h.target) for h in plan.hops if h.whole]
         path = " \u2192 ".join([clean(before, 80), *hops])
         yield [text_element(path, bold=True), text_element(f": {count(len(hops), 'hop')}, one minor at a time.")]
+        snapshot = (
+            "take the snapshot of your etcd yourself"
+            if "etcd-external" in plan.accepted
+            else f"etcd snapshot on `{clean(first)}`"
+        )
         yield spans(
             "First: packages held, packages and images fetched everywhere. Right before the control plane changes: "
-            f"etcd snapshot on `{clean(first)}`."
+            f"{snapshot}."
         )
         yield from _straggler_line(plan)
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)

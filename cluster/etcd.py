@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.report import Unread
+
 DEFAULT_QUOTA = 2 * 1024**3  # bytes, where etcd is given none
 ALARM = "alarm:"  # in a member's errors: an alarm is everybody's, and no illness of that member
 
@@ -42,7 +44,7 @@ class EtcdFacts:
     raft_behind: int | None = None  # entries that it knows of and has not applied yet
     size_bytes: int = 0
     in_use_bytes: int = 0
-    quota_bytes: int = DEFAULT_QUOTA
+    quota_bytes: int = DEFAULT_QUOTA  # 0 where nobody can know it
     errors: tuple[str, ...] = ()
     members: tuple[EtcdMember, ...] | None = None
     alarms: tuple[EtcdAlarm, ...] | None = None
@@ -55,6 +57,19 @@ class EtcdFacts:
     @property
     def quota_share(self) -> float:
         return self.size_bytes / self.quota_bytes if self.quota_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdEndpoint:
+    """A member of an etcd that is not kubeadm's own, as a control plane saw it."""
+
+    url: str
+    told: EtcdFacts | Unread
+
+    @property
+    def place(self) -> str:
+        """`10.0.0.5:2379`."""
+        return self.url.rpartition("//")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from cluster.certificates import Certificate
 from cluster.drift import Drift
-from cluster.etcd import EtcdFacts
+from cluster.etcd import EtcdEndpoint, EtcdFacts
 from cluster.packages import OldSource, PackageLock, PackageOrigin, Pin, SigningKey
 from cluster.report import Unread
 from cluster.runtime import Runtime
@@ -136,6 +136,7 @@ class MachineFacts:
     etcd_data: str = "/var/lib/etcd"
     etcd_size_kib: int | None = None
     etcd: EtcdFacts | None = None  # on a machine that runs a member of kubeadm's etcd
+    outside_etcd: tuple[EtcdEndpoint, ...] = ()  # where its API server keeps its data elsewhere
     certificates: tuple[Certificate, ...] | None = None
     drift: tuple[Drift, ...] | None = None  # None where kubeadm was not asked; () where it would change nothing
     unread: tuple[Unread, ...] = ()

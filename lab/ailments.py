@@ -26,6 +26,13 @@ def sicken(machine: Machine) -> None:
             machine.path("/etc/kubernetes/pki/etcd/healthcheck-client.key").unlink()
 
 
+def lose_sight(machine: Machine) -> None:
+    """`external-etcd`: one member lags, another does not answer, and the control plane has no etcdctl."""
+    if machine.control_plane:
+        (machine.tools / "etcdctl").unlink()
+        machine.faults.etcd_behind, machine.faults.etcd_away = 62_000, {"10.1.0.7:2379"}
+
+
 async def lose_one(site: Site) -> None:
     """`ailing-etcd`: one control plane is off, another API server misses its etcd, and kubeadm-config is gone."""
     site.cluster.servers["cp2"].faults.add(Fault("^/readyz", code=500, body=_READYZ, times=None))

@@ -47,6 +47,19 @@ def settle(store: ObjectStore, scenario: Scenario, endpoint: str) -> None:
         store.put(obj)
 
 
+def _etcd(scenario: Scenario) -> dict[str, Any]:
+    if not scenario.outside_etcd:
+        return {"local": {"dataDir": "/var/lib/etcd"}}
+    return {
+        "external": {
+            "endpoints": list(scenario.outside_etcd),
+            "caFile": "/etc/kubernetes/pki/etcd/ca.crt",
+            "certFile": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "keyFile": "/etc/kubernetes/pki/apiserver-etcd-client.key",
+        }
+    }
+
+
 def declarations(scenario: Scenario, endpoint: str) -> Iterator[dict[str, Any]]:
     """What kubeadm remembers of a cluster."""
     body = {
@@ -60,7 +73,7 @@ def declarations(scenario: Scenario, endpoint: str) -> Iterator[dict[str, Any]]:
         "controllerManager": {"extraArgs": [{"name": "allocate-node-cidrs", "value": "false"}]},
         "dns": {},
         "encryptionAlgorithm": "RSA-2048",
-        "etcd": {"local": {"dataDir": "/var/lib/etcd"}},
+        "etcd": _etcd(scenario),
         "imageRepository": REGISTRY,
         "kind": "ClusterConfiguration",
         "kubernetesVersion": scenario.version,

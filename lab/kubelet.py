@@ -147,7 +147,10 @@ class Kubelet:
         """What clients of this machine's API server see; without a server or an etcd it never gets better."""
         if self.server is None:
             return
-        if availability is Availability.UP and not {"etcd", "kube-apiserver"} <= self.running.keys():
+        if (
+            availability is Availability.UP
+            and not {"etcd", "kube-apiserver"} & {*self.seat.components} <= self.running.keys()
+        ):
             return
         if availability is Availability.FAILING and "kube-apiserver" not in self._manifests():
             return

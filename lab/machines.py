@@ -57,6 +57,7 @@ class Faults:
     etcd_alarms: tuple[str, ...] = ()  # NOSPACE, CORRUPT
     etcd_bytes: int = 0  # of its database, when it is not a small one
     etcd_learner: bool = False  # a member was added and never started
+    etcd_away: set[str] = field(default_factory=set)  # endpoints of an etcd elsewhere that do not answer
     etcd_behind: int = 0  # entries that its member has not applied yet
     certificate_days: int | None = None  # until kubeadm's certificates that were not renewed end
     authority_days: int | None = None  # until the CAs end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.machines import Machine
 from lab.packages import KEYRING, KEYRING_TEXT, KUBE_PACKAGES, Package
-from lab.staticpods import COMPONENTS, Seat, images, minor_of, render, template
+from lab.staticpods import Seat, images, minor_of, render, template
 from workers.node_script import render as render_script
 
 NODE_SCRIPT = "usr/local/sbin/lockkeeper-node"
@@ -57,5 +57,5 @@ def run_kubelet(machine: Machine, version: str) -> None:
 
 def write_manifests(machine: Machine, seat: Seat, version: str) -> None:
     """The static pods as kubeadm of that version writes them."""
-    for component in COMPONENTS:
+    for component in seat.components:
         machine.write(f"{MANIFESTS}/{component}.yaml", render(component, version, seat), 0o600)

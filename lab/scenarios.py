@@ -56,6 +56,7 @@ class Scenario:
     kubeadm: bool = True  # made with it
     network: tuple[str, ...] = ()  # images of its agents; () for a network that does not show
     unlisted: tuple[str, ...] = ()  # machines that nobody put into the inventory
+    outside_etcd: tuple[str, ...] = ()  # endpoints of an etcd that is not kubeadm's
     state: str = ""  # what somebody made of it, by its name in lab/states.py
     cluster: str = "lab"  # its name in the configuration
     beside: tuple[Neighbour, ...] = ()
@@ -151,6 +152,14 @@ _ALONE = (
         state="out-of-skew",
     ),
     Scenario("ailing-etcd", "etcd is full, has lost members, and one control plane is off", 3, 2, state="ailing-etcd"),
+    Scenario(
+        "external-etcd",
+        "an etcd on machines of its own, one of whose members is away",
+        1,
+        2,
+        outside_etcd=("https://10.1.0.5:2379", "https://10.1.0.6:2379", "https://10.1.0.7:2379"),
+        state="external-etcd",
+    ),
     Scenario(
         "other-distribution",
         "a cluster that k3s made: it is reported, and not upgraded",

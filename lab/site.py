@@ -144,7 +144,7 @@ class Site:
     def _seat(self, name: str, server: ApiServer | None) -> Seat:
         host, port = server.address if server else ("127.0.0.1", 0)
         peers = ",".join(f"{n}=https://127.0.0.1:2380" for n in self.scenario.control_plane_names)
-        return Seat(name, host, port, CLUSTER_NAME, peers)
+        return Seat(name, host, port, CLUSTER_NAME, peers, self.scenario.outside_etcd)
 
     def _furnish_control_plane(self, machine: Machine, seat: Seat) -> None:
         write_manifests(machine, seat, self.scenario.version)
@@ -152,6 +152,10 @@ class Site:
             text = machine.read(APISERVER).replace(f":{self.scenario.version}", f":{self.scenario.edited_apiserver}")
             machine.write(APISERVER, text, 0o600)
         self.cluster.write_admin_kubeconfig(machine.path("/etc/kubernetes/admin.conf"), f"https://{self.endpoint}")
+        if seat.outside_etcd:
+            for name in ("etcd/ca.crt", "apiserver-etcd-client.crt", "apiserver-etcd-client.key"):
+                machine.write(f"/etc/kubernetes/pki/{name}", "of the lab\n", 0o600)
+            return
         for name in ("ca.crt", "server.crt", "server.key", "healthcheck-client.crt", "healthcheck-client.key"):
             machine.write(f"/etc/kubernetes/pki/etcd/{name}", "of the lab\n", 0o600)
         data = machine.path("/var/lib/etcd/member/snap")

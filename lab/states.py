@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.ailments import lose_one, sicken
+from lab.ailments import lose_one, lose_sight, sicken
 from lab.crowd import crowd
 from lab.distributions import make_otherwise
 from lab.neglect import forget_add_ons, neglect
@@ -43,5 +43,6 @@ STATES: Mapping[str, State] = {
     "interrupted": State(interrupt, declare_ahead),
     "out-of-skew": State(break_skew, pile_up),
     "ailing-etcd": State(sicken, lose_one),
+    "external-etcd": State(lose_sight),
     "other-distribution": State(make_otherwise),
 }

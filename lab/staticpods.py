@@ -45,6 +45,12 @@ class Seat:
     port: int
     cluster: str
     peers: str  # etcd's --initial-cluster
+    outside_etcd: tuple[str, ...] = ()  # endpoints, where etcd is not kubeadm's
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Those that kubeadm writes a manifest of."""
+        return KUBE_COMPONENTS if self.outside_etcd else COMPONENTS
 
 
 def minor_of(version: str) -> str:
@@ -86,6 +92,7 @@ def render(component: str, version: str, seat: Seat) -> str:
         "PORT": str(seat.port),
         "CLUSTER": seat.cluster,
         "PEERS": seat.peers,
+        "ETCD": ",".join(seat.outside_etcd) or "https://127.0.0.1:2379",
     }.items():
         text = text.replace(f"@{key}@", value)
     return text

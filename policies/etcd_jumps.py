@@ -9,10 +9,11 @@ from pydantic import BeforeValidator
 
 from cluster.declarations import Declarations
 from cluster.findings import Finding, Severity
-from cluster.report import ClusterReport
+from cluster.observation import Observation
 from cluster.versions import Minor
 from policies.data_files import DataFile, Row
 from policies.kubeadm_defaults import external_etcd_minimum, images_of
+from policies.outside_etcd import describe_outside, oldest_outside
 from policies.wording import some_of
 
 
@@ -40,10 +41,11 @@ def read_jumps() -> tuple[Jump, ...]:
     return Jumps.read("etcd_jumps.yaml").jumps
 
 
-def check_etcd_jumps(report: ClusterReport, declared: Declarations, minors: tuple[Minor, ...]) -> Iterator[Finding]:
+def check_etcd_jumps(seen: Observation, minors: tuple[Minor, ...]) -> Iterator[Finding]:
     """`minors` are those of the plan, in its order."""
+    report, declared = seen.report, seen.examination.declared
     if declared.external_etcd:
-        yield _external(report, declared)
+        yield _external(seen)
         return
     if declared.etcd_tag:
         yield _pinned(declared, minors)
@@ -55,13 +57,20 @@ def check_etcd_jumps(report: ClusterReport, declared: Declarations, minors: tupl
             yield from _before(jump, tags if position == 0 else _after(minors[position - 1], tags))
 
 
-def _external(report: ClusterReport, declared: Declarations) -> Finding:
+def _external(seen: Observation) -> Finding:
+    report, endpoints = seen.report, some_of(seen.examination.declared.external_etcd)
+    told, minimum = describe_outside(report, seen.survey), external_etcd_minimum()
     sentence = (
-        f"etcd of {report.cluster} is not kubeadm's own ({some_of(declared.external_etcd)}): the plan neither upgrades "
-        "it nor takes a snapshot of it."
+        f"etcd of {report.cluster} is not kubeadm's own ({endpoints}): the plan neither upgrades it nor takes a "
+        f"snapshot of it. {f'It told: {told}.' if told else 'It could not be asked what it runs.'}"
     )
-    remedy = f"Take a snapshot yourself before the first step, and see that it is {external_etcd_minimum()} or later."
-    return Finding("etcd-external", Severity.WARNING, report.cluster, sentence, remedy)
+    remedy = "Take a snapshot yourself before the first step"
+    oldest = _version(oldest_outside(report, seen.survey))
+    if oldest is None:
+        remedy += f", and see that it is {minimum} or later"
+    elif oldest < tuple(map(int, minimum.split("."))):
+        remedy += f", and bring it to {minimum} or later: kubeadm takes no older one for a new cluster"
+    return Finding("etcd-external", Severity.WARNING, report.cluster, sentence, f"{remedy}.")
 
 
 def _pinned(declared: Declarations, minors: tuple[Minor, ...]) -> Finding:

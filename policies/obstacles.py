@@ -24,7 +24,7 @@ def check_obstacles(seen: Observation, minors: tuple[Minor, ...]) -> Findings:
         *check_admission(examination),
         *check_deprecations(examination.deprecated, minors),
         *check_components(examination.declared, minors),
-        *check_etcd_jumps(seen.report, examination.declared, minors),
+        *check_etcd_jumps(seen, minors),
         *check_dns(examination.dns, minors, examination.dns_plugins),
         *check_upgraders(seen.report, examination.signs),
     )

@@ -49,5 +49,8 @@ SHOWN = {
         images-not-checked kubeadm-config-unread machine-partly-unread machine-unreadable node-not-ready
         not-examined release-ended
     """,
+    "external-etcd": """
+        api-away capacity-short emptydir-pods etcd-external etcd-lagging etcd-unread images-on-offer release-ended
+    """,
     "other-distribution": "not-kubeadm release-ended",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.kubeadm.session import NAMESPACE, Session, failure
 from lab.kubelet import Kubelet
-from lab.staticpods import COMPONENTS, Seat, render
+from lab.staticpods import Seat, render
 from lab.toolbox import ToolError
 
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -53,13 +53,13 @@ class StaticUpgrade:
         self.backup = f"{TMP}/kubeadm-backup-manifests-{stamp}"
         for folder in (staged, self.backup, f"{TMP}/kubeadm-backup-etcd-{stamp}/etcd"):
             self._path(folder).mkdir(parents=True, exist_ok=True)
-        for component in COMPONENTS:
+        for component in self.seat.components:
             self._path(f"{staged}/{component}.yaml").write_text(
                 render(component, self.version, self.seat), encoding="utf-8"
             )
         await self.session.call.pause(1)
-        equal = {c: self._equal(c) for c in COMPONENTS}
-        for component in COMPONENTS:
+        equal = {c: self._equal(c) for c in self.seat.components}
+        for component in self.seat.components:
             say(f'[upgrade/staticpods] Preparing for "{component}" upgrade\n')
             if equal[component] and (component != "etcd" or all(equal.values())):
                 say(f"[upgrade/staticpods] Current and new manifests of {component} are equal, skipping upgrade\n")

@@ -96,7 +96,7 @@ def _peers(machine: Machine) -> list[tuple[str, str]]:
     return [(name, url.replace(":2380", ":2379")) for name, _, url in pairs]
 
 
-def _ident(name: str) -> int:
+def ident_of(name: str) -> int:
     """A member's 64-bit number."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:15], 16)
 
@@ -130,12 +130,12 @@ def _status(call: Invocation, options: dict[str, str]) -> int:
 
 def _status_of(machine: Machine, name: str) -> dict[str, Any]:
     """As etcd 3.6 writes it: what is zero or false is left out."""
-    alarms = [f"memberID:{_ident(member)} alarm:{kind} " for member, kind in _raised(machine)]
+    alarms = [f"memberID:{ident_of(member)} alarm:{kind} " for member, kind in _raised(machine)]
     return {
-        "header": {"cluster_id": _ident("lab"), "member_id": _ident(name), "revision": 1288, "raft_term": 2},
+        "header": {"cluster_id": ident_of("lab"), "member_id": ident_of(name), "revision": 1288, "raft_term": 2},
         "version": version(machine),
         "dbSize": machine.faults.etcd_bytes or SNAPSHOT_BYTES,
-        "leader": _ident(_peers(machine)[0][0]),
+        "leader": ident_of(_peers(machine)[0][0]),
         "raftIndex": _INDEX,
         "raftTerm": 2,
         "raftAppliedIndex": _INDEX - machine.faults.etcd_behind,
@@ -149,13 +149,13 @@ def _status_of(machine: Machine, name: str) -> dict[str, Any]:
 
 def _members(call: Invocation, options: dict[str, str]) -> int:
     rows: list[dict[str, Any]] = [
-        {"ID": _ident(name), "name": name, "peerURLs": [url.replace(":2379", ":2380")], "clientURLs": [url]}
+        {"ID": ident_of(name), "name": name, "peerURLs": [url.replace(":2379", ":2380")], "clientURLs": [url]}
         for name, url in _peers(call.machine)
     ]
     if call.machine.faults.etcd_learner:
-        rows.append({"ID": _ident("new"), "peerURLs": ["https://127.0.0.1:2380"], "isLearner": True})
+        rows.append({"ID": ident_of("new"), "peerURLs": ["https://127.0.0.1:2380"], "isLearner": True})
     if options.get("-w") == "json":
-        header = {"cluster_id": _ident("lab"), "member_id": _ident(call.machine.name), "raft_term": 2}
+        header = {"cluster_id": ident_of("lab"), "member_id": ident_of(call.machine.name), "raft_term": 2}
         call.out(json.dumps({"header": header, "members": rows}, separators=(",", ":")) + "\n")
     else:
         for row in rows:
@@ -169,7 +169,7 @@ def _members(call: Invocation, options: dict[str, str]) -> int:
 
 def _alarms(call: Invocation) -> int:
     for member, kind in _raised(call.machine):
-        call.out(f"memberID:{_ident(member)} alarm:{kind} \n")
+        call.out(f"memberID:{ident_of(member)} alarm:{kind} \n")
     return 0
 
 
@@ -193,7 +193,7 @@ async def read_metrics(call: Invocation) -> int:
     call.out(
         f"etcd_mvcc_db_total_size_in_bytes {call.machine.faults.etcd_bytes or SNAPSHOT_BYTES}\n"
         f"etcd_server_has_leader 1\netcd_server_is_leader {leads}\netcd_server_is_learner 0\n"
-        f'etcd_server_id{{server_id="{_ident(call.machine.name):x}"}} 1\n'
+        f'etcd_server_id{{server_id="{ident_of(call.machine.name):x}"}} 1\n'
         f"etcd_server_quota_backend_bytes {QUOTA_BYTES:.9e}\n"
         f'etcd_server_version{{server_version="{version(call.machine)}"}} 1\n'
     )

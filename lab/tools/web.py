@@ -7,8 +7,11 @@ import re
 
 from lab.toolbox import Invocation, ToolError
 from lab.tools.etcd import read_metrics
+from lab.tools.outside import answer
 
 _MANIFEST = re.compile(r"https://(?P<host>[^/]+)/v2/(?P<path>.+)/manifests/(?P<tag>[^/]+)")
+_GATEWAY = re.compile(r"https://(?P<place>[^/]+)/v3/(?P<question>[a-z/]+)")
+_TLS = ("--cacert", "--cert", "--key")
 _VALUED = {"-o", "-w", "-H", "--max-time", "--proto", "--cacert", "--cert", "--key", "-d", "--connect-timeout"}
 
 
@@ -17,6 +20,8 @@ async def curl(call: Invocation) -> int:
     options, url = _parse(call.args)
     if match := _MANIFEST.fullmatch(url):
         return await _manifest(call, options, match["host"], f"{match['path']}:{match['tag']}")
+    if match := _GATEWAY.fullmatch(url):
+        return await answer(call, match["place"], match["question"], {options.get(o, "") for o in _TLS})
     return await read_metrics(call)
 
 

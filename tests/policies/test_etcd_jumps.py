@@ -6,11 +6,15 @@ from datetime import date
 import pytest
 
 from cluster.declarations import Declarations
+from cluster.etcd import EtcdEndpoint, EtcdFacts, EtcdMember
+from cluster.examination import Examination
 from cluster.findings import Severity
+from cluster.observation import Observation
 from cluster.versions import Minor
 from policies.etcd_jumps import check_etcd_jumps, read_jumps
-from tests.policies_fixture import codes, make_report
+from tests.policies_fixture import FACTS, NOW, codes, make_report, make_survey
 
+MEMBERS = (EtcdMember("1", "infra1", client_urls=("https://10.0.0.1:2379",)),)
 EXTERNAL = Declarations(external_etcd=("https://10.0.0.1:2379",))
 
 
@@ -25,8 +29,10 @@ def running(tag, *, on=None):
     return replace(report, static_pods=tuple(pods))
 
 
-def judge(report, *numbers, declared=None):
-    return list(check_etcd_jumps(report, declared or Declarations(), minors(*numbers)))
+def judge(report, *numbers, declared=None, machine=None):
+    survey = make_survey(facts={"cp1": machine} if machine else {})
+    examination = Examination("prod", NOW, declared=declared or Declarations())
+    return list(check_etcd_jumps(Observation(report, survey, examination), minors(*numbers)))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,20 @@ def test_an_external_etcd_is_told_apart():
     (finding,) = judge(replace(make_report(), static_pods=()), 34, declared=EXTERNAL)
     assert (finding.code, finding.severity) == ("etcd-external", Severity.WARNING)
     assert "https://10.0.0.1:2379" in finding.sentence
+    assert "could not be asked" in finding.sentence
     assert "snapshot" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("3.5.24", "first step."), ("3.6.1", "first step."), ("3.5.9", "bring it to 3.5.24 or later")]
+)
+def test_an_external_etcd_is_told_with_what_it_runs(version, told):
+    """Version, members, leader, size and alarms; one that is too old for a new cluster is said."""
+    here = EtcdFacts("1", version, has_leader=True, leader="1", size_bytes=20 << 20, members=MEMBERS, alarms=())
+    machine = replace(FACTS, outside_etcd=(EtcdEndpoint("https://10.0.0.1:2379", here),))
+    (finding,) = judge(replace(make_report(), static_pods=()), 34, declared=EXTERNAL, machine=machine)
+    assert f"It told: {version}, 1 member, leader 10.0.0.1:2379, at most 20 MiB, no alarm." in finding.sentence
+    assert told in finding.remedy
 
 
 @pytest.mark.parametrize("numbers", [(34,), (35,), ()])

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from cluster.certificates import KUBELET, Certificate
 from cluster.drift import Drift
-from cluster.etcd import DEFAULT_QUOTA, EtcdAlarm, EtcdFacts, EtcdMember
+from cluster.etcd import DEFAULT_QUOTA, EtcdAlarm, EtcdEndpoint, EtcdFacts, EtcdMember
 from cluster.report import Unread
 from workers.node_script.lines import Lines
 
 Raw = dict[str, Any]
+OUTSIDE = "outside-etcd"
+_NO_ANSWER = Unread(OUTSIDE, "it was not asked")
 Value = TypeVar("Value")
 
 
@@ -39,8 +41,27 @@ def read_etcd(lines: Lines) -> EtcdFacts | None:
     status, health = lines.first("etcd-status"), lines.first("etcd-health")
     given = int(lines.first("etcd-quota") or 0) or DEFAULT_QUOTA
     if status is not None:
-        return _by_etcdctl(json.loads(status)[0]["Status"], lines, given)
+        return _by_etcdctl(_status(status), lines, given)
     return _by_metrics(lines, json.loads(health), given) if health is not None else None
+
+
+def read_outside_etcd(lines: Lines) -> tuple[EtcdEndpoint, ...]:
+    """By endpoint, in the order of the API server's flag; how large it may become no endpoint tells before 3.6."""
+    told = {url: text for url, _, text in (value.partition(" ") for value in lines.all("outside-etcd"))}
+    unread = (value.removeprefix(f"{OUTSIDE} ") for value in lines.all("unreadable") if value.startswith(f"{OUTSIDE} "))
+    why = {url: Unread(OUTSIDE, reason) for url, _, reason in (value.partition(" ") for value in unread)}
+    urls = [url for value in lines.all("etcd-servers") for url in value.split(",") if url]
+    return tuple(
+        EtcdEndpoint(url, _by_etcdctl(_status(told[url]), lines, 0) if url in told else why.get(url, _NO_ANSWER))
+        for url in urls
+    )
+
+
+def _status(text: str) -> Raw:
+    """etcdctl wraps it in a list of endpoints; etcd's own gateway does not."""
+    raw = json.loads(text)
+    status: Raw = raw[0]["Status"] if isinstance(raw, list) else raw
+    return status
 
 
 def _by_etcdctl(status: Raw, lines: Lines, quota: int) -> EtcdFacts:

@@ -25,7 +25,7 @@ from cluster.runtime import Runtime
 from cluster.versions import Minor, PackageVersion, ReportedVersion
 from workers.node_script.lines import Lines, UnreadableAnswer
 from workers.node_script.origins import read_keys, read_locks, read_origins, read_pins
-from workers.node_script.readings import Readings, read_certificates, read_drift, read_etcd
+from workers.node_script.readings import OUTSIDE, Readings, read_certificates, read_drift, read_etcd, read_outside_etcd
 
 # What a script tells since it says this number of itself; one that tells less is of an earlier release.
 _NEWS = (
@@ -150,6 +150,7 @@ def _with_control_plane(facts: MachineFacts, lines: Lines, readings: Readings) -
         etcd_data=lines.first("etcd-data") or "/var/lib/etcd",
         etcd_size_kib=int(etcd_size) if etcd_size else None,
         etcd=readings.of("etcd", read_etcd),
+        outside_etcd=readings.of(OUTSIDE, read_outside_etcd) or (),
         certificates=readings.of("certificates", read_certificates),
         drift=readings.of("drift", read_drift),
     )

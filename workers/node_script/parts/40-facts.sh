@@ -156,6 +156,7 @@ observe_tools() {
 }
 observe_control_plane() {
     observe_etcd "$etcdctl"
+    observe_outside_etcd
     observe_certificates
     [ ! -e "$MANIFESTS/kube-apiserver.yaml" ] || observe_drift
 }

@@ -29,7 +29,9 @@ ask_etcd() { # PREFIX RUNNER…: paths are those that the runner sees
     endpoint=$(etcd_flag listen-client-urls https://127.0.0.1:2379)
     set -- "$@" etcdctl --endpoints "${endpoint%%,*}" --cacert "$prefix$ca" --cert "$prefix$user.crt" --key "$prefix$user.key" \
         --dial-timeout 2s --command-timeout 2s
-    json_fact etcd-status '/^\[{"Endpoint"/p' "$@" endpoint status -w json || return 0
+    ! json_fact etcd-status '/^\[{"Endpoint"/p' "$@" endpoint status -w json || ask_members "$@"
+}
+ask_members() { # ETCDCTL with its options
     # Without a quorum neither of these is answered: once is enough to wait for that.
     json_fact etcd-members '/^{"header"/p' "$@" member list -w json || return 0
     if alarms=$(within_look "$@" alarm list 2>&1); then
