@@ -114,5 +114,5 @@ def _findings(record: PlanRecord) -> dict[str, str]:
 
 
 def _time(record: PlanRecord) -> str:
-    shortest, longest = (-(-seconds // _MINUTE) for seconds in record.estimate)
+    shortest, longest = (round(seconds / _MINUTE) for seconds in record.estimate)  # as everywhere else
     return f"{shortest} to {longest} minutes" if longest else ""

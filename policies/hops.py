@@ -189,12 +189,14 @@ def _not_offered(what: KubeVersion | Minor, minor: Minor, lacking: list[tuple[st
     told = "; ".join(f"{some_of(names)} ({why})" for why, names in by_reason.items())
     one, names = len(lacking) == 1, " ".join(name for name, _ in lacking)
     facts = [survey.facts(name) for name, _ in lacking]
-    around = ""
+    ways = ["name one that is", "mend that source" if one else "mend these sources"]
     if all(f is not None and not f.control_plane for f in facts):
         words = names if len(lacking) <= NAMED else BLOCKED
-        around = f", or leave {'that worker' if one else 'these workers'} out (`without {words}`)"
-    mend = "mend that source" if one else "mend these sources"
-    return Refused(f"{what} is not offered by the package source of {told}: name one that is, {mend}{around}.")
+        ways.append(f"leave {'that worker' if one else 'these workers'} out (`without {words}`)")
+    *first, last = ways
+    return Refused(
+        f"{what} is not offered by the package source of {told}: {', '.join(first)}{',' * (len(first) > 1)} or {last}."
+    )
 
 
 def _why(offer: Offer) -> str:

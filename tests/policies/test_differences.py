@@ -108,8 +108,8 @@ def test_findings_that_are_new_are_told_and_those_that_are_gone(report, expected
 
 
 def test_another_duration_is_told_in_minutes():
-    """Rounded up."""
-    older, newer = replace(OLDER, estimate=(90, 600)), replace(make_record(), estimate=(90, 1210))
+    """Rounded as in the plan itself."""
+    older, newer = replace(OLDER, estimate=(90, 600)), replace(make_record(), estimate=(90, 1250))
     (change,) = find_difference(older, newer).changes
     assert (change.before, change.after) == ("2 to 10 minutes", "2 to 21 minutes")
 

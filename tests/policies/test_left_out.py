@@ -157,7 +157,7 @@ def test_a_source_that_only_lags_decides_the_newest_patch_and_leaves_nobody_out(
 
 def test_a_control_plane_without_the_target_is_refused_also_without_those_that_block():
     """It is upgraded as a whole."""
-    with pytest.raises(Refused, match=r"source of cp2 \(it has no v1\.35\): name one that is, mend that source\.$"):
+    with pytest.raises(Refused, match=r"source of cp2 \(it has no v1\.35\): name one that is or mend that source\.$"):
         without("blocked", survey=make_survey(offers={"cp2": OLD, "w1": OLD}), target="v1.35")
 
 
@@ -172,7 +172,7 @@ def test_a_control_plane_without_the_target_is_refused_also_without_those_that_b
             {"w1": OLD, "w2": OLD},
             "source of w1, w2 (it has no v1.35): name one that is, {}.",
         ),
-        ({"cp1": OLD, "w2": OLD}, "source of cp1, w2 (it has no v1.35): name one that is, mend these sources."),
+        ({"cp1": OLD, "w2": OLD}, "source of cp1, w2 (it has no v1.35): name one that is or mend these sources."),
     ],
 )
 def test_a_refusal_for_want_of_packages_names_all_machines_and_what_to_type(lacking, words):
