@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import json
 from collections.abc import Iterator, Mapping
 from time import monotonic as clock
 from types import MappingProxyType
@@ -12,6 +10,7 @@ from typing import Any, Self
 from cluster.errors import AnswerCutOff, ClusterUnreadable, KubeDenied
 from cluster.inventory import Cluster
 from cluster.kubeconfig import ca_hash, read_kubeconfig
+from cluster.pages import Shape, decode
 from cluster.transport import BROKEN, Transport
 
 PAGE = 500  # as kubectl: a page of full nodes is some 2.7 MB
@@ -66,9 +65,15 @@ class Kube:
         return ca_hash(self._transport.configuration)
 
     def get(
-        self, path: str, query: Mapping[str, str] = _NOTHING, *, accept: str | None = None, timeout: float = 10
+        self,
+        path: str,
+        query: Mapping[str, str] = _NOTHING,
+        *,
+        accept: str | None = None,
+        shape: Shape | None = None,
+        timeout: float = 10,
     ) -> dict[str, Any]:
-        return self._json("GET", path, query, accept=accept, timeout=timeout)
+        return self._json("GET", path, query, accept=accept, shape=shape, timeout=timeout)
 
     def text(self, path: str, *, timeout: float = 5) -> tuple[int, str]:
         """Status and body of a plain-text page such as /readyz; an error status is an answer here."""
@@ -103,17 +108,18 @@ class Kube:
         path: str,
         query: Mapping[str, str] = _NOTHING,
         *,
+        shape: Shape | None = None,
         page: int = PAGE,
         timeout: float = _ONE_PAGE,
         whole: float = WHOLE,
     ) -> Iterator[dict[str, Any]]:
-        """Every object of a list, page by page, each once.
+        """Every object of a list, page by page, each once; with `shape` what that names of it, and its uid.
 
         An expired continue token starts the list again: the token that the server offers instead would mix two
         moments. What was already given out is not repeated. Each page has `timeout` seconds, all of them `whole`.
         """
         seen: set[str] = set()
-        for chunk in self._pages(path, query, accept=None, page=page, timeout=timeout, whole=whole):
+        for chunk in self._pages(path, query, shape=shape, page=page, timeout=timeout, whole=whole):
             for item in self._list(path, chunk.get("items")):
                 uid = _metadata(item).get("uid", "")  # a malformed object is for its reader to judge
                 if uid in seen:
@@ -122,7 +128,9 @@ class Kube:
                     seen.add(uid)
                 yield item
 
-    def rows(self, path: str, *, page: int = PAGE) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    def rows(
+        self, path: str, *, shape: Shape | None = None, page: int = PAGE
+    ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         """
         Rows as `kubectl get -o wide` shows them, column name → cell, each with its object's metadata.
 
@@ -131,7 +139,7 @@ class Kube:
         seen: set[str] = set()
         names: list[str] = []
         query = {"includeObject": "Metadata"}
-        for chunk in self._pages(path, query, accept=_TABLE, page=page, timeout=_ONE_PAGE, whole=WHOLE):
+        for chunk in self._pages(path, query, accept=_TABLE, shape=shape, page=page, timeout=_ONE_PAGE, whole=WHOLE):
             if chunk.get("kind") != "Table":
                 raise ClusterUnreadable(f"The API of `{self.name}` sent no table for {path}: look at its version.")
             # only the first page names the columns
@@ -178,7 +186,15 @@ class Kube:
         return self._json("DELETE", path, query, body=body, timeout=timeout)
 
     def _pages(
-        self, path: str, query: Mapping[str, str], *, accept: str | None, page: int, timeout: float, whole: float
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        accept: str | None = None,
+        shape: Shape | None,
+        page: int,
+        timeout: float,
+        whole: float,
     ) -> Iterator[dict[str, Any]]:
         token, restarts, until = "", 0, clock() + whole
         while True:
@@ -187,7 +203,7 @@ class Kube:
             if (left := until - clock()) <= 0:
                 raise ClusterUnreadable(late)
             try:
-                chunk = self._page(path, asked, accept=accept, timeout=min(timeout, left))
+                chunk = self._page(path, asked, accept=accept, shape=shape, timeout=min(timeout, left))
             except KubeDenied as error:
                 if error.status != _GONE or not token or restarts == _RESTARTS:
                     raise
@@ -202,12 +218,14 @@ class Kube:
             if not token:
                 return
 
-    def _page(self, path: str, query: Mapping[str, str], *, accept: str | None, timeout: float) -> dict[str, Any]:
+    def _page(
+        self, path: str, query: Mapping[str, str], *, accept: str | None, shape: Shape | None, timeout: float
+    ) -> dict[str, Any]:
         """One page; half of one is asked for once more, since reading changes nothing."""
         try:
-            return self.get(path, query, accept=accept, timeout=timeout)
+            return self.get(path, query, accept=accept, shape=shape, timeout=timeout)
         except AnswerCutOff:
-            return self.get(path, query, accept=accept, timeout=timeout)
+            return self.get(path, query, accept=accept, shape=shape, timeout=timeout)
 
     def _json(
         self,
@@ -218,13 +236,14 @@ class Kube:
         timeout: float,
         body: Mapping[str, Any] | None = None,
         accept: str | None = None,
+        shape: Shape | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         reply = self._transport.send(
             method, path, query, accept=accept, body=body, content_type=content_type, timeout=timeout
         )
         try:
-            answer = _parse(reply.data) if reply.data else {}
+            answer = decode(reply.data, shape if reply.status in _OK else None) if reply.data else {}
         except ValueError:
             answer = None
         if reply.status not in _OK:
@@ -249,14 +268,3 @@ def _row(names: list[str], row: Any) -> tuple[dict[str, str], dict[str, Any]]:
 def _metadata(item: Any) -> dict[str, Any]:
     metadata = item.get("metadata") if isinstance(item, dict) else None
     return metadata if isinstance(metadata, dict) else {}
-
-
-def _parse(data: bytes) -> Any:
-    """JSON without the collector: it would walk every new dict of a page again and again, at twice the cost."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return json.loads(data)
-    finally:
-        if collects:
-            gc.enable()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 import yaml
@@ -15,9 +15,9 @@ import yaml
 from cluster.errors import ClusterUnreadable, InvalidVersion, KubeDenied
 from cluster.inventory import Cluster
 from cluster.kube import Kube
-from cluster.pods import PODS, SystemPods, read_pods
+from cluster.nodes import NODE_SHAPE, NODES, fold_nodes, parse_version
+from cluster.pods import POD_SHAPE, PODS, SystemPods, read_pods
 from cluster.report import (
-    CORDON_OWNER,
     ApiServer,
     Budget,
     ClusterIdentity,
@@ -32,7 +32,6 @@ from cluster.versions import KubeVersion, Minor, ReportedVersion
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/lockkeeper"
 _NAMESPACE = "/api/v1/namespaces/kube-system"
 _CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
-_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _NODES = "nodes"
 _PARALLEL = 8
 POD_PAGE = 200  # whole pods are large: a page is a megabyte, and ten times that once it is parsed
@@ -41,7 +40,6 @@ _NOT_FOUND = 404
 _OK = 200
 
 T = TypeVar("T")
-_parse = lru_cache(256)(ReportedVersion.parse)  # thousands of nodes share a few versions
 
 
 @dataclass
@@ -80,7 +78,7 @@ def observe(
         kube = kube or stack.enter_context(Kube.connect(name, cluster))
         pool = stack.enter_context(ThreadPoolExecutor(_PARALLEL))
         reader = _Reader()
-        pods = pool.submit(reader.attempt, "pods of kube-system", lambda: _system_pods(kube), SystemPods())
+        pods = pool.submit(reader.attempt, "pods of kube-system", lambda: read_system_pods(kube), SystemPods())
         lost_nodes = Sieve("Node", lambda _: True)
         nodes = pool.submit(_list_nodes, kube, lost_nodes, reader if without_nodes else None)
         identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
@@ -122,14 +120,14 @@ def _list_nodes(kube: Kube, sieve: Sieve, reader: _Reader | None) -> tuple[Node,
     return reader.attempt(_NODES, partial(read_nodes, kube, sieve), None)
 
 
-def _system_pods(kube: Kube) -> SystemPods:
-    return read_pods(kube.items(PODS, page=POD_PAGE))
+def read_system_pods(kube: Kube) -> SystemPods:
+    """The pods of kube-system, folded; raises ClusterUnreadable."""
+    return read_pods(kube.items(PODS, shape=POD_SHAPE, page=POD_PAGE))
 
 
 def read_nodes(kube: Kube, sieve: Sieve | None = None) -> tuple[Node, ...]:
-    """Every node by Table, control plane first: display columns and metadata are all that a report of 5,000 needs."""
-    nodes = (sieve or Sieve("Node")).read(kube.rows("/api/v1/nodes"), lambda row: _node(*row))
-    return tuple(sorted(nodes, key=lambda n: (not n.control_plane, n.name)))
+    """Every node, control plane first; raises ClusterUnreadable."""
+    return fold_nodes(kube.rows(NODES, shape=NODE_SHAPE), sieve or Sieve("Node"))
 
 
 def read_identity(kube: Kube) -> ClusterIdentity:
@@ -178,45 +176,9 @@ def _daemon_set(item: Mapping[str, Any]) -> DaemonSet:
     return DaemonSet(str(metadata["namespace"]), str(metadata["name"]), wanted, ready, images)
 
 
-def _node(cells: Mapping[str, str], metadata: Mapping[str, Any]) -> Node:
-    """What its row says; of a node whose row is not as it should be its name, and that it was not understood."""
-    name = cells.get("Name") or str(metadata["name"])
-    try:
-        return _whole_node(name, cells, metadata)
-    except MALFORMED as error:
-        unread = Unread(f"kubelet of {name}", f"The node {name} was not read. {not_understood(error)}")
-        return Node(
-            name, str(metadata.get("uid", "")), control_plane=False, kubelet=unread, ready=False, cordoned=False
-        )
-
-
-def _whole_node(name: str, cells: Mapping[str, str], metadata: Mapping[str, Any]) -> Node:
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    status = cells.get("Status", "").split(",")  # "Ready", "NotReady", "Ready,SchedulingDisabled"
-    return Node(
-        name=name,
-        uid=str(metadata.get("uid", "")),
-        control_plane=_CONTROL_PLANE in labels,
-        kubelet=_version(f"kubelet of {name}", cells.get("Version", "")),
-        ready="Ready" in status,
-        cordoned="SchedulingDisabled" in status,
-        cordoned_by=str(annotations.get(CORDON_OWNER, "")),
-        labels=tuple(sorted(labels.items())),
-        address=_shown(cells, "Internal-IP"),
-        os_image=_shown(cells, "OS-Image"),
-        kernel=_shown(cells, "Kernel-Version"),
-        runtime=_shown(cells, "Container-Runtime"),
-    )
-
-
-def _shown(cells: Mapping[str, str], column: str) -> str:
-    cell = cells.get(column, "")
-    return "" if cell in {"<none>", "<unknown>"} else cell
-
-
 def _version(what: str, text: str) -> ReportedVersion | Unread:
     try:
-        return _parse(text)
+        return parse_version(text)
     except InvalidVersion as error:
         return Unread(what, str(error))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
+from cluster.pages import ListMeta, shape_of
 from cluster.report import AddOn, StaticPod, Unread
 from cluster.sieve import Sieve
 
@@ -14,6 +15,65 @@ PODS = "/api/v1/namespaces/kube-system/pods"
 _ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
 _HASH = "kubernetes.io/config.hash"
 _ENDED = frozenset({"Succeeded", "Failed"})
+
+_Labels = TypedDict("_Labels", {"tier": str, "component": str, "pod-template-hash": str}, total=False)
+_Annotations = TypedDict(
+    "_Annotations",
+    {
+        "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": str,
+        "kubernetes.io/config.hash": str,
+    },
+    total=False,
+)
+
+
+class _Owner(TypedDict, total=False):
+    kind: str
+    name: str
+
+
+class _Metadata(TypedDict, total=False):
+    namespace: str
+    name: str
+    uid: str
+    labels: _Labels | None
+    annotations: _Annotations | None
+    ownerReferences: list[_Owner] | None
+
+
+class _Container(TypedDict, total=False):
+    name: str
+    image: str
+
+
+class _Spec(TypedDict, total=False):
+    nodeName: str
+    containers: list[_Container]
+
+
+class _ContainerStatus(TypedDict, total=False):
+    ready: bool
+
+
+class _Status(TypedDict, total=False):
+    phase: str
+    containerStatuses: list[_ContainerStatus] | None
+
+
+class _Pod(TypedDict, total=False):
+    metadata: _Metadata
+    spec: _Spec
+    status: _Status
+
+
+class _Page(TypedDict, total=False):
+    """What is read of a page of these pods."""
+
+    metadata: ListMeta
+    items: list[_Pod]
+
+
+POD_SHAPE = shape_of(_Page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable
 
 from cluster.kube import Kube
-from cluster.observe import POD_PAGE, observe, read_nodes
-from cluster.pods import PODS, read_pods
+from cluster.observe import observe, read_nodes, read_system_pods
 from cluster.settings import load_settings
 from tests.scale_fixture import NOW
 
@@ -34,7 +33,7 @@ def main() -> None:
     with Kube.connect(name, cluster) as kube:
         readings: dict[str, Callable[[], object]] = {
             "report": lambda: observe(name, cluster, now=NOW, kube=kube),
-            "pods of kube-system": lambda: read_pods(kube.items(PODS, page=POD_PAGE)),
+            "pods of kube-system": lambda: read_system_pods(kube),
             "nodes": lambda: read_nodes(kube),
         }
         for work in readings.values():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,9 @@ from tests.scale_fixture import MASTERS, OLD, names, settings
 _ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
 _COLUMNS = ("Name", "Status", "Roles", "Age", "Version")
 _WIDE = ("Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime")
-_PADDING = "x" * 4200  # what managedFields and the rest of a status weigh: a pod is some 5.3 KB
+_PADDING = "x" * 1500  # what the managedFields of a node weigh
+_RECORDED = Path(__file__).parent / "recordings" / "cluster" / "before-pods.stdout"
+_COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 AGENTS = ("kube-proxy", "cni", "csi")  # a pod of each on every node
 _CONFIG = f"kubernetesVersion: {OLD}\nimageRepository: registry.k8s.io\n"
 
@@ -34,25 +37,44 @@ def _row(name: str) -> dict[str, Any]:
     labels = {"kubernetes.io/hostname": name, **role}
     wide = ("10.0.0.1", "<none>", "Debian GNU/Linux 12", "6.1.0", "containerd://2.1.9")
     cells = (name, "Ready", "<none>", "5d", OLD, *wide)
-    padding = {"annotations": {"example.org/padding": _PADDING[:1500]}}
+    padding = {"annotations": {"example.org/padding": _PADDING}}
     kind = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
     metadata = {**kind, "metadata": _metadata(name, labels=labels, **padding)}
     return {"cells": cells, "object": metadata}
 
 
-def _pod(name: str, node: str, image: str, *, component: str = "", endpoint: str = "") -> dict[str, Any]:
-    labels = {"tier": "control-plane", "component": component} if component else {"k8s-app": name.rpartition("-")[0]}
-    owners = [] if component else [{"kind": "DaemonSet", "name": name.partition("/")[0]}]
-    metadata = _metadata(
-        f"{name}-{node}",
-        labels=labels,
-        annotations={_ENDPOINT: endpoint} if endpoint else {},
-        ownerReferences=owners,
-        managedFields=[{"fieldsV1": _PADDING}],
-    )
-    spec = {"nodeName": node, "containers": [{"name": "main", "image": image}]}
-    status = {"phase": "Running", "containerStatuses": [{"name": "main", "ready": True}]}
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status}
+def _recorded_pods() -> dict[str, dict[str, Any]]:
+    """One pod of each kind that kubeadm makes, as a real cluster served it, without managedFields: kubectl hid them."""
+    items = json.loads(_RECORDED.read_text(encoding="utf-8"))["items"]
+    labels = [item["metadata"].get("labels", {}) for item in items]
+    return {label.get("component") or label.get("k8s-app"): item for label, item in zip(labels, items, strict=True)}
+
+
+def _static_pods(recorded: dict[str, dict[str, Any]], endpoint: str) -> Iterator[bytes]:
+    for node in MASTERS:
+        for component in _COMPONENTS:
+            pod = copy.deepcopy(recorded[component])
+            name = f"{component}-{node}"
+            pod["metadata"] |= {"name": name, "uid": f"uid-{name}"}
+            pod["spec"]["nodeName"] = node
+            if component == "kube-apiserver":
+                pod["metadata"]["annotations"][_ENDPOINT] = endpoint
+            yield _json(pod)
+
+
+def _agents(recorded: dict[str, Any], nodes: tuple[str, ...]) -> Iterator[bytes]:
+    """Of each kind one on every node: kube-proxy's under other names."""
+    text, metadata = _json(recorded).decode(), recorded["metadata"]
+    for agent in AGENTS:
+        mark = text.replace(metadata["uid"], "uid-$name").replace(metadata["name"], "$name")
+        mark = mark.replace(f'"{recorded["spec"]["nodeName"]}"', '"$node"').replace("kube-proxy", agent)
+        for node in nodes:
+            yield mark.replace("$name", f"{agent}-{node}").replace("$node", node).encode()
+
+
+def _json(value: Any) -> bytes:
+    """Without blanks, as an API server writes it."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _discovery() -> dict[str, _Answer]:
@@ -86,13 +108,12 @@ class _Answer:
         return b"".join((self.head[:-1], before, b",".join(self.items[start:end]), b"]}"))
 
 
-def _list(key: str, rows: list[dict[str, Any]], **head: Any) -> _Answer:
-    head = {"apiVersion": "v1", "kind": "List", **head}
-    return _Answer(json.dumps(head).encode(), key, tuple(json.dumps(row).encode() for row in rows))
+def _list(key: str, rows: Iterable[bytes], **head: Any) -> _Answer:
+    return _Answer(_json({"apiVersion": "v1", "kind": "List", **head}), key, tuple(rows))
 
 
 def _one(answer: dict[str, Any]) -> _Answer:
-    return _Answer(json.dumps(answer).encode())
+    return _Answer(_json(answer))
 
 
 @dataclass
@@ -110,16 +131,12 @@ class BigApi:
         shown = ((_COLUMNS, 0), (_WIDE, 1))  # priority 1: with `-o wide` alone
         columns = [{"name": c, "type": "string", "priority": p} for names_, p in shown for c in names_]
         table = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": columns}
-        static = [
-            _pod(c, n, f"registry.k8s.io/{c}:{OLD}", component=c, endpoint=endpoint if c == "kube-apiserver" else "")
-            for n in MASTERS
-            for c in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-        ]
-        agents = [_pod(a, n, f"registry.k8s.io/{a}:{OLD}") for a in AGENTS for n in nodes]
+        recorded = _recorded_pods()
+        pods = (*_static_pods(recorded, endpoint), *_agents(recorded["kube-proxy"], nodes))
         namespace = {"metadata": _metadata("kube-system")}
         self.answers = {
-            "/api/v1/nodes": _list("rows", [_row(n) for n in nodes], **table),
-            "/api/v1/namespaces/kube-system/pods": _list("items", [*static, *agents], kind="PodList"),
+            "/api/v1/nodes": _list("rows", (_json(_row(n)) for n in nodes), **table),
+            "/api/v1/namespaces/kube-system/pods": _list("items", pods, kind="PodList"),
             "/api/v1/namespaces/kube-system": _one(namespace),
             "/api/v1/namespaces/kube-system/configmaps/kubeadm-config": _one(
                 {"data": {"ClusterConfiguration": _CONFIG}}

@@ -1,0 +1,83 @@
+"""A page in the shape that its reader needs says the same as the whole page; an odd one is read whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cluster.nodes import NODE_SHAPE, fold_nodes
+from cluster.pages import decode
+from cluster.pods import POD_SHAPE, read_pods
+from cluster.sieve import Sieve
+from tests.recorded_api import RECORDINGS
+
+PATHS = sorted(RECORDINGS.glob("*-pods.stdout"))
+COLUMNS = ("Name", "Status", "Version", "Internal-IP")
+
+
+def row(name: str, **metadata: Any) -> dict[str, Any]:
+    cells = [name, "Ready,SchedulingDisabled", "v1.34.7", "<none>"]
+    return {"cells": cells, "object": {"kind": "PartialObjectMetadata", "metadata": {"name": name, **metadata}}}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_recorded_pods_say_the_same_in_their_shape(path):
+    """As a real cluster served them; what nobody reads of them is not there."""
+    data = path.read_bytes()
+    shaped, whole = decode(data, POD_SHAPE), json.loads(data)
+    assert read_pods(shaped["items"]) == read_pods(whole["items"])
+    assert [i["metadata"]["uid"] for i in shaped["items"]] == [i["metadata"]["uid"] for i in whole["items"]]
+    assert len(json.dumps(shaped)) < len(data) / 8
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"uid": "u"},
+        {"labels": None, "annotations": None},
+        {"labels": {"node-role.kubernetes.io/control-plane": "", "zone": "a"}, "annotations": {"other": "x" * 99}},
+        {"annotations": {"lockkeeper.dev/cordoned-by": "op-1"}, "managedFields": [{"fieldsV1": {"f:metadata": {}}}]},
+    ],
+)
+def test_a_row_of_a_node_says_the_same_in_its_shape(metadata):
+    """With or without labels and annotations, and whoever cordoned it."""
+    page = {"kind": "Table", "metadata": {"continue": "more"}, "rows": [row("w1", **metadata)]}
+    shaped = decode(json.dumps(page).encode(), NODE_SHAPE)
+    assert shaped["metadata"] == page["metadata"]
+    assert fold(shaped) == fold(page)
+
+
+def fold(page: dict[str, Any]) -> Any:
+    rows = ((dict(zip(COLUMNS, r["cells"], strict=True)), r["object"]["metadata"]) for r in page["rows"])
+    return fold_nodes(rows, Sieve("Node"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "page"),
+    [
+        (POD_SHAPE, {"items": {"a": 1}}),
+        (POD_SHAPE, {"items": [{"metadata": {"name": "a"}}, None]}),
+        (POD_SHAPE, {"items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b", "labels": 7}}]}),
+        (POD_SHAPE, {"items": [{"metadata": {"name": "a"}}, {"metadata": {"name": 5}}]}),
+        (POD_SHAPE, {"items": [{"spec": {"containers": [{"image": ["x"]}]}}]}),
+        (POD_SHAPE, {"metadata": "none", "items": []}),
+        (POD_SHAPE, ["no list"]),
+        (NODE_SHAPE, {"kind": "Table", "rows": [{"cells": ["w1", 5]}]}),
+        (NODE_SHAPE, {"kind": "Table", "rows": [{"object": {"metadata": {"labels": [1]}}}]}),
+        (NODE_SHAPE, {"kind": "Table", "rows": "none"}),
+        (NODE_SHAPE, {"kind": 1}),
+    ],
+)
+def test_what_does_not_fit_is_read_as_it_is(shape, page):
+    """All of its page: the reader sees the malformed object as it came, and judges it alone."""
+    assert decode(json.dumps(page).encode(), shape) == page
+
+
+@pytest.mark.parametrize("shape", [None, POD_SHAPE, NODE_SHAPE])
+@pytest.mark.parametrize("data", [b"", b"{", b'{"items": [{"metadata": {"name": "a"}}', b"<html>", b"{} {}"])
+def test_what_is_no_json_is_an_error_in_any_shape(shape, data):
+    """Half a page is never taken for a page."""
+    with pytest.raises(ValueError, match=r"."):
+        decode(data, shape)
