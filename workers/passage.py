@@ -1,0 +1,73 @@
+"""The gate before a step: a no must hold for several fresh reports, and what may pass by itself is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from cluster.findings import Findings, blockers
+from cluster.operation import Operation, OperationState
+from cluster.plan import PlanNode
+from cluster.procedure import Phase, Step, Verb
+from cluster.report import ClusterReport
+from workers.run import Run
+from workers.site import Yielded
+from workers.watch import FRESH
+
+_WAITS = {  # the gate's answers that may pass by themselves, up to the deadline; and what is said meanwhile
+    "cluster-unreadable": "The cluster's API does not answer; waiting for it.",
+    "peer-not-ready": "Another control plane is not ready; waiting for it.",
+}
+_LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
+
+
+def pass_gate(run: Run, node: PlanNode, step: Step, operation: Operation, tell: Callable[[str], None]) -> bool:
+    """Whether the step may begin, an unreadable cluster being waited for up to its deadline; the run learns of a no."""
+    if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
+        if found := _judge(run, node, step, operation, None):  # giving back what we changed needs no readable cluster
+            run.stop_for(node.name, found)
+        return not found
+    deadline = time.monotonic() + run.waits.control_plane
+    newer_than, looks, told = time.monotonic() - FRESH, 0, False
+    while True:
+        run.wait_for_lease()
+        if run.giving_way.is_set():
+            raise Yielded
+        found = _ask(run, node, step, newer_than)
+        if not found:
+            return True
+        passing = all(f.code in _WAITS for f in found)
+        looks += 0 if passing else 1
+        if looks >= _LOOKS or (passing and time.monotonic() > deadline):
+            run.stop_for(node.name, found)
+            return False
+        if passing and not told:
+            told = True
+            tell(_WAITS[found[0].code])
+        run.sleep(min(run.waits.poll, 1.0))
+        newer_than = time.monotonic()
+
+
+def _ask(run: Run, node: PlanNode, step: Step, newer_than: float) -> Findings:
+    operation, report = run.operation(), run.report(newer_than=newer_than)
+    if run.leaving():
+        raise Yielded
+    # right after our own change of the control plane the API may be away: the step's own check waits for it
+    if report is None and step.verb is not Verb.VERIFY_CONTROL_PLANE:
+        return (run.unreadable(),)
+    return _judge(run, node, step, operation, report)
+
+
+def _judge(run: Run, node: PlanNode, step: Step, operation: Operation, report: ClusterReport | None) -> Findings:
+    return blockers(
+        run.crew.check_gate(
+            record=run.record,
+            approval=run.approval,
+            operation=operation,
+            report=report,
+            step=step,
+            node=node,
+            settings=run.crew.settings,
+            now=run.now(),
+        )
+    )
