@@ -23,6 +23,7 @@ from workers.site import Yielded
 from workers.watch import Watch
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds between two tries while Redis is away; a hand-over is not kept long
+_REST = 1.0  # seconds until a node is let in again that could not be cordoned
 _OLD_REPORT = 15.0  # seconds; a slow cluster may take some to be read, what is older is no basis for a drain
 _READINGS = 3  # as many readings old may the newest report be, where one takes long
 _LOG = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Run:
 
     def rest(self, node: str, waits: str) -> None:
         """A node that may not be cordoned now is let in again a moment later."""
-        self._resting[node] = time.monotonic() + self.waits.poll, waits
+        self._resting[node] = time.monotonic() + _REST, waits
 
     def resting(self) -> dict[str, str]:
         """Who rests now, and what each waits for."""
