@@ -15,7 +15,20 @@ from cluster.report import ClusterReport
 
 RECORDINGS = Path(__file__).parent / "recordings" / "cluster"
 READ_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-STAGES = ("before", "applied", "after", "drift", "mixed")
+STAGES = (
+    "before",
+    "applied",
+    "half",
+    "after",
+    "drift",
+    "ha-before",
+    "mixed",
+    "ha-second",
+    "evictions",
+    "notready",
+    "cp-notready",
+)
+_LATER = ("evictions", "notready", "cp-notready")  # of the cluster `before`, minutes later
 _COLUMNS = {"NAME": "Name", "STATUS": "Status", "VERSION": "Version", "INTERNAL-IP": "Internal-IP"}
 _COLUMNS |= {"OS-IMAGE": "OS-Image", "KERNEL-VERSION": "Kernel-Version", "CONTAINER-RUNTIME": "Container-Runtime"}
 
@@ -59,8 +72,10 @@ class RecordedKube:
         if path.endswith("/pods"):
             pods = json.loads(self._text("pods"))["items"]
             return iter([p for p in pods if p["metadata"]["namespace"] == "kube-system"])
-        if path.endswith("/daemonsets") and self._is_recorded("deploy-ds"):
+        if path.endswith("/daemonsets") and self._is_known("deploy-ds"):
             return iter([i for i in json.loads(self._text("deploy-ds"))["items"] if i["kind"] == "DaemonSet"])
+        if path.endswith("/poddisruptionbudgets") and self._is_known("pdb"):
+            return iter(json.loads(self._text("pdb"))["items"])
         return iter(())
 
     def _version(self) -> dict[str, Any]:
@@ -69,6 +84,10 @@ class RecordedKube:
             return dict(json.loads(text))
         by_address = {r["a"]: r["gitVersion"] for r in map(json.loads, (t for t in text.splitlines() if t[0] == "{"))}
         return {"gitVersion": by_address[self.address]}
+
+    def _is_known(self, what: str) -> bool:
+        """A cluster of its own, as that of three control planes, has nothing of the one before."""
+        return self._is_recorded(what) or self.stage in _LATER
 
     def _is_recorded(self, what: str) -> bool:
         return (RECORDINGS / f"{self.stage}-{what}.stdout").exists()
