@@ -133,6 +133,7 @@ class Spared:
 
 
 _Spared = Annotated[tuple[Spared, ...], Field(exclude_if=lambda value: not value)]
+_Text = Annotated[str, Field(exclude_if=lambda value: not value)]
 _Names = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
 
 
@@ -154,6 +155,8 @@ class Operation:
     halted_by: _Names = ()  # the names of the alerts that keep it now
     halted_at: _Moment = None  # since when they do
     spared: _Spared = ()
+    waits_for: _Text = ""  # while it runs: what keeps everybody, as it was told last
+    waits_since: _Moment = None  # since when that is a place which somebody else's doing takes
     goes_on_at: datetime | None = None  # when it goes on by itself, parked until a window opens or a freeze ends
     wish: Wish = Wish.NONE
     wished_by: str = ""

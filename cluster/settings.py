@@ -109,6 +109,7 @@ class Waits(Model):
     control_plane: Seconds = 600.0  # how long the API may stay unreadable in our own control-plane step
     smoke: Seconds = 120.0
     remote_step: Seconds = 3600.0  # after this a remote command is reported as stuck; it is never killed
+    place: Seconds = 1800.0  # how long nobody may find a place in a pool, before a person is asked
     alerts: Seconds = 15.0  # between two looks at the firing alerts
     survey_fresh: Seconds = 600.0  # a plan demands a survey not older than this
     slack_edit: Annotated[float, Field(ge=0.2)] = 3.0  # between two edits of one message

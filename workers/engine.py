@@ -14,7 +14,7 @@ from cluster.operation import Operation, OperationState, Wish
 from cluster.plan import PlanNode
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand, needs_driver
-from workers import arrivals, ending, progress
+from workers import arrivals, ending, progress, standstill
 from workers.alarms import Alarms
 from workers.crew import Crew
 from workers.hand import Hand
@@ -141,7 +141,7 @@ class Driver:
         waits = turn.waits or "; ".join(dict.fromkeys(resting.values()))
         if not turn.nodes and not waits and not self._try_again(operation) and ending.settle(run, operation):
             return False
-        return self._wait(operation, waits, report)
+        return self._wait(operation, waits, report, is_crowded=turn.is_crowded)
 
     def _try_again(self, operation: Operation) -> bool:
         """Nobody else can go on: whoever could not be drained gets a second attempt before a person is asked."""
@@ -160,8 +160,10 @@ class Driver:
         ending.stop(self._run, operation, findings)
         return False
 
-    def _wait(self, operation: Operation, what: str, report: ClusterReport | None) -> bool:
-        """Nobody can go on, for a reason that may pass; it is said once. An unreadable cluster has a deadline."""
+    def _wait(
+        self, operation: Operation, what: str, report: ClusterReport | None, *, is_crowded: bool = False
+    ) -> bool:
+        """Nobody can go on, for a reason that may pass; it is said once. What we cannot mend has a deadline."""
         run = self._run
         if report is not None:
             self._blind_since = None
@@ -173,7 +175,7 @@ class Driver:
                 return self._stop(operation, (run.unreadable(),))
             what = "the cluster to be readable again"
         if what and run.report_is_current():
-            self._say_wait(operation, what)
+            return self._say_wait(operation, what, is_crowded=is_crowded and report is not None)
         return True
 
     def _may_begin(self, operation: Operation, node: PlanNode) -> bool:
@@ -205,10 +207,18 @@ class Driver:
             self._cutting = True
         return run.move(change, run.new_token("cut"))
 
-    def _say_wait(self, operation: Operation, what: str) -> None:
+    def _say_wait(self, operation: Operation, what: str, *, is_crowded: bool) -> bool:
+        """Once, whoever drives; for a place not for ever, as whoever takes it may not know that anybody waits."""
         run = self._run
-        told = Teller(operation, run.now()).event(Happened.STEP_WAITED, f"Waiting for {what}.")
-        run.move(lambda o: Move(o, (told,)), f"{run.id}/waits/{run.lease.fence}/{what}"[:200])
+        if is_crowded and standstill.has_lasted(operation, run.waits.place, run.now()):
+            return self._stop(operation, (standstill.no_place(operation, what),))
+
+        def change(now_at: Operation) -> Move | None:
+            return standstill.keep(now_at, what, run.now(), is_crowded=is_crowded)
+
+        if change(operation) is not None:
+            run.move(change, run.new_token("waits"))
+        return True
 
     def _gives_way(self) -> bool:
         """Whether other work has waited long enough for a worker."""

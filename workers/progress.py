@@ -54,7 +54,8 @@ def begin(operation: Operation, row: NodeRow, step: Step, now: datetime) -> Move
     started = replace(row, state=RowState.STARTED, started_at=now, note=_kept_note(row), held=(), stopped_at=None)
     sentence = f"{row.node}: {DOING[step.verb]}."
     told = Teller(operation, now).of_step(Happened.STEP_STARTED, sentence, row, step)
-    return Move(with_row(operation, started), (told,))
+    going = replace(operation, waits_for="", waits_since=None)
+    return Move(with_row(going, started), (told,))
 
 
 def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone, now: datetime) -> Move:
@@ -231,6 +232,7 @@ def stop(
     """Parked or blocked: the driver leaves; a person goes on, or the reconciler at a known moment."""
     kind = Happened.OPERATION_PARKED if state is _S.PARKED else Happened.OPERATION_BLOCKED
     after = replace(operation, state=state, reason=reason, goes_on_at=goes_on_at, stopped_at=now)
+    after = replace(after, waits_for="", waits_since=None)  # after a person's answer they are counted anew
     word = "Paused" if state is _S.PARKED else "Blocked"
     said = f"{word}{reason[len(word) :]}" if reason.startswith(word.lower()) else f"{word}: {reason}"
     return Move(after, (Teller(operation, now).event(kind, said.rstrip(".") + "."),))

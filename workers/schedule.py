@@ -110,7 +110,9 @@ def find_runnable(
     new = candidates[: max(0, limit - len(going))]
     lacks = (_crowd(plan, operation, plan.pool_of(n), report).waits() if report else _UNREADABLE for n in lacking)
     told = "; ".join(dict.fromkeys(w for w in (*lacks, waits) if w))
-    return Turn((*(p.node for p in in_hand), *(p.node for p in new)), "" if in_hand or new else told, is_crowded or bool(lacking))
+    if in_hand or new:
+        return Turn((*(p.node for p in in_hand), *(p.node for p in new)))
+    return Turn((), told, is_crowded or bool(lacking and not waits))
 
 
 def find_second_tries(plan: UpgradePlan, operation: Operation) -> tuple[str, ...]:
