@@ -9,16 +9,15 @@ FREE_KIB = 60 * 1024 * 1024
 
 
 async def df(call: Invocation) -> int:
-    """Only `df -Pk` of one path."""
-    if len(call.args) != 2 or call.args[0] not in {"-Pk", "-kP"}:
+    """Only `df -Pk` of paths."""
+    if len(call.args) < 2 or call.args[0] not in {"-Pk", "-kP"}:
         raise ToolError(f"df: unrecognized option '{' '.join(call.args)}'\n")
-    path = call.args[1]
-    if not call.machine.path(path).exists():
-        raise ToolError(f"df: {path}: No such file or directory\n")
+    paths = call.args[1:]
+    for path in paths:
+        if not call.machine.path(path).exists():
+            raise ToolError(f"df: {path}: No such file or directory\n")
     free = FREE_KIB if call.machine.faults.free_kib is None else call.machine.faults.free_kib
     used = SIZE_KIB - free
-    call.out(
-        "Filesystem     1024-blocks      Used Available Capacity Mounted on\n"
-        f"/dev/vda1      {SIZE_KIB:>11} {used:>9} {free:>9} {round(used / SIZE_KIB * 100):>7}% /\n"
-    )
+    row = f"/dev/vda1      {SIZE_KIB:>11} {used:>9} {free:>9} {round(used / SIZE_KIB * 100):>7}% /\n"
+    call.out("Filesystem     1024-blocks      Used Available Capacity Mounted on\n" + row * len(paths))
     return 0

@@ -147,6 +147,17 @@ def test_the_room_of_etcd_is_that_of_its_own_folder(bench: Bench):
     assert facts.etcd_size_kib >= 390
 
 
+def test_a_disk_that_cannot_be_asked_hides_no_other(bench: Bench):
+    """All are asked by one look; where that fails, each by itself."""
+    whole = {r.place: r for r in _facts(bench).room}
+    bench.tool("df", 'case "$*" in *var/lib/etcd*) exec sleep 60 ;; esac; exec /bin/df "$@"')
+    bench.hurry(0.3)
+    facts = _facts(bench)
+    assert {r.place for r in facts.room} == whole.keys() - {"/var/lib/etcd"}
+    assert "/etc/kubernetes" in whole
+    assert any(u.what == "disk" and "/var/lib/etcd" in u.reason for u in facts.unread)
+
+
 def test_a_worker_has_no_manifests_and_misses_none(tmp_path: Path):
     """On a worker an absent control plane is no finding."""
     facts = _facts(make_bench(tmp_path / "w"))

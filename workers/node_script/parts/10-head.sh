@@ -41,6 +41,11 @@ refuse() { # CODE SENTENCE
     exit "$1"
 }
 say() { printf '%s\n' "$*"; }
+NL='
+'
+# Thousands of machines are asked, each at every look: what the shell can do itself starts no program.
+flat() { printf '%.400s\n' "$*"; }     # WORDS, as they are split: on one line
+long() { printf '%.65536s\n' "$*"; }
 one_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | cut -c1-400; }
 LOOK=4   # seconds for any one tool that only looks: thousands of machines are asked, and some of them are ill
 within_look() { timeout -k 1 "$LOOK" "$@"; } # COMMAND…: it is ended where it hangs
@@ -49,4 +54,3 @@ why() { # OUTPUT EXIT-CODE: the line that says best why a tool failed
     line=$(say "$1" | grep -Ei '^(error|failed|fatal)' | head -n 1)
     say "${line:-$(say "$1" | tail -n 1)}"
 }
-whole_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | head -c 65536; }

@@ -1,7 +1,11 @@
 # ---- attempts: each runs once, detached, with its output and exit code in files
 
-boot_id() { cat "$ROOT/proc/sys/kernel/random/boot_id" 2>/dev/null || say unknown; }
-highest_fence() { cat "$STATE/fence" 2>/dev/null || say 0; }
+first_line() { # FILE DEFAULT
+    if [ -r "$1" ]; then IFS= read -r line <"$1" || [ -n "$line" ] || line=$2; else line=$2; fi
+    say "$line"
+}
+boot_id() { first_line "$ROOT/proc/sys/kernel/random/boot_id" unknown; }
+highest_fence() { first_line "$STATE/fence" 0; }
 prepare_state() {
     mkdir -p "$STATE" || refuse 71 "$STATE cannot be written: check the disk and its mount."
     only_ours "$STATE" d || refuse 78 "$STATE could be changed by others: make root its owner, mode 0755."

@@ -15,20 +15,28 @@ fact() { # KEY COMMAND…: the first line of its output, or why there is none
     answer=$(within_look "$@" 2>&1)
     code=$?
     if [ "$code" -eq 0 ] && [ -n "$answer" ]; then
-        say "$key $(say "$answer" | head -n 1 | one_line)"
+        # shellcheck disable=SC2086 # split on purpose, and no name is expanded
+        flat "$key" ${answer%%"$NL"*}
     else
         unreadable "$key" "'$*' failed: $(why "$answer" "$code")"
     fi
 }
 file_fact() { # KEY FILE
-    if [ -r "$2" ]; then say "$1 $(head -n 1 "$2" | one_line)"; else unreadable "$1" "${2#"$ROOT"} cannot be read"; fi
+    # shellcheck disable=SC2046 # split on purpose, and no name is expanded
+    if [ -r "$2" ]; then flat "$1" $(first_line "$2" ''); else unreadable "$1" "${2#"$ROOT"} cannot be read"; fi
 }
 is_control_plane() { [ -e "$MANIFESTS/kube-apiserver.yaml" ] || [ -e "$ROOT/etc/kubernetes/admin.conf" ]; }
 image_of() { # COMPONENT
-    sed -n 's/^[[:space:]]*-\{0,1\}[[:space:]]*image:[[:space:]]*["'\'']\{0,1\}\([^"'\''[:space:]]*\).*/\1/p' "$MANIFESTS/$1.yaml" 2>/dev/null | head -n 1
+    sed -n '/^[[:space:]]*-\{0,1\}[[:space:]]*image:[[:space:]]*["'\'']\{0,1\}\([^"'\''[:space:]]*\).*/{
+        s//\1/p
+        q
+    }' "$MANIFESTS/$1.yaml" 2>/dev/null
 }
 flag_of() { # COMPONENT FLAG: its value in the component's manifest
-    sed -n "s/^[[:space:]]*-[[:space:]]*--$2=//p" "$MANIFESTS/$1.yaml" 2>/dev/null | head -n 1
+    sed -n "/^[[:space:]]*-[[:space:]]*--$2=/{
+        s///p
+        q
+    }" "$MANIFESTS/$1.yaml" 2>/dev/null
 }
 etcd_is_elsewhere() { # kubeadm's own is always asked at this very machine
     case $(flag_of kube-apiserver etcd-servers) in
@@ -81,7 +89,7 @@ observe_host() {
     say "boot-id $(boot_id)"
     say "fence $(highest_fence)"
     if [ -r "$ROOT/etc/os-release" ]; then
-        say "os $(sed -n 's/^ID=//p' "$ROOT/etc/os-release" | tr -d '"') $(sed -n 's/^VERSION_ID=//p' "$ROOT/etc/os-release" | tr -d '"')"
+        awk -F= '{ gsub(/"/, "", $2) } $1 == "ID" { name = $2 } $1 == "VERSION_ID" { version = $2 } END { print "os", name, version }' "$ROOT/etc/os-release"
     else
         unreadable os "/etc/os-release cannot be read"
     fi
@@ -91,7 +99,7 @@ observe_host() {
     elif [ -d "$ROOT/sys/fs/cgroup" ]; then say cgroup v1
     else unreadable cgroup "/sys/fs/cgroup cannot be read"; fi
     if [ ! -r "$ROOT/proc/swaps" ]; then unreadable swap "/proc/swaps cannot be read"
-    elif [ "$(wc -l <"$ROOT/proc/swaps")" -gt 1 ]; then say swap on
+    elif { read -r line && read -r line; } <"$ROOT/proc/swaps"; then say swap on
     else say swap off; fi
     if reboot_is_required; then say reboot-required yes; else say reboot-required no; fi
 }
@@ -116,7 +124,9 @@ observe_packages() {
 }
 observe_kubernetes() {
     if is_control_plane; then say control-plane yes; else say control-plane no; fi
+    answer=
     fact kubeadm kubeadm version -o short
+    kubeadm_says=${answer%%"$NL"*}
     fact kubelet kubelet --version
     if ! command -v kubectl >/dev/null 2>&1; then say kubectl none
     elif answer=$(within_look kubectl version --client -o json 2>&1); then
@@ -127,22 +137,33 @@ observe_kubernetes() {
     else unreadable kubelet-unit "$(why "$unit" "$?")"; fi
     for component in $COMPONENTS; do
         if [ -e "$MANIFESTS/$component.yaml" ]; then
-            say "manifest $component $(image_of "$component") $(sha256sum <"$MANIFESTS/$component.yaml" | cut -d' ' -f1)"
+            sum=$(sha256sum <"$MANIFESTS/$component.yaml")
+            say "manifest $component $(image_of "$component") ${sum%% *}"
         elif is_control_plane && ! { [ "$component" = etcd ] && etcd_is_elsewhere; }; then say "missing-manifest $component"; fi
     done
     if [ -d "$MANIFESTS" ]; then
         find "$MANIFESTS" -mindepth 1 -maxdepth 1 ! -name '.*' | while read -r path; do
-            case " $COMPONENTS " in *" $(basename "$path" .yaml) "*) ;; *) say "stray-manifest ${path##*/}" ;; esac
+            name=${path##*/}
+            case " $COMPONENTS " in *" ${name%.yaml} "*) ;; *) say "stray-manifest ${path##*/}" ;; esac
         done
     fi
     flags=$ROOT/var/lib/kubelet/kubeadm-flags.env
-    if [ -r "$flags" ]; then say "kubelet-flags $(sed -n 's/^KUBELET_KUBEADM_ARGS=//p' "$flags" | tr -d '"' | whole_line)"
+    # shellcheck disable=SC2046 # split on purpose, and no name is expanded
+    if [ -r "$flags" ]; then long kubelet-flags $(value_in "$flags" KUBELET_KUBEADM_ARGS)
     else unreadable kubelet-flags "/var/lib/kubelet/kubeadm-flags.env cannot be read"; fi
-    say "kubelet-extra-args $(sed -n 's/^KUBELET_EXTRA_ARGS=//p' "$ROOT/etc/default/kubelet" 2>/dev/null | tr -d '"' | whole_line)"
+    # shellcheck disable=SC2046 # as above
+    long kubelet-extra-args $(value_in "$ROOT/etc/default/kubelet" KUBELET_EXTRA_ARGS)
     if [ -n "$PATCHES_DIR" ]; then
         if [ -d "$ROOT$PATCHES_DIR" ]; then say "patches present $PATCHES_DIR"; else say "patches missing $PATCHES_DIR"; fi
     elif [ -d "$ROOT/etc/kubernetes/patches" ]; then say "patches unused /etc/kubernetes/patches"
     else say "patches none"; fi
+}
+value_in() { # FILE NAME: of an environment file, without its quotes
+    sed -n "/^$2=/{
+        s///
+        s/\"//g
+        p
+    }" "$1" 2>/dev/null
 }
 observe_tools() {
     for tool in containerd crictl ctr; do
@@ -162,16 +183,28 @@ observe_control_plane() {
 }
 observe_room() {
     etcd_data=$(etcd_flag data-dir /var/lib/etcd)
+    set --
     for place in "$etcd_data" /etc/kubernetes /var/lib/kubelet /var/lib/containerd /var/cache/apt/archives; do
-        [ -d "$ROOT$place" ] || continue
-        tell_room disk "$place" "$ROOT$place"
+        [ ! -d "$ROOT$place" ] || set -- "$@" "$ROOT$place"
     done
+    tell_rooms "$@"
     [ -d "$ROOT$etcd_data" ] || return 0
     say "etcd-data $etcd_data"
     size=$(kib_of "$ROOT$etcd_data")
     if [ -n "$size" ]; then say "etcd-size $size"; else unreadable etcd-size "du failed for $etcd_data, or did not answer within $LOOK s"; fi
     tell_room snapshots "$SNAPSHOT_DIR" "$(existing_part "$ROOT$SNAPSHOT_DIR")"
     say "snapshot-export $SNAPSHOT_EXPORT"
+}
+tell_rooms() { # FOLDER…: all by one look, and one by one where that fails, so that a disk that hangs hides no other
+    rooms=$(within_look df -Pk "$@" 2>/dev/null | awk 'NR > 1 { print $2, $4, $NF }')
+    if [ -z "$rooms" ] || [ "$(say "$rooms" | wc -l)" -ne $# ]; then
+        for folder in "$@"; do tell_room disk "${folder#"$ROOT"}" "$folder"; done
+        return
+    fi
+    for folder in "$@"; do
+        say "disk ${folder#"$ROOT"} ${rooms%%"$NL"*}"
+        rooms=${rooms#*"$NL"}
+    done
 }
 tell_room() { # KEY PLACE FOLDER: its KiB in all, those that are free, and which file system it is on
     room=$(within_look df -Pk "$3" 2>/dev/null | awk 'NR == 2 { print $2, $4, $NF }')

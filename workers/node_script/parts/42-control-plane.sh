@@ -5,8 +5,9 @@ json_fact() { # KEY SED-SCRIPT COMMAND…: its JSON on one line, picked out from
     shift 2
     answer=$(within_look "$@" 2>&1)
     code=$?
-    json=$(say "$answer" | sed -n "$picked" | whole_line)
-    if [ -n "$json" ]; then say "$key $json"; return; fi
+    json=$(say "$answer" | sed -n "$picked")
+    # shellcheck disable=SC2086 # split on purpose, and no name is expanded
+    if [ -n "$json" ]; then long "$key" $json; return; fi
     unreadable "$key" "$(why "$answer" "$code")"
     return 1
 }
@@ -72,7 +73,7 @@ observe_certificates() {
 # What kubeadm would write otherwise than it is, at the version that the cluster declares. A kubeadm of another minor
 # than this control plane writes another text anyway.
 observe_drift() {
-    version=$(within_look kubeadm version -o short 2>/dev/null)
+    version=$kubeadm_says
     minor=$(minor_of "${version:-none}")
     ours=
     for component in kube-apiserver kube-controller-manager; do

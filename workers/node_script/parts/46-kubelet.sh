@@ -15,7 +15,8 @@ observe_kubelet_arguments() {
 }
 arguments_in() { # FILE: what looks like a flag there, comments left out
     found=$(grep -v '^[[:space:]]*[#;]' "$1" 2>/dev/null | tr -s "\"'[:space:]" '\n' | sed -n 's/^[A-Za-z_=]*=\(--\)/\1/; /^--[a-z]/p')
-    [ -z "$found" ] || say "kubelet-arguments ${1#"$ROOT"} $(say "$found" | whole_line)"
+    # shellcheck disable=SC2086 # split on purpose, and no name is expanded
+    [ -z "$found" ] || long kubelet-arguments "${1#"$ROOT"}" $found
 }
 observe_kubelet_config() {
     [ -r "$KUBELET_CONFIG" ] || { unreadable kubelet-config "/var/lib/kubelet/config.yaml cannot be read"; return; }
@@ -86,14 +87,15 @@ runtime_endpoint() {
 }
 # The runtime that the kubelet uses, for those who would guess among several: the kubelet's own default where it is told none.
 cri_socket() {
-    endpoint=$(runtime_endpoint)
+    endpoint=${KNOWN_ENDPOINT-$(runtime_endpoint)}
     case ${endpoint:=unix:///run/containerd/containerd.sock} in
         /*) say "unix://$endpoint" ;;
         *) say "$endpoint" ;;
     esac
 }
 observe_runtime() {
-    say "runtime-endpoint $(runtime_endpoint)"
+    KNOWN_ENDPOINT=$(runtime_endpoint)
+    say "runtime-endpoint $KNOWN_ENDPOINT"
     if command -v crictl >/dev/null 2>&1 && answer=$(within_look crictl -r "$(cri_socket)" version 2>/dev/null) && [ -n "$answer" ]; then
         say "$answer" | awk '$1 == "RuntimeName:" { name = $2 } $1 == "RuntimeVersion:" { print "runtime", name, $2 }'
     elif command -v containerd >/dev/null 2>&1 && answer=$(within_look containerd --version 2>/dev/null); then
