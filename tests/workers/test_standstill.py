@@ -91,7 +91,8 @@ def test_only_a_place_has_an_end_to_the_waiting() -> None:
     assert other is not None
     assert (other.after.waits_since, len(other.events)) == (NOW, 1)
     assert has_lasted(other.after, 3599, later)
-    assert "has waited since 14:00 UTC for w-4 too" in no_place(other.after, "w-4 too").sentence
+    found = no_place(other.after, "w-4 too")
+    assert (found.code, "has waited since 14:00 UTC for w-4 too" in found.sentence) == ("no-place", True)
 
 
 @pytest.mark.parametrize(("cordoned", "crowded_"), [(True, True), (False, False)])
