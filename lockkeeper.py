@@ -86,6 +86,8 @@ def versions(
         _say(terminal.fleet_json(seen) if output is Output.JSON else terminal.render_fleet(seen))
     else:
         _say(terminal.report_json(seen) if output is Output.JSON else terminal.render_report(seen, images=images))
+        if not seen.report.nodes_read:  # what there is to tell was told, and a script has to notice
+            raise typer.Exit(1)
 
 
 @app.command()
