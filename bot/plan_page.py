@@ -131,6 +131,8 @@ def _consents(record: PlanRecord) -> Iterator[str]:
     yield f"- Workers move: {options.workers}."
     if options.reboot is not Reboot.NEVER:
         yield f"- Machines are rebooted, once each, after their last drain: {options.reboot}."
+    if options.surge:
+        yield "- Deployments of one replica get a second one while their pod is moved."
 
 
 def _may(*, yes: bool) -> str:

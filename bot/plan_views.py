@@ -30,6 +30,7 @@ def details_view(record: PlanRecord) -> Block:
         f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
         f"workers move: {options.workers}\n"
         f"reboot: {options.reboot}\n"
+        f"second replica for single ones: {_yes(yes=options.surge)}\n"
         f"order: {clean(' '.join(record.order) or 'by name', 1500)}\n"
         f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )

@@ -76,6 +76,7 @@ class Defaults(Model):
     delete_unmanaged: bool = False
     workers: WorkerMoves = WorkerMoves.EVERY_HOP
     reboot: Reboot = Reboot.NEVER
+    surge: bool = False  # whether single replicas get a second one before they are evicted
 
 
 class Smoke(Model):

@@ -98,6 +98,7 @@ class AsFound:
     ailing: tuple[str, ...] = ()  # DaemonSets ("namespace/name") that had no ready pod on it
 
 
+_Places = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
 _AsFound = Annotated[AsFound, Field(exclude_if=lambda value: value == AsFound())]
 
 
@@ -120,6 +121,7 @@ class NodeRow:
     back_at: _Moment = None  # when it last got its work back, upgraded
     tried_again: _Flag = False  # its drain was tried anew when the others of its stage were through
     as_found: _AsFound = AsFound()
+    surged: _Places = ()  # Deployments ("namespace/name") that its drain gave a second replica
 
 
 @dataclass(frozen=True, slots=True)

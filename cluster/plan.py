@@ -138,6 +138,7 @@ class Options:
     without_snapshot: bool = False  # consent to go on where no etcdctl can be found
     workers: _Workers = WorkerMoves.EVERY_HOP
     reboot: _Reboot = Reboot.NEVER
+    surge: _Flag = False  # whether a Deployment of one replica gets a second one before its pod is evicted
 
 
 @dataclass(frozen=True)  # without slots: what follows from it is worked out once, also for thousands of nodes

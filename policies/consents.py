@@ -17,6 +17,8 @@ OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options
     "reboot-never": ("reboot", Reboot.NEVER.value),
     "reboot-if-required": ("reboot", Reboot.IF_REQUIRED.value),
     "reboot-always": ("reboot", Reboot.ALWAYS.value),
+    "surge": ("surge", True),
+    "no-surge": ("surge", False),
 }
 
 
@@ -51,5 +53,6 @@ def consents_of(plan: UpgradePlan) -> tuple[str, ...]:
     taken += ["delete-emptydir"] if options.delete_emptydir else []
     taken += ["delete-unmanaged"] if options.delete_unmanaged else []
     taken += [f"reboot-{options.reboot}"] if options.reboot is not Reboot.NEVER else []
+    taken += ["surge"] if options.surge else []
     taken += [f"workers-{options.workers}"] if len(plan.hops) > 1 else []
     return tuple(taken)

@@ -46,7 +46,8 @@ class LeaseApi:
 
     def get(self, path: str, query: Any = None, *, accept: str | None = None, timeout: float = 10) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
         self._check()
-        if self._yard.lease is None:
+        self._yard.asked.append(path)
+        if self._yard.lease is None or not path.startswith(LEASES):
             raise KubeDenied("not found", status=404, body={})
         return dict(self._yard.lease)
 
@@ -125,6 +126,7 @@ class Yard:
     firing: Callable[[], tuple[Alert, ...]] | None = None
     silencer: Silencer | None = None
     pods: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # paths of single objects
     most_away: int = 0
     _changing: threading.RLock = field(default_factory=threading.RLock)
     _now: ClusterReport | None = None

@@ -136,6 +136,11 @@ class Attempts:
         what = f"held/{run.now().timestamp()}"
         self._record(row, what, lambda o, r: progress.hold(run.plan, o, r, holds, run.now()))
 
+    def _surge(self, row: NodeRow, step: Step, places: tuple[str, ...]) -> None:
+        run = self._run
+        what = f"surged/{run.now().timestamp()}"
+        self._record(row, what, lambda o, r: progress.surge(o, r, step, places, run.now()))
+
     def _end_force(self, request: ForceRequest, outcome: str) -> None:
         run = self._run
         sentence = f"The deletion {request.id} of {request.pod}: {outcome}."
@@ -178,6 +183,8 @@ class Attempts:
             attachments=run.crew.attachments,
             held=row.held,
             as_found=row.as_found,
+            surged=row.surged,
+            record_surge=lambda places: self._surge(row, step, places),
             hold=lambda holds: self._hold(row, holds),
             forced=lambda: run.crew.store.forces(run.id),
             end_force=self._end_force,

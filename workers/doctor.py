@@ -38,7 +38,7 @@ def _examine_cluster(settings: Settings, name: str, now: datetime) -> Iterator[F
     try:
         with Kube.connect(name, cluster) as kube:
             report = observe(name, cluster, now=now, kube=kube)
-            smoke = tuple(try_smoke_pod(kube, name, cluster)) if cluster.machines else ()
+            smoke = (*try_smoke_pod(kube, name, cluster), *try_surge(kube, name, cluster)) if cluster.machines else ()
     except LockkeeperError as error:
         yield Finding("cluster-unreadable", Severity.BLOCKER, name, str(error), "Check its kubeconfig and the network.")
         return
@@ -68,6 +68,24 @@ def try_smoke_pod(api: Api, name: str, cluster: Cluster) -> Iterator[Finding]:
         sentence = f"A smoke {what} in {smoke.namespace} of {name} would be refused: {error}"
         remedy = "Run this with the worker's account, and apply the chart's rights there again if it is refused then."
         yield Finding("smoke-pod-refused", Severity.WARNING, name, sentence, remedy)
+
+
+def try_surge(api: Api, name: str, cluster: Cluster) -> Iterator[Finding]:
+    """Whether single replicas may be given a second one, where the defaults ask for that."""
+    if not cluster.defaults.surge:
+        return
+    wish = {"group": "apps", "resource": "deployments", "verb": "patch"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {"name": ""},
+        "spec": {"resourceAttributes": wish},
+    }
+    answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    if not (answer.get("status") or {}).get("allowed"):
+        sentence = f"`surge` is set for {name}, and this account may not scale Deployments there."
+        remedy = "Run this with the worker's account; if it says so then, apply the chart's rights with `surge=true`."
+        yield Finding("surge-refused", Severity.WARNING, name, sentence, remedy)
 
 
 def try_store(name: str, cluster: Cluster) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from workers.holding import Holding
 from workers.patience import JUST_STARTED, LONGEST_PAUSE, api_refused, ask_api
 from workers.residents import DaemonSets, pods_lately_on, pods_on
 from workers.site import API_LOOK, Site, StepBlocked, StepDone
+from workers.surge import Surge
 from workers.volumes import await_volumes
 
 Raw = dict[str, Any]
@@ -56,18 +57,23 @@ def drain(site: Site) -> None:
     """Empty the node; on failure give it back, as long as its kubelet is untouched, and raise StepBlocked."""
     if not is_cordoned(read_node(site)):  # given back by a failure whose record was lost, or by a person
         cordon(site)
+    surge = Surge(site)
     try:
         round_ = Round(_daemon_sets(site), holding=Holding(site.held))
         fates = _fates(site, round_)
         _ask_consent(site, fates)
         _tell_slow(site, fates)
         round_.here = frozenset(f.uid for f in fates)
+        if site.plan.options.surge:
+            surge.up(fates)
         _empty(site, round_)
         await_volumes(site)
+        surge.down()
     except (StepBlocked, KubeDenied) as error:
         blocked = error if isinstance(error, StepBlocked) else api_refused(site, error)
         # Nothing of the node was changed yet: it goes on working while people look at it.
         given_back = uncordon(site)
+        surge.down()
         raise StepBlocked(blocked.finding, uncordoned=given_back) from error
 
 

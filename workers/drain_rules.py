@@ -45,6 +45,7 @@ class PodFate:
     tolerates: bool = False  # the cordon does not keep it away
     ready: bool = True
     grace: int = 0  # seconds that it may take to end
+    owner: str = ""  # kind/name of its controller
     leads: Instance | None = None  # the database that it takes the writes of
 
     @property
@@ -62,6 +63,7 @@ def judge_pods(
 def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> PodFate:
     fate, why = _fate(pod, options, daemon_set_exists)
     meta = pod["metadata"]
+    owner = controller_of(pod) or {}
     database = instance_of(meta.get("namespace", ""), meta.get("labels") or {})
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
         fate, why = Fate.LEAVING, _why_ending(meta)
@@ -74,6 +76,7 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
         tolerates=tolerates_cordon(pod),
         ready=is_ready(pod),
         grace=int((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 0),
+        owner=f"{owner.get('kind')}/{owner.get('name')}" if owner else "",
         leads=database if database is not None and database.leads else None,
     )
 

@@ -15,6 +15,7 @@ from workers.claim import claim_of
 from workers.patience import passing
 from workers.progress import Move
 from workers.run import Run
+from workers.surge import take_back
 
 PARKING = frozenset({"foreign-change", "freeze", "window-closed"})  # the gate's codes that park; others block
 _S = OperationState
@@ -75,6 +76,8 @@ def _block(run: Run, operation: Operation) -> None:
 def _close(run: Run, operation: Operation) -> bool:
     """Take our name from the cluster, then end: the other order could leave it there for ever."""
     try:
+        if surged := dict.fromkeys(place for row in operation.rows for place in row.surged):
+            take_back(run.crew.kube(), run.id, surged)
         claim_of(run, operation).release()
     except ClusterUnreadable as error:
         if any(r.position for r in operation.rows):

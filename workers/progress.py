@@ -161,6 +161,15 @@ def hold(plan: UpgradePlan, operation: Operation, row: NodeRow, holds: tuple[Hol
     return Move(with_row(operation, held), (told,))
 
 
+def surge(operation: Operation, row: NodeRow, step: Step, places: tuple[str, ...], now: datetime) -> Move:
+    """Which Deployments have a second replica for this drain's sake; written down before they get it."""
+    new, old = [p for p in places if p not in row.surged], [p for p in row.surged if p not in places]
+    gets = f"{some_of(new)} {'gets' if len(new) == 1 else 'get'} a second replica before the drain of {row.node}"
+    sentence = f"{gets}." if new else f"{some_of(old)} {'has' if len(old) == 1 else 'have'} one replica again."
+    told = Teller(operation, now).of_step(Happened.STEP_WAITED, sentence, row, step)
+    return Move(with_row(operation, replace(row, surged=places)), (told,))
+
+
 def skip(operation: Operation, row: NodeRow, why: str, now: datetime) -> Move:
     """The node is not touched any more."""
     told = replace(Teller(operation, now).event(Happened.NODE_SKIPPED, f"{row.node} is skipped: {why}."), node=row.node)

@@ -177,6 +177,7 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
         delete_unmanaged=cluster.defaults.delete_unmanaged,
         workers=cluster.defaults.workers,
         reboot=cluster.defaults.reboot,
+        surge=cluster.defaults.surge,
     )
     known = asdict(usual)
     if lost := sorted(set(request.overrides) - set(known)):

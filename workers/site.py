@@ -90,6 +90,10 @@ def _unheard(_: tuple[Hold, ...]) -> None:
     """Where nobody keeps what holds up a drain."""
 
 
+def _unsaid(_: tuple[str, ...]) -> None:
+    """Where nobody keeps what a drain scaled up."""
+
+
 def _unkept(_: ForceRequest, __: str) -> None:
     """Where nobody keeps what became of a deletion."""
 
@@ -122,7 +126,9 @@ class Site:
     hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     forced: Callable[[], tuple[ForceRequest, ...]] = tuple  # deletions on record; nothing is proven by that
     end_force: Callable[[ForceRequest, str], None] = _unkept  # records what became of one
-    as_found: AsFound = AsFound()  # how the node was before its drain, as recorded
+    as_found: AsFound = field(default_factory=AsFound)  # how the node was before its drain, as recorded
+    surged: tuple[str, ...] = ()  # Deployments that this drain gave a second replica, when it was last recorded
+    record_surge: Callable[[tuple[str, ...]], None] = _unsaid  # records which of them there are now
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
 
     @property

@@ -95,6 +95,9 @@ class FakeApi:
     endpoint: str = ""
     slow_to_end: set[str] = field(default_factory=set)  # pods that stay Terminating
     deployments: dict[str, Raw] = field(default_factory=dict)
+    replica_sets: dict[str, Raw] = field(default_factory=dict)
+    scalers: list[Raw] = field(default_factory=list)
+    shared: set[str] = field(default_factory=set)  # claims that several nodes may mount
     most_replicas: int = 2  # that a Deployment brings up
 
     def at(self, endpoint: str) -> FakeApi:
@@ -112,7 +115,8 @@ class FakeApi:
             "pods": self.pods,
             "deployments": self.deployments,
             "daemonsets": dict.fromkeys(self.daemon_sets, Raw()),
-            "persistentvolumeclaims": {claim: {"spec": {"volumeName": v}} for claim, v in self.claims.items()},
+            "replicasets": self.replica_sets,
+            "persistentvolumeclaims": {claim: self._claim(claim) for claim in self.claims},
         }.get(kind, {})
         if name in held:
             return copy.deepcopy(held[name])
@@ -140,7 +144,8 @@ class FakeApi:
                 yield copy.deepcopy(found)
         else:
             held = {"poddisruptionbudgets": self.budgets, "volumeattachments": self.attachments}
-            yield from (held | {"daemonsets": self.daemon_list})[kind]
+            held |= {"daemonsets": self.daemon_list, "horizontalpodautoscalers": self.scalers}
+            yield from held[kind]
 
     def text(self, path: str, *, timeout: float = 5) -> tuple[int, str]:
         self._may("GET", path)
@@ -176,7 +181,8 @@ class FakeApi:
         self._may("PATCH", path)
         if "/deployments/" in path:
             found = self.deployments[path.rsplit("/", 1)[-1]]
-            found["status"]["availableReplicas"] = min(body["spec"]["replicas"], self.most_replicas)
+            _merge(found, {part: dict(body[part]) for part in ("metadata", "spec") if part in body})
+            found["status"]["availableReplicas"] = min(found["spec"]["replicas"], self.most_replicas)
             return found
         node = self.nodes[path.rsplit("/", 1)[-1]]
         if body["metadata"]["resourceVersion"] != node["metadata"]["resourceVersion"]:
@@ -191,6 +197,10 @@ class FakeApi:
         if held.pop(path.rsplit("/", 1)[-1], None) is None:
             raise denied(404)
         return {}
+
+    def _claim(self, name: str) -> Raw:
+        mode = "ReadWriteMany" if name in self.shared else "ReadWriteOnce"
+        return {"spec": {"volumeName": self.claims[name], "accessModes": [mode]}}
 
     def _may(self, method: str, path: str) -> None:
         self.log.append(f"{method} {path}")

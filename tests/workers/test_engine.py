@@ -716,6 +716,21 @@ def test_what_a_database_waits_for_is_told_where_nobody_else_can_go_on(yard: Yar
     assert store.operation(OP).state is OperationState.COMPLETED
 
 
+def test_a_second_replica_that_a_drain_left_behind_is_taken_back_at_the_end_at_the_latest(
+    small: Yard, store: Store
+) -> None:
+    """It is on record before it is there, and no run ends before its record was gone through."""
+    path = "/apis/apps/v1/namespaces/demo/deployments/web"
+    small.script("w-1", Verb.DRAIN, lambda site: site.record_surge(("demo/web",)))
+    begin(small, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert store.operation(OP).row("w-1").surged == ("demo/web",)
+    assert small.asked.count(path) == 1
+    assert [e.sentence for _, e in store.events(OP) if "replica" in e.sentence] == [
+        "demo/web gets a second replica before the drain of w-1."
+    ]
+
+
 def _away_at_the_cordon(yard: Yard) -> Callable[[Operation, Step, PlanNode], Findings]:
     """A gate that lets w-1 to its cordon in the moment in which w-2 goes away."""
     gone: list[str] = []
