@@ -111,6 +111,14 @@ def stop_api(made: Plant, dice: random.Random) -> None:
     world.call(lambda: chosen.become(Availability.UP))
 
 
+def cordon_by_hand(made: Plant, dice: random.Random) -> None:
+    """Somebody cordons a worker that is at work, and gives it back later; until then nobody else may."""
+    name = dice.choice(SCENARIO.worker_names)
+    if made.cordon(name):
+        time.sleep(dice.uniform(1.0, 10.0))
+        made.uncordon(name)
+
+
 FAULTS: Mapping[str, Callable[[Plant, random.Random], None]] = MappingProxyType(
     {
         f.__name__: f
@@ -125,11 +133,12 @@ FAULTS: Mapping[str, Callable[[Plant, random.Random], None]] = MappingProxyType(
             reboot_machine,
             storm_api,
             stop_api,
+            cordon_by_hand,
         )
     }
 )
-# a machine that was powered off is away through no doing of ours
-TAKES_MACHINES_AWAY = frozenset({"reboot_machine"})
+# a machine that was powered off, or cordoned by hand, is away through no doing of ours
+TAKES_MACHINES_AWAY = frozenset({"reboot_machine", "cordon_by_hand"})
 
 
 def strike(made: Plant, names: list[str], dice: random.Random, within: float) -> threading.Thread:

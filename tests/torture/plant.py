@@ -14,6 +14,7 @@ from cluster.errors import LockkeeperError
 from cluster.events import Event
 from cluster.operation import Operation, OperationState
 from cluster.queues import Wakeups
+from cluster.report import CORDON_OWNER
 from cluster.settings import load_settings
 from lab.rig import Rig, rig
 from lab.scenarios import App, Scenario
@@ -37,6 +38,7 @@ class Plant:
     operation_id: str = ""
     stops: int = 0  # how often a person had to say `resume` or `retry`
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)  # cordons of somebody else that were not kept, in words
 
     def approve(self) -> None:
         """Ask for the plan and approve it, as two people would."""
@@ -85,6 +87,32 @@ class Plant:
     def told(self) -> Sequence[Event]:
         return [event for _, event in self.rig.store.events(self.operation_id)]
 
+    def cordon(self, name: str) -> bool:
+        """As somebody would who knows nothing of the run; whether the node was not cordoned before."""
+        nodes = self.rig.world.cluster.store
+
+        def change() -> bool:
+            node = nodes.peek("Node", name)
+            if node is None or node["spec"].get("unschedulable"):
+                return False
+            nodes.merge("Node", name, "", {"spec": {"unschedulable": True}})
+            return True
+
+        return self.rig.world.call(change)
+
+    def uncordon(self, name: str) -> None:
+        """Give it back; somebody else's cordon has to be there until now, and has to be nobody else's."""
+        nodes = self.rig.world.cluster.store
+
+        def change() -> bool:
+            node = nodes.peek("Node", name) or {"spec": {}, "metadata": {}}
+            kept = node["spec"].get("unschedulable") and CORDON_OWNER not in node["metadata"].get("annotations", {})
+            nodes.merge("Node", name, "", {"spec": {"unschedulable": None}})
+            return bool(kept)
+
+        if not self.rig.world.call(change):
+            self.lost.append(f"{name} was cordoned by somebody else, and that cordon was not kept")
+
     def judge(self, *, excused: frozenset[str] = frozenset()) -> list[str]:
         """Every fault of this run, in words."""
         operation, told = self.rig.store.operation(self.operation_id), self.told()
@@ -93,6 +121,7 @@ class Plant:
             *judge.judge_log(log, SCENARIO.control_plane_names),
             *judge.judge_sights(self.witness.sights, most_away=MAX_UNAVAILABLE, excused=excused),
             *judge.judge_events(told, operation.state.value),
+            *self.lost,
         ]
         if operation.state is OperationState.COMPLETED:
             found += judge.judge_end(self.before, after, TARGET)
