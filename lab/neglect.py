@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import yaml
@@ -104,16 +105,18 @@ def _frozen(machine: Machine) -> None:
 
 
 def _silent(machine: Machine) -> None:
-    """Two sources with an expired key, another kubeadm before the packaged one, and a /proc that cannot be read."""
+    """Two sources with an expired key that nothing answers at, another kubeadm first, a /proc that cannot be read."""
     use_source(machine, "v1.34", "/etc/apt/sources.list.d/kubernetes-1.34.list")
     machine.faults.key_days = -1
     if machine.program is not None:
         write_program(machine.tools / "kubeadm", machine.program("kubeadm", "v1.32.13"))
     machine.path("/proc/swaps").unlink()
+    machine.repository = replace(machine.repository, reachable=False)
 
 
 def _makeshift(machine: Machine) -> None:
-    """kubeadm copied by hand, packages of a distribution, and the admin's kubeconfig left on a worker."""
+    """kubeadm copied by hand, packages and the containerd of a distribution, the admin's kubeconfig on a worker."""
+    machine.faults.runtime = "1.5.18"
     machine.path(SOURCE).unlink()
     machine.packages.drop("kubeadm")
     if machine.program is not None:

@@ -22,10 +22,10 @@ def check_packages(node: Node, facts: MachineFacts, offers: tuple[Offer, ...]) -
         what = facts.dpkg_problem or f"{', '.join(broken)} is not installed whole"
         sentence = f"dpkg on {node.name} was interrupted ({what[:200]})."
         yield _stop("dpkg-interrupted", node, sentence, "Run there: sudo dpkg --configure -a")
-    for offer in offers:
-        if offer.state is OfferState.UNREACHABLE:
-            sentence = f"{node.name} cannot reach its package source for {offer.minor} ({offer.reason[:200]})."
-            yield _stop("source-unreachable", node, sentence, "Mend its network, proxy or mirror, and plan again.")
+    if away := [offer for offer in offers if offer.state is OfferState.UNREACHABLE]:
+        minors = some_of(str(offer.minor) for offer in away)
+        sentence = f"{node.name} cannot reach its package source for {minors} ({away[0].reason[:200]})."
+        yield _stop("source-unreachable", node, sentence, "Mend its network, proxy or mirror, and plan again.")
     if offers:  # for a plan; in a report of hours later it would not be true any more
         yield from _locks(node, facts)
     yield from _binaries(node, facts)

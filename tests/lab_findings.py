@@ -17,16 +17,17 @@ SHOWN = {
         removed-argument webhook-single webhook-unanswered webhook-unseen
     """,
     "neglected": """
-        another-binary binary-without-package ca-expiring certificate-expired certificate-expiring certificate-missing
-        certificates-external cgroup-v1 clean-up-skipped daemonset-not-ready disk-low disk-space dns-plugin-unsupported
-        dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ images-not-checked images-on-offer
-        installed-not-running kernel-not-validated kubectl-apart kubelet-edit-lost kubelet-not-running
-        machine-partly-unread manifest-drift manifest-missing network-fit-unknown network-untested no-etcdctl
-        node-not-ready package-origin-other package-origin-unknown packages-locked patch-first patches-behind
-        patches-missing release-ended removed-feature-gate removed-flag role-differs runtime-not-recommended
-        sandbox-image-old signing-key-expired signing-key-expiring signing-key-unchecked source-frozen source-missing
-        source-of-another-minor sources-differ static-pod-missing stray-manifest swap-on two-member-etcd
-        unattended-upgrades version-pinned
+        another-binary binary-without-package ca-expiring certificate-expired certificate-expiring
+        certificate-missing certificates-external cgroup-v1 clean-up-skipped daemonset-not-ready disk-low
+        disk-space dns-plugin-unsupported dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ
+        images-not-checked images-on-offer installed-not-running kernel-not-validated kubectl-apart
+        kubelet-edit-lost kubelet-not-running machine-partly-unread manifest-drift manifest-missing
+        network-fit-unknown network-untested no-etcdctl node-not-ready package-origin-other
+        package-origin-unknown packages-locked patch-first patches-behind patches-missing release-ended
+        removed-feature-gate removed-flag role-differs runtime-not-recommended runtime-too-old sandbox-image-old
+        signing-key-expired signing-key-expiring signing-key-unchecked source-frozen source-missing
+        source-of-another-minor source-unreachable sources-differ static-pod-missing stray-manifest swap-on
+        two-member-etcd unattended-upgrades version-pinned
     """,
     "skewed": """
         api-away capacity-short emptydir-pods foreign-cordon images-on-offer kube-proxy-behind kubectl-apart

@@ -157,3 +157,10 @@ def test_a_plan_on_a_frozen_source_is_blocked_and_says_where_to_go():
     survey = make_survey(facts={"w1": replace(FACTS, sources=(), old_sources=(OLD,))})
     found = {f.code: f for f in draft(survey=survey).findings}
     assert "change-package-repository" in found["source-frozen"].remedy
+
+
+def test_a_source_that_answers_nowhere_is_one_finding_of_its_machine():
+    """However many minors were asked for."""
+    away = tuple(Offer(Minor(1, m), OfferState.UNREACHABLE, reason="timed out") for m in (34, 35, 36))
+    (found,) = (f for f in check_packages(W1, SOUND, away) if f.code == "source-unreachable")
+    assert "for v1.34, v1.35, v1.36 (timed out)" in found.sentence

@@ -25,7 +25,8 @@ def stop_at_the_budget(made):
     (blocked,) = office.store.operations()
     assert blocked.state is OperationState.BLOCKED
     assert "demo/ledger" in blocked.reason
-    (stuck,) = (row.node for row in blocked.rows if row.state is RowState.BLOCKED)
+    ((stuck, code),) = ((r.node, r.finding.code) for r in blocked.rows if r.state is RowState.BLOCKED)
+    assert code == "drain-blocked"
     assert not office.world.snapshot()[stuck]["cordoned"]
     assert any("blocked" in office.slack.text(m).lower() for m in office.slack.messages(CHANNEL))
     return office, blocked, stuck

@@ -97,10 +97,12 @@ def approve_in_redis(office, record, signer):
 
 
 def blocked(office, operation_id):
-    """The reason why it does not run, once a worker has looked at it."""
+    """The reason why it does not run, with the codes of its findings, once a worker has looked at it."""
     Wakeups.connect(office.rig.redis.url).wake(operation_id)
     state = OperationState.BLOCKED
-    return office.until(lambda: (o := office.store.operation(operation_id)).state is state and o.reason)
+    reason = office.until(lambda: (o := office.store.operation(operation_id)).state is state and o.reason)
+    told = [e.facts["codes"] for _, e in office.store.events(operation_id) if e.kind is Happened.OPERATION_BLOCKED]
+    return f"{told[-1]}: {reason}"
 
 
 @contextmanager
@@ -293,7 +295,9 @@ def test_an_approval_forged_straight_into_redis_starts_nothing(office, proposed,
         operation_id = approve_in_redis(office, copy_plan(office, record), Ed25519PrivateKey.generate())
         if begun:
             rewrite(office, office.store.operation(operation_id))
-        assert "no valid signature" in blocked(office, operation_id)
+        said = blocked(office, operation_id)
+        assert "approval-not-genuine" in said
+        assert "no valid signature" in said
 
 
 def rewrite(office, operation):
@@ -315,7 +319,9 @@ def test_another_installation_is_seen_at_the_click_and_by_the_worker(office, pro
         assert "another installation, `elsewhere/op-1`" in office.click("U0GRACE", ts, "plan_approve")
         assert office.store.plan(record.id).status is PlanStatus.PROPOSED
         operation_id = approve_in_redis(office, copy_plan(office, record), bot_key)
-        assert "another installation, `elsewhere/op-1`" in blocked(office, operation_id)
+        said = blocked(office, operation_id)
+        assert "cluster-locked-elsewhere" in said
+        assert "another installation, `elsewhere/op-1`" in said
 
 
 @pytest.mark.usefixtures("idle")
@@ -331,7 +337,9 @@ def test_a_second_click_and_a_second_plan_change_nothing(office, proposed):
         locked = office.click("U0LINUS", forge_button(office, second.token), "plan_approve")
         assert f"locked by the operation {operation_id}" in locked
         assert [o.id for o in office.store.operations() if not o.ended] == [operation_id]
-        assert "nothing is recorded" in blocked(office, operation_id)
+        said = blocked(office, operation_id)
+        assert "traces-without-record" in said
+        assert "nothing is recorded" in said
         assert office.store.plan(second.id).status is PlanStatus.PROPOSED
 
 
