@@ -11,6 +11,7 @@ from lab.daemonsets import sync_daemon_sets
 from lab.disruption import sync_budgets
 from lab.nodeobject import UNREACHABLE, UNSCHEDULABLE, is_node_ready, lost_conditions
 from lab.objects import Change, ObjectStore
+from lab.patches import copy_object
 from lab.scheduling import schedule_pods, tolerates
 from lab.workloads import sync_deployments, sync_jobs, sync_replica_sets
 
@@ -92,7 +93,7 @@ class Controllers:
                 self._watch_leases()
 
     def _watch_leases(self) -> None:
-        for node in self.store.list("Node"):
+        for node in tuple(self.store.each("Node")):
             name = node["metadata"]["name"]
             lease = self.store.peek("Lease", name, "kube-node-lease")
             version = lease["metadata"]["resourceVersion"] if lease else ""
@@ -100,14 +101,14 @@ class Controllers:
             rounds = rounds + 1 if known == version else 0
             self._leases[name] = (version, rounds)
             if rounds >= ROUNDS_TO_LOSS:
-                lose(self.store, node, rounds - ROUNDS_TO_LOSS)
+                lose(self.store, copy_object(node), rounds - ROUNDS_TO_LOSS)
             elif is_node_ready(node):
                 find(self.store, node)
 
 
 def taint_cordoned(store: ObjectStore) -> None:
     """The unschedulable taint follows the field."""
-    for node in store.list("Node"):
+    for node in tuple(store.each("Node")):
         taints: list[dict[str, Any]] = node["spec"].get("taints", [])
         tainted = any(one["key"] == UNSCHEDULABLE for one in taints)
         cordoned = bool(node["spec"].get("unschedulable"))
@@ -173,7 +174,7 @@ def collect_orphans(store: ObjectStore) -> None:
 
 def finish_namespaces(store: ObjectStore) -> None:
     """Empty a namespace that is going away; it goes when nothing is left in it."""
-    for namespace in store.list("Namespace"):
+    for namespace in tuple(store.each("Namespace")):
         if namespace.get("status", {}).get("phase") != "Terminating":
             continue
         name = namespace["metadata"]["name"]

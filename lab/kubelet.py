@@ -38,6 +38,7 @@ class Kubelet:
         self.seat = seat
         self.running: dict[str, str] = {}  # component → image
         self._applied: dict[str, str] = {}
+        self._read: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._generation: dict[str, int] = {}
         self._moves: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -62,10 +63,16 @@ class Kubelet:
         return self.machine.root / "etc/kubernetes/manifests"
 
     def _manifests(self) -> dict[str, str]:
+        """Asked for dozens of times a second, on every machine: a file that did not change is not read again."""
         found = {}
         for component in COMPONENTS:
+            path = self._folder() / f"{component}.yaml"
             with contextlib.suppress(FileNotFoundError):
-                found[component] = (self._folder() / f"{component}.yaml").read_text(encoding="utf-8")
+                stat = path.stat()
+                mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+                if self._read.get(component, (None, ""))[0] != mark:
+                    self._read[component] = (mark, path.read_text(encoding="utf-8"))
+                found[component] = self._read[component][1]
         return found
 
     def _note(self, component: str, text: str | None) -> None:
