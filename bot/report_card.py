@@ -135,9 +135,10 @@ def summarise(seen: Overview) -> str:
     report = seen.report
     servers = sorted({str(v) for v in report.api_versions})
     kubelets = sorted({str(v) for v in report.kubelet_versions})
+    counted = count(len(report.nodes), "kubelet") if report.nodes_read else "kubelets"
     said = (
         f"{report.cluster}: API servers {listing(tuple(servers)) or 'not read'}, "
-        f"{count(len(report.nodes), 'kubelet')} {listing(tuple(kubelets)) or 'not read'}"
+        f"{counted} {listing(tuple(kubelets)) or 'not read'}"
     )
     found = [f.sentence for f in worst_first(seen.findings) if f.severity is not Severity.NOTE]
     return escape(f"{said}. {found[0]}" if found else f"{said}.")

@@ -311,6 +311,7 @@ def test_a_report_of_a_cluster_that_says_nothing_still_tells_of_its_machines(wor
     assert all(word in text for word in words)
     assert "1.34.7-1.1" in next(line for line in text.splitlines() if line.startswith("w1 "))
     card = " ".join(str(render_card(told).blocks).split())
+    assert render_card(told).text.startswith("lab: API servers not read, kubelets not read. The nodes of lab cannot be")
     assert all(word in card for word in words)
 
 
