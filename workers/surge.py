@@ -39,6 +39,13 @@ class Surge:
 
     def up(self, fates: Iterable[PodFate]) -> None:
         """Scale up whom a drain would leave without a pod, and wait for the second ones, but not for ever."""
+        try:
+            self._raise_all(fates)
+        except KubeDenied as error:  # it is a courtesy: no drain fails for want of a right to it
+            self._site.tell(f"No second replicas on behalf of the drain of {self._site.node.name}: {error}")
+        self._await()
+
+    def _raise_all(self, fates: Iterable[PodFate]) -> None:
         site, told = self._site, []
         for pod in (f for f in fates if f.fate is Fate.LEAVES):
             single = ask_api(site, lambda pod=pod: _single(site.kube(), pod))  # type: ignore[misc]
@@ -50,7 +57,6 @@ class Surge:
             self._raise(single)
         if told:
             site.tell(f"No second replica on behalf of the drain of {site.node.name} for {some_of(told)}.")
-        self._await()
 
     def down(self) -> None:
         """Take every second replica back; what cannot be taken back now stays on record for the end of the run."""
@@ -159,7 +165,13 @@ def _is_shared(kube: Api, namespace: str, claim: str) -> bool:
 
 
 def _scaler(kube: Api, namespace: str, name: str) -> str:
-    for scaler in kube.items(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"):
+    try:
+        scalers = tuple(kube.items(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"))
+    except KubeDenied as error:
+        if error.status != NOT_FOUND:
+            raise
+        return ""  # a cluster that does not serve them
+    for scaler in scalers:
         target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
         if (target.get("kind"), target.get("name")) == ("Deployment", name):
             return str(scaler["metadata"]["name"])

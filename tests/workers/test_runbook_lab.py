@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pyrage
 import pytest
 
+from cluster.departures import is_ready
 from cluster.findings import Severity, blockers
 from cluster.inventory import Snapshots
 from cluster.plan import Options, PlanKind, WorkerMoves
@@ -21,6 +23,7 @@ from cluster.settings import Settings
 from tests.workers.lab_walk import Walk, walking
 from tests.workers.runbook_fixture import hop
 from workers.runbook import StepBlocked, perform
+from workers.surge import MARK
 
 pytestmark = pytest.mark.story
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -131,6 +134,55 @@ def test_kubelets_at_the_edge_catch_up_with_the_control_plane_before_the_next_ho
                 seen.append((name, walk.world.snapshot()[name]["kubelet"]))
         assert seen[:2] == [("cp1", "v1.35.4"), ("w1", "v1.35.4")]
         assert dict(seen) == dict.fromkeys(("cp1", "w1", "w2"), "v1.36.2")
+
+
+def test_a_single_replica_is_never_away_while_its_node_is_drained() -> None:
+    """By the lab's own controllers: the second pod is ready elsewhere before the first one is evicted."""
+    labels, path = {"app": "single"}, "/apis/apps/v1/namespaces/demo/deployments"
+    pod = {"containers": [{"name": "app", "image": "registry.lab/app:1"}]}
+    spec = {
+        "replicas": 1,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    with walking("small", "1.35.4", options=Options(delete_emptydir=True, surge=True)) as walk:
+        walk.kube.post(
+            path, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "single"}, "spec": spec}
+        )
+        node = wait_for(lambda: next((node for node, ready in _singles(walk) if ready), None))
+        walk.take(node, walk.position(node, Verb.CORDON))
+        away = threading.Event()
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.02):
+                if not any(ready for _, ready in _singles(walk)):
+                    away.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        walk.take(node, walk.position(node, Verb.DRAIN))
+        ended.set()
+        watcher.join()
+        left = walk.kube.get(f"{path}/single")
+        assert not away.is_set()
+        assert (left["spec"]["replicas"], left["metadata"]["annotations"].get(MARK)) == (1, None)
+        assert {n for n, _ in _singles(walk)}.isdisjoint({node})
+
+
+def _singles(walk: Walk) -> list[tuple[str, bool]]:
+    """Node of each pod of the Deployment that is not ending, and whether it is ready."""
+    pods = walk.kube.items("/api/v1/namespaces/demo/pods", {"labelSelector": "app=single"})
+    alive = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
+    return [(p["spec"].get("nodeName", ""), is_ready(p)) for p in alive]
+
+
+def wait_for(look: Callable[[], str | None]) -> str:
+    deadline = time.monotonic() + 20
+    while (found := look()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
 
 
 def _kubelet_restarts(walk: Walk, name: str) -> int:

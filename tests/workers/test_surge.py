@@ -164,6 +164,15 @@ def test_a_driver_that_takes_over_goes_on_with_what_is_on_record() -> None:
     assert recorded == [("demo/web",), ()]
 
 
+def test_an_account_without_the_right_drains_without() -> None:
+    """A second replica is a courtesy: its want is told, and fails no drain."""
+    bench = bench_with(deployment())
+    bench.api.always = {"/replicasets/": denied(403, "replicasets is forbidden")}
+    perform(drain_of(bench)[0])
+    assert [line.split("/")[-1] for line in changes(bench)] == ["eviction"]
+    assert bench.told == ["No second replicas on behalf of the drain of w1: replicasets is forbidden"]
+
+
 def test_what_cannot_be_taken_back_stays_on_record_for_the_end_of_the_run() -> None:
     """A right that was lost in the middle does not fail the drain."""
     bench = bench_with(deployment())
