@@ -6,13 +6,14 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
 
 from bot.report_card import render_report as render_card
 from bot.terminal import render_report
-from cluster.errors import ClusterUnreadable, KubeDenied
+from cluster.errors import AnswerCutOff, ClusterUnreadable, KubeDenied
 from cluster.findings import Severity
 from cluster.glance import glance
 from cluster.inventory import Cluster
@@ -255,6 +256,25 @@ def test_an_answer_about_nodes_that_is_none_costs_the_nodes_alone(world, answer)
     assert seen.api_versions
     (finding,) = (f for f in judged(seen, world).findings if f.severity is Severity.BLOCKER)
     assert finding.code == "nodes-unread"
+
+
+def test_half_of_the_nodes_is_none_of_them(world):
+    """The last page is cut off each time that it is asked for: what came before is not taken for the whole."""
+    with Kube.connect("lab", cluster_of(world)) as kube:
+        plain = kube.get
+
+        def get(path, query=MappingProxyType({}), **more):
+            if path != NODES:
+                return plain(path, query, **more)
+            answer = plain(path, {**query, "limit": "1"}, **more)
+            if not answer["metadata"].get("continue"):
+                raise AnswerCutOff("The API of `lab` broke the connection off: try again.")
+            return answer
+
+        kube.get = get
+        seen = glance("lab", cluster_of(world), now=NOW, kube=kube)
+    assert (seen.nodes, [u.what for u in seen.unread]) == ((), ["nodes"])
+    assert "broke the connection off" in seen.nodes_unread
 
 
 def test_the_nodes_may_be_unreadable_with_everything_else_but_a_version(world):
