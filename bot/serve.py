@@ -107,20 +107,24 @@ def _bulletins(settings: Settings, store: Store, station: Station) -> Bulletins 
     return Bulletins(digest, channel, store, station.sights, ask_machines=ask)
 
 
-def look(observe: Callable[[str], ClusterReport], name: str) -> ClusterReport | None:
-    """The cluster now, or None: a result is not held up by a cluster that answers slowly."""
-    pool = ThreadPoolExecutor(1, "last-look")
-    try:
-        report = pool.submit(observe, name).result(_LAST_LOOK)
-    except (TimeoutError, LockkeeperError) as error:
-        _LOG.warning("The last report of %s could not be read: %s", name, error)
-        return None
-    except Exception:  # noqa: BLE001 - a mistake of ours about a report must not take the result's message with it
-        _LOG.exception("The last report of %s could not be made.", name)
-        return None
-    finally:
-        pool.shutdown(wait=False)
-    return report if report.nodes_read else None
+def look(observe: Callable[[str], ClusterReport], name: str, within: float = _LAST_LOOK) -> ClusterReport | None:
+    """The cluster now, or None: neither a result nor the end of this process is held up by one that answers slowly."""
+    seen: list[ClusterReport] = []
+
+    def ask() -> None:
+        try:
+            seen.append(observe(name))
+        except LockkeeperError as error:
+            _LOG.warning("The last report of %s could not be read: %s", name, error)
+        except Exception:  # noqa: BLE001 - a mistake of ours about a report must not take the result's message with it
+            _LOG.exception("The last report of %s could not be made.", name)
+
+    asking = threading.Thread(target=ask, name="last-look", daemon=True)
+    asking.start()
+    asking.join(within)
+    if asking.is_alive():
+        _LOG.warning("The last report of %s could not be read: no answer within %g s.", name, within)
+    return next((report for report in seen if report.nodes_read), None)
 
 
 def serve(settings: Settings) -> None:

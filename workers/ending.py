@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
-from cluster.errors import ClusterUnreadable
+from cluster.errors import ClusterUnreadable, RecordUnreadable, StaleMove
 from cluster.findings import Findings
 from cluster.operation import Operation, OperationState, RowState, Wish
 from cluster.steering import OVER, needs_driver
 from policies.windows import GO_ON_BY_THEMSELVES, next_opening
 from workers import arrivals, progress
 from workers.claim import claim_of
+from workers.crew import Crew
 from workers.patience import passing
 from workers.progress import Move
 from workers.run import Run
@@ -64,6 +66,19 @@ def stop(run: Run, operation: Operation, findings: Findings) -> None:
 
     _LOG.warning("%s: %s: %s", run.id, state, reason)
     run.move(change, run.new_token("stopped"))
+
+
+def give_up(crew: Crew, operation: Operation, error: RecordUnreadable) -> None:
+    """What no driver of this release can begin with, unless somebody else drives it just now."""
+    if crew.store.lease_owner(operation.id) is not None:
+        return
+    reason = f"{error} If it is lost, look at the nodes by hand, and `release` the cluster."
+    made = progress.stop(operation, _S.BLOCKED, reason, crew.now())
+    _LOG.error("%s: blocked: %s", operation.id, reason)
+    with suppress(StaleMove):  # a person, or another worker, was quicker
+        crew.store.move(
+            operation, made.after, fence=None, events=made.events, token=f"{operation.id}/given-up/{crew.now()}"
+        )
 
 
 def _block(run: Run, operation: Operation) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from cluster.errors import LockkeeperError
+from cluster.errors import LockkeeperError, RecordUnreadable
 from cluster.events import Happened
 from cluster.findings import Findings
 from cluster.operation import Operation, OperationState, Wish
@@ -38,8 +38,12 @@ def drive(crew: Crew, operation_id: str, *, stop: threading.Event | None = None,
     operation = crew.store.operation(operation_id)
     if not needs_driver(operation):
         return
-    record = crew.store.plan(operation.plan_id)
-    run = Run(crew, record, crew.store.approval(operation_id), operation)
+    try:
+        record, approval = crew.store.plan(operation.plan_id), crew.store.approval(operation_id)
+    except RecordUnreadable as error:  # nobody could drive it, and it would be tried for ever
+        ending.give_up(crew, operation, error)
+        return
+    run = Run(crew, record, approval, operation)
     if stop is not None:
         run.stop = stop
     if (seen := _highest_fence(crew, operation)) >= operation.fence:

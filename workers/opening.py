@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from dataclasses import replace
 from functools import partial
 
-from cluster.errors import ClusterUnreadable, StoreUnavailable
+from cluster.errors import ClusterUnreadable, LockkeeperError, StoreUnavailable
 from cluster.events import Happened
 from cluster.findings import Finding, Findings, Severity
 from cluster.operation import Operation, OperationState, RowState
@@ -112,15 +113,23 @@ class Opening:
                     self.obstacle = run.unreadable(str(error))
                     break
                 run.sleep(min(1.0, run.waits.poll))
-            except Exception as error:  # noqa: BLE001 - the edge of a thread: without its answer nothing would go on
-                _LOG.exception("%s: the cluster could not be claimed", run.id)
-                self.obstacle = run.unreadable(f"{type(error).__name__}, the worker's log says more.")
+            except LockkeeperError as error:  # its own words say what is wrong, and that need not be the cluster
+                self.obstacle = self._cannot_begin(str(error), "Mend that, then `resume`.")
+                break
+            except Exception:  # noqa: BLE001 - the edge of a thread: without its answer nothing would go on
+                reference = secrets.token_hex(4)
+                _LOG.exception("%s: the cluster could not be claimed, reference %s", run.id, reference)
+                sentence = f"Something unexpected happened before {run.id} could begin, reference {reference}."
+                self.obstacle = self._cannot_begin(sentence, "Find the reference in the worker's log, then `resume`.")
                 break
             else:
                 break
         if self.obstacle is None:
             self._claimed.set()
         run.woken.set()
+
+    def _cannot_begin(self, sentence: str, remedy: str) -> Finding:
+        return Finding("cannot-begin", Severity.BLOCKER, self._run.plan.cluster, sentence, remedy)
 
     def _preflight(self, operation: Operation) -> Finding | None:
         """Preflight on the live cluster and every machine; a blocker must hold several times, links do break."""

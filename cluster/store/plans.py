@@ -113,7 +113,8 @@ class Plans(Ledger):
 
     def approval(self, operation_id: str) -> Approval | None:
         text = self.text(key("approval", operation_id))
-        return None if text is None else APPROVAL.validate_json(text)
+        with reading(f"the approval of {operation_id}"):
+            return None if text is None else APPROVAL.validate_json(text)
 
     def approve(
         self, record: PlanRecord, approval: Approval, operation: Operation, event: Event, now: datetime

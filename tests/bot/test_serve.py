@@ -150,6 +150,19 @@ def test_a_result_does_not_wait_for_a_cluster_that_cannot_be_read(error):
     assert look(report, "prod") == report("prod")
 
 
+def test_a_cluster_that_never_answers_keeps_neither_the_result_nor_the_process():
+    """A thread that is waited for at the end would hold up the whole roll-out of a bot."""
+    hangs = threading.Event()
+
+    def observe(_):
+        hangs.wait(60)
+        return report("prod")
+
+    assert look(observe, "prod", within=0.05) is None
+    assert [t.daemon for t in threading.enumerate() if t.name == "last-look"] == [True]
+    hangs.set()
+
+
 def test_a_bot_tells_the_periodic_report_where_one_is_configured(quiet_desk):
     """Through the sender; without the setting nobody looks."""
     digest = {"every": "daily", "at": "00:00", "channel": CHANNEL}

@@ -797,8 +797,22 @@ def test_a_bug_while_the_cluster_is_claimed_stops_the_operation_with_a_reason(sm
     drive(crew, OP)
     operation = store.operation(OP)
     assert operation.state is OperationState.BLOCKED
-    assert "KeyError" in operation.reason
+    assert "Something unexpected happened before op-1 could begin, reference " in operation.reason
     assert store.lease_owner(OP) is None
+
+
+def test_what_else_refuses_to_begin_is_told_in_its_own_words(small: Yard, store: Store) -> None:
+    """Not as if the cluster could not be read: somebody would look in the wrong place."""
+
+    def unknown() -> object:
+        raise UnknownThing("There is no cluster `prod`: name one of `lab`.")
+
+    approve(store, small.record, OP)
+    drive(replace(small.crew(store), kube=unknown), OP)  # type: ignore[arg-type]
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert operation.reason == "There is no cluster `prod`: name one of `lab`. Mend that, then `resume`."
+    assert [e.facts for _, e in store.events(OP)][-1] == {"codes": "cannot-begin"}
 
 
 def test_a_mark_that_may_not_be_taken_away_blocks_the_end_with_a_reason(small: Yard, store: Store) -> None:

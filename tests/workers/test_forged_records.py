@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cluster.approval import Approval
+from cluster.events import Happened
 from cluster.operation import NodeRow, Operation, OperationState, RowState, schedule
 from cluster.plan import PlanNode, PlanRecord, PlanStatus
 from cluster.procedure import Verb, itinerary
@@ -29,6 +30,28 @@ __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by nam
 BOT, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 SMALL = plan(("cp-1",), ("w-1",))
 OP = "op-1"
+
+
+@pytest.mark.parametrize("which", ["approval", "plan"])
+def test_a_record_that_cannot_be_read_stops_the_run_and_says_so(tmp_path: Path, store: Store, which: str) -> None:
+    """It would be tried again every few seconds else, with nothing but a line in a log."""
+    place = Yard(made(), tmp_path / "log")
+    write(
+        store, place.record, schedule(place.record, operation_id=OP, approved_by="grace", now=datetime.now(UTC)), None
+    )
+    where = ("SET", key("approval", OP), "{}") if which == "approval" else ("HSET", key("plan", "p-1"), "record", "{}")
+    store.commit(token=new_token(), checks=[], effects=[where])
+    fence = store.take_lease(OP, "another driver, which may be of a release that reads it", 60_000)
+    drive(place.crew(store), OP)
+    assert store.operation(OP).state is OperationState.SCHEDULED
+    assert fence is not None
+    store.drop_lease(OP, "another driver, which may be of a release that reads it")
+    drive(place.crew(store), OP)
+    stopped = store.operation(OP)
+    assert stopped.state is OperationState.BLOCKED
+    assert "cannot be read: another release of lockkeeper wrote it" in stopped.reason
+    assert store.events(OP)[-1][1].kind is Happened.OPERATION_BLOCKED
+    assert place.started() == []
 
 
 @pytest.fixture
