@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -127,6 +131,60 @@ def test_only_a_registrys_own_word_makes_an_image_absent(
     (bench.home / "body").write_text(body)
     assert states(bench) == {state}
     assert any(reason in offer.reason for offer in told(bench).values())
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """It sends each one to its store, which lets everybody read who asked for a pass; it lacks the scheduler."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        pass_ = self.headers.get("Authorization") or ""
+        self.asked.append(f"{self.command} {self.path} {pass_}".strip())
+        where = f"http://{self.headers['Host']}/token"
+        if self.path.startswith("/token"):
+            self._answer(200, b'{"token":"abc.%s"}' % self.path.rpartition("%2f")[2].partition("%3a")[0].encode())
+        elif self.path.startswith("/v2/k8s/"):
+            self._answer(307, b"", Location=self.path.replace("/k8s/", "/store/"))
+        elif not pass_.startswith("Bearer abc."):
+            self._answer(401, b"", **{"WWW-Authenticate": f'Bearer realm="{where}",service="store"'})
+        elif "kube-scheduler" in self.path:
+            self._answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+        else:
+            self._answer(200, b"{}")
+
+    do_HEAD = do_GET  # noqa: N815 - as the library calls it
+
+    def _answer(self, code: int, body: bytes, **headers: str) -> None:
+        self.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        """A test reads `asked`."""
+
+
+@pytest.mark.skipif(not shutil.which("curl", path="/usr/bin:/bin"), reason="install curl to ask a registry with it")
+@pytest.mark.parametrize("folder", ["k8s", "store"])
+def test_a_registry_is_asked_as_a_runtime_asks_it(bench: Bench, folder: str):
+    """By the real curl: it is sent on elsewhere, and fetches the pass that the registry gives to everybody."""
+    (bench.home / "tools/curl").unlink()
+    text = bench.script.read_text().replace("--proto =https", "").replace("url=https:", "url=http:")
+    bench.script.write_text(text.replace('realm="\\(https:', 'realm="\\(http:'))
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{server.server_port}/{folder}"
+        declare(bench, f"kubernetesVersion: v1.34.7\\nimageRepository: {place}\\n")
+        offers = told(bench)
+        server.shutdown()
+    absent = f"{place}/kube-scheduler:v1.35.4"
+    assert {image: offer.state for image, offer in offers.items()} == {
+        image: ImageState.ABSENT if image == absent else ImageState.OFFERED for image in offers
+    }
+    assert "HEAD /v2/store/etcd/manifests/3.6.6-0 Bearer abc.etcd" in _Registry.asked
 
 
 def test_a_registry_that_does_not_answer_is_asked_once(bench: Bench):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -231,6 +233,23 @@ def test_whoever_holds_a_lock_of_apt_is_told_with_its_name_and_age(bench: Bench,
     bench.file("/proc/4242/comm", "apt get\n")
     bench.file("/proc/4242/stat", f"4242 (apt get) S {'0 ' * 18}840000 0\n")
     assert _facts(bench).package_locks == (PackageLock(path, 4242, 600, "apt get"),)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this kernel tells nobody who holds locks")
+def test_a_real_lock_is_told_by_the_real_kernel(bench: Bench):
+    """Taken as apt takes it, by this very process; gone with it."""
+    path = bench.file("/var/lib/dpkg/lock-frontend")
+    for name in ("locks", "uptime", str(os.getpid())):
+        (bench.root / "proc" / name).unlink(missing_ok=True)
+        (bench.root / "proc" / name).symlink_to(f"/proc/{name}")
+    with path.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        (lock,) = _facts(bench).package_locks or ()
+    assert (lock.file, lock.pid) == ("/var/lib/dpkg/lock-frontend", os.getpid())
+    assert lock.command in Path("/proc/self/comm").read_text()
+    assert lock.seconds is not None
+    assert 0 <= lock.seconds < 24 * 3600
+    assert _facts(bench).package_locks == ()
 
 
 @pytest.mark.parametrize(("opened", "held"), [("lock-frontend", 1), ("other", 0)])

@@ -83,8 +83,11 @@ runtime_proxies() { # as its service has them: what it pulls goes that way
 MANIFEST_TYPES='application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json'
 ask_registry() { # IMAGE
     path=${1#*/}
-    url=https://${1%%/*}/v2/${path%:*}/manifests/${path##*:}
+    case $host in docker.io) at=registry-1.docker.io ;; *) at=$host ;; esac
+    url=https://$at/v2/${path%:*}/manifests/${path##*:}
+    true >"$folder/pass"
     code=$(read_registry -I "$url")
+    [ "$code" != 401 ] || ! fetch_pass "${path%:*}" || code=$(read_registry -I "$url")
     case $code in
         200) say "image offered $1" ;;
         401 | 403) say "image unknown $1 $host wants a login ($code)" ;;
@@ -98,9 +101,20 @@ ask_registry() { # IMAGE
         *) say "image unknown $1 $host answered $code" ;;
     esac
 }
-read_registry() { # [-I] URL: its code
-    : >"$folder/answer"
+read_registry() { # OPTIONS… URL: its code
+    true >"$folder/answer" >"$folder/headers"
     # shellcheck disable=SC2086 # words without blanks
-    timeout -k 1 10 env $proxies curl -q -sSL --max-time 8 --proto =https -o "$folder/answer" -w '%{http_code}' \
-        -H "Accept: $MANIFEST_TYPES" "$@" 2>"$folder/curl"
+    timeout -k 1 10 env $proxies curl -q -sSL --max-time 8 --proto =https -D "$folder/headers" -o "$folder/answer" -w '%{http_code}' \
+        -H "Accept: $MANIFEST_TYPES" -H "@$folder/pass" "$@" 2>"$folder/curl"
+}
+# Many a registry lets everybody read and wants a pass all the same, which it gives to whoever asks: no login is sent.
+fetch_pass() { # NAME of the image there
+    wanted=$(tr -d '\r' <"$folder/headers" | grep -i '^www-authenticate: *bearer ' | tail -n 1)
+    realm=$(say "$wanted" | sed -n 's/.*realm="\(https:[^"]*\)".*/\1/p')
+    service=$(say "$wanted" | sed -n 's/.*service="\([^"]*\)".*/\1/p')
+    [ -n "$realm" ] || return
+    given=$(read_registry -G --data-urlencode "service=$service" --data-urlencode "scope=repository:$1:pull" "$realm")
+    [ "$given" = 200 ] || return
+    pass=$(sed -n 's/.*"\(access_\)\{0,1\}token" *: *"\([A-Za-z0-9._~+\/=-]*\)".*/\2/p' "$folder/answer" | head -n 1)
+    [ -n "$pass" ] && say "Authorization: Bearer $pass" >"$folder/pass"
 }
