@@ -13,6 +13,7 @@ class Snapshot:
     cluster: str
     facts: tuple[tuple[str, str], ...] = ()  # "API servers" → "v1.34.7"
     findings: tuple[tuple[str, str, str], ...] = ()  # code, subject, sentence
+    surveyed: tuple[tuple[str, str, str], ...] = ()  # those that only a survey tells: they stay until one tells else
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from policies.wording import count_of, some_of
 
 _STANDS = "stands"
 _ALONE = 2  # findings of one kind that are told sentence by sentence; more of them are told as one
-_SURVEYED = re.compile(r" \(Surveyed [^)]*\)$")
+_SURVEYED = re.compile(r" \((Surveyed|Read) [^)]*\)$")
+_Told = tuple[tuple[str, str, str], ...]
 
 
 def period_of(digest: Digest, now: datetime) -> str:
@@ -37,20 +38,40 @@ def take_snapshot(cluster: str, seen: Overview | Unread, before: Snapshot | None
     """What counts of a cluster; of one that cannot be read what was known stays, so that its changes are told later."""
     line = line_of(cluster, seen)
     if isinstance(seen, Unread) or not seen.report.nodes_read:
-        kept = [(k, v) for k, v in before.facts if k != _STANDS] if before else []
-        return Snapshot(cluster, ((_STANDS, line.standing.value), *kept), before.findings if before else ())
+        facts = [(k, v) for k, v in before.facts if k != _STANDS] if before else []
+        known = (before.findings, before.surveyed) if before else ()
+        return Snapshot(cluster, ((_STANDS, line.standing.value), *facts), *known)
+    kept = _kept(seen, before)
     facts = [
-        (_STANDS, line.standing.value),
+        (_STANDS, _worse(line.standing, before) if kept else line.standing.value),
         ("made by", seen.maker),
         ("API servers", ", ".join(map(str, line.api_servers)) or "not read"),
         ("kubelets", ", ".join(map(str, line.kubelets)) or "not read"),
         ("nodes", str(line.nodes)),
         *((f"newest {m.minor}", str(m.newest)) for m in seen.support.running if m.newest),
     ]
-    weighty = (f for f in seen.findings if f.severity is not Severity.NOTE)
+    weighty = [f for f in seen.findings if f.severity is not Severity.NOTE]
     unread = (("unread", u.what, f"{u.what} could not be read: {u.reason}") for u in seen.unread)
-    found = ((f.code, f.subject, _SURVEYED.sub("", f.sentence)) for f in weighty)
-    return Snapshot(cluster, tuple(facts), (*found, *unread))
+    found = ((f.code, f.subject, f.sentence) for f in weighty if not _SURVEYED.search(f.sentence))
+    dated = ((f.code, f.subject, _SURVEYED.sub("", f.sentence)) for f in weighty if _SURVEYED.search(f.sentence))
+    return Snapshot(cluster, tuple(facts), (*found, *unread), (*dated, *kept))
+
+
+def _kept(seen: Overview, before: Snapshot | None) -> _Told:
+    """What a survey told and nobody could ask anew: that is not gone."""
+    known = before.surveyed if before else ()
+    if any(f.code == "not-surveyed" for f in seen.findings):
+        return known
+    machines = seen.survey.machines if seen.survey else ()
+    silent = {m.name for m in machines if isinstance(m.facts, Unread)}
+    return tuple(f for f in known if f[1] in silent)
+
+
+def _worse(now: Standing, before: Snapshot | None) -> str:
+    """While something was not asked anew, nobody knows that it stands better than before."""
+    order = [standing.value for standing in Standing if standing is not Standing.UNREADABLE]
+    was = dict(before.facts).get(_STANDS, "") if before else ""
+    return min(was, now.value, key=order.index) if was in order else now.value
 
 
 def write_bulletin(
@@ -98,6 +119,6 @@ def _changes(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
 
 def _by_code(snapshot: Snapshot) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for code, subject, sentence in snapshot.findings:
+    for code, subject, sentence in (*snapshot.findings, *snapshot.surveyed):
         found.setdefault(code, {})[subject] = sentence
     return found

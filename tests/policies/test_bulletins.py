@@ -1,7 +1,7 @@
 """The periodic report: on which day it is due, and that it tells only what changed."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +9,7 @@ from cluster.report import Unread
 from cluster.settings import Digest
 from policies.bulletins import period_of, write_bulletin
 from policies.overview import look_over
-from tests.policies_fixture import NOW, make_cluster, make_report, make_survey, with_node
+from tests.policies_fixture import FACTS, MASTERS, NOW, make_cluster, make_report, make_survey, with_node
 
 LOST = Unread("prod", "it does not answer")
 
@@ -105,6 +105,39 @@ def test_a_newer_patch_on_offer_is_news():
     """A survey saw it."""
     made = issue({"prod": seen(make_report(), make_survey())}, FIRST)
     assert dict(made.news)["prod"] == ("newest v1.34: v1.34.11 → v1.34.9",)
+
+
+def surveyed(last, **facts):
+    """The issue after `last` of what a survey told, with other facts of some machines."""
+    return issue({"prod": seen(make_report(), make_survey(facts=facts))}, last)
+
+
+FULL = replace(FACTS, stray_manifests=("old.yaml",))  # a warning
+TORN = replace(FACTS, dpkg_problem="half-configured")  # a blocker
+
+
+def test_what_nobody_could_ask_anew_is_not_told_as_gone():
+    """A survey that is too old, or a machine that was silent this time, says nothing of what it once told."""
+    first = surveyed(None, w1=FULL, w2=TORN)
+    old = replace(make_survey(facts={"w1": FULL, "w2": TORN}), read_at=NOW - timedelta(days=2))
+    later = issue({"prod": seen(make_report(), old)}, first)
+    assert later.news == ()
+    silent = surveyed(later, w1=FULL, w2=Unread("machine w2", "refused"))
+    assert dict(silent.news)["prod"] == ("The machine of w2 could not be read: refused",)
+    mended = surveyed(silent, w1=FULL)
+    assert dict(mended.news)["prod"] == (
+        "stands: blockers → out of support",
+        "machine-unreadable is gone at w2",
+        "dpkg-interrupted is gone at w2",
+    )
+
+
+def test_a_cluster_that_is_worse_without_a_survey_is_told_so():
+    """Only better nobody knows."""
+    first = surveyed(None, w1=FULL)
+    edited = make_report("v1.34.9", declared="v1.34.7", controllers=dict.fromkeys(MASTERS, "v1.34.7"))
+    told = dict(issue({"prod": seen(edited)}, first).news)["prod"]
+    assert told[0] == "stands: out of support → blockers"
 
 
 def test_many_findings_of_one_kind_are_told_as_one():
