@@ -7,11 +7,13 @@ from cluster.procedure import Phase
 from policies.legs import ANY_NUMBER, Leg
 
 PHASES = {
+    Phase.OPENING: "Before anything is changed",
     Phase.PREPARE: "Everything is made ready",
     Phase.CONTROL_PLANE: "The control plane moves",
     Phase.CONTROL_PLANE_KUBELETS: "The kubelets of the control plane move",
     Phase.WORKERS: "Workers move",
     Phase.AFTER: "Everything is tidied up",
+    Phase.CLOSING: "When nothing is left to be done",
 }
 
 

@@ -12,6 +12,7 @@ from bot.text import duration, moment
 from cluster.findings import Finding, Severity, worst_first
 from cluster.plan import DrainMode, Hop, PlanKind, PlanRecord, PlanStatus, Reboot
 from cluster.procedure import DOING
+from policies.hooks import tell_hooks
 from policies.legs import Leg, legs
 from policies.permanence import find_permanent
 from policies.release_notes import ReleaseNotes, notes_of
@@ -133,6 +134,12 @@ def _consents(record: PlanRecord) -> Iterator[str]:
         yield f"- Machines are rebooted, once each, after their last drain: {options.reboot}."
     if options.surge:
         yield "- Deployments of one replica get a second one while their pod is moved."
+    yield from _hooks(record)
+
+
+def _hooks(record: PlanRecord) -> Iterator[str]:
+    told = tell_hooks(record.plan.hooks)
+    yield from (f"- Hook {prose(sentence)}." for sentence in told)
 
 
 def _may(*, yes: bool) -> str:

@@ -11,6 +11,7 @@ from bot.plan_notes import notes_blocks
 from bot.report_card import render_findings
 from bot.text import clamp, clean, escape
 from cluster.plan import Hop, PlanRecord
+from policies.hooks import tell_hooks
 
 REJECT_VIEW = "plan_reject_reason"
 REASON_BLOCK, REASON_FIELD = "reason", "text"
@@ -31,6 +32,7 @@ def details_view(record: PlanRecord) -> Block:
         f"workers move: {options.workers}\n"
         f"reboot: {options.reboot}\n"
         f"second replica for single ones: {_yes(yes=options.surge)}\n"
+        f"hooks: {clean('; '.join(tell_hooks(plan.hooks)) or 'none', 1500)}\n"
         f"order: {clean(' '.join(record.order) or 'by name', 1500)}\n"
         f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )

@@ -29,7 +29,7 @@ from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_clock
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord, Role
-from cluster.procedure import DOING, Step, Verb, itinerary
+from cluster.procedure import DOING, LATER_HOOKS, Step, Verb, itinerary
 from cluster.versions import KubeVersion
 
 PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "run_retry", "run_skip"
@@ -223,11 +223,23 @@ def _buttons(record: PlanRecord, operation: Operation) -> Iterator[Element]:
 
 
 def _skip_button(record: PlanRecord, operation: Operation) -> Iterator[Element]:
-    """For one worker alone that stopped; of several each is named, by typing."""
-    stopped = [r.node for r in operation.rows if r.state is RowState.BLOCKED]
-    node = record.plan.node(stopped[0]) if len(stopped) == 1 and not operation.ended else None
-    if node is not None and node.role is Role.WORKER:
-        name = clean(node.name, 60)
+    """For one machine alone that stopped; of several each is named, by typing."""
+    stopped = [r for r in operation.rows if r.state is RowState.BLOCKED]
+    if len(stopped) == 1 and not operation.ended:
+        yield from skip_choice(record, operation, stopped[0])
+
+
+def skip_choice(record: PlanRecord, operation: Operation, row: NodeRow) -> Iterator[Element]:
+    """To go on without a worker; or, whatever the machine, without hooks that follow what is done."""
+    node, steps = record.plan.node(row.node), steps_of(record, row)
+    if node is None or row.position >= len(steps):
+        return
+    name, value = clean(node.name, 60), f"{operation.id} {node.name}"
+    if steps[row.position].verb in LATER_HOOKS:
+        question = f"What they were to follow is done, and {name} goes on as if they had run."
+        confirm = confirmation("Go on without these hooks?", question, "Go on", "Wait")
+        yield button("Go on without", SKIP, value, confirm=confirm)
+    elif node.role is Role.WORKER:
         question = f"The others go on, and {name} is given back at the version that it runs. A later plan brings it on."
         confirm = confirmation(f"Go on without {name}?"[:100], question, "Skip it", "Wait")
-        yield button("Skip it", SKIP, f"{operation.id} {node.name}", confirm=confirm)
+        yield button("Skip it", SKIP, value, confirm=confirm)

@@ -23,7 +23,7 @@ from bot.blocks import (
     text_size,
 )
 from bot.report_card import findings_within
-from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, SKIP, machine_words, steps_of, title
+from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, machine_words, skip_choice, steps_of, title
 from bot.text import clean, code, escape, listing, local_clock, moment
 from cluster.inventory import OnCall
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
@@ -154,10 +154,7 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
     node = record.plan.node(row.node) if row is not None else None
     if node is not None and row is not None and row.state is RowState.BLOCKED:
         yield button("Retry", RETRY, f"{operation.id} {node.name}", style="primary")
-        if node.role is Role.WORKER:
-            question = "The others go on, and it is given back at the version that it runs. A later plan brings it on."
-            confirm = confirmation(f"Go on without {clean(node.name, 60)}?"[:100], question, "Skip it", "Wait")
-            yield button("Skip it", SKIP, f"{operation.id} {node.name}", confirm=confirm)
+        yield from skip_choice(record, operation, row)
     elif row is not None:
         yield button(f"{MORE} more minutes", EXTEND, f"{operation.id} {row.node}")
     elif operation.halting:

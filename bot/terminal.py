@@ -30,6 +30,7 @@ from cluster.report import ClusterReport
 from cluster.survey import Survey
 from policies.add_ons import recognise
 from policies.fleet import FleetLine
+from policies.hooks import tell_hooks
 from policies.origins import origins_of
 from policies.overview import Overview
 from policies.permanence import find_permanent
@@ -167,6 +168,7 @@ def render_plan(record: PlanRecord) -> str:
         f"workers move: {record.plan.options.workers}",
         f"reboot: {record.plan.options.reboot}",
     ]
+    lines += [f"hook {clean(sentence, 400)}" for sentence in tell_hooks(record.plan.hooks)]
     lines += [f"order: {clean(sentence, 400)}" for sentence in record.order]
     if left_out := left_out_words(record, most=100_000):
         lines.append(f"left out: {left_out}")

@@ -114,6 +114,15 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _hook_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", value) or value.startswith("before-"):
+        raise ValueError(
+            "must be the name of a file in the machine's folder of hooks: 1 to 40 of a-z, 0-9 and -, and not before-…, "
+            "which the machine runs by itself"
+        )
+    return value
+
+
 def _how_many(value: int | str) -> int | str:
     if isinstance(value, int) and value >= 1:
         return value
@@ -133,6 +142,7 @@ CommandName = Annotated[str, _like(r"/[a-z0-9_-]{1,31}", "a command like /k8s")]
 KeyLine = Annotated[str, AfterValidator(_key_line)]
 Recipient = Annotated[str, AfterValidator(_recipient)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+HookName = Annotated[str, AfterValidator(_hook_name)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Seconds = Annotated[float, Field(gt=0)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -15,6 +17,7 @@ from cluster.fields import (
     ChannelId,
     Clock,
     Fingerprint,
+    HookName,
     HowMany,
     Model,
     Name,
@@ -27,6 +30,7 @@ from cluster.fields import (
     WebAddress,
     Weekday,
 )
+from cluster.hooks import Moment, OnFailure, PlanHook
 from cluster.plan import DrainMode, Reboot, WorkerMoves
 
 _LOCAL_OR_TLS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
@@ -136,6 +140,39 @@ class Alerts(Model):
         return self.prometheus or self.alertmanager or ""
 
 
+class Hook(Model):
+    """What runs at a moment of a run: an executable that root keeps on the machine, or a signed message."""
+
+    command: HookName | None = None
+    webhook: WebAddress | None = None
+    secret: Secret | None = None  # the webhook's: each message is signed with it
+    ca_file: Path | None = None  # default: what this system trusts
+    timeout: Annotated[Span, Field(ge=1, le=3600)] | None = None  # default: 300 for a command, 10 for a webhook
+    tries: Annotated[int, Field(ge=1, le=10)] = 3  # of a webhook that does not answer, or is not well
+    on_failure: OnFailure = OnFailure.BLOCK
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.command is None) == (self.webhook is None):
+            raise ValueError("name exactly one of `command` and `webhook`")
+        if (self.webhook is None) != (self.secret is None):
+            raise ValueError(
+                "a `webhook` needs a `secret`, by which it knows that we sent the message; a command has none"
+            )
+        if self.webhook is not None and not _LOCAL_OR_TLS.match(self.webhook):
+            raise ValueError("a `webhook` needs an address with https, or one on this host")
+        return self
+
+    def planned(self, moment: Moment) -> PlanHook:
+        """As a plan has it."""
+        if self.webhook is None:
+            return PlanHook(moment, self.command or "", self.timeout or 300, self.on_failure)
+        parts = urlsplit(self.webhook)
+        summed = hashlib.sha256(self.webhook.encode()).hexdigest()
+        origin = f"{parts.scheme}://{parts.netloc}"
+        return PlanHook(moment, origin, self.timeout or 10, self.on_failure, summed, self.tries)
+
+
 class Window(Model):
     """A time of the week in which upgrades may go on; one that closes at or before it opens closes on the next day."""
 
@@ -180,9 +217,15 @@ class Cluster(Model):
     machines: dict[str, Machine] = Field(default_factory=dict)  # without any: reported, never planned for
     pools: dict[Name, Pool] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
+    hooks: dict[Moment, tuple[Hook, ...]] = Field(default_factory=dict)
     timezone: Timezone = "UTC"  # of its windows and freezes
     windows: tuple[Window, ...] = ()  # none: at any time
     freezes: tuple[Freeze, ...] = ()
+
+    @property
+    def planned_hooks(self) -> tuple[PlanHook, ...]:
+        """All of them, in the order of their moments."""
+        return tuple(hook.planned(moment) for moment in Moment for hook in self.hooks.get(moment, ()))
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from cluster.difference import Difference
 from cluster.errors import StaleMove
 from cluster.findings import Findings
+from cluster.hooks import PlanHook
 from cluster.report import ClusterIdentity
 from cluster.versions import KubeVersion, PackageVersion
 
@@ -78,6 +79,7 @@ class PlanNode:
 
 _Names = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
 _Nodes = Annotated[tuple[PlanNode, ...], Field(exclude_if=lambda value: not value)]
+_Hooks = Annotated[tuple[PlanHook, ...], Field(exclude_if=lambda value: not value)]
 _Number = Annotated[int, Field(exclude_if=lambda value: not value)]
 _Flag = Annotated[bool, Field(exclude_if=lambda value: not value)]
 
@@ -153,6 +155,7 @@ class UpgradePlan:
     accepted: tuple[str, ...] = ()  # warnings that the approval covers: "code", or "code:subject" where only that one
     schema: int = 1
     last: _Names = ()  # workers that begin after all others, of whichever pool
+    hooks: _Hooks = ()  # in the order in which they run
 
     @property
     def cluster(self) -> str:

@@ -13,11 +13,13 @@ from cluster.plan import PlanKind, PlanNode, Reboot, Role, UpgradePlan
 class Phase(StrEnum):
     """A stage of a hop; no node enters one before every node has left the ones before."""
 
+    OPENING = "opening"
     PREPARE = "prepare"
     CONTROL_PLANE = "control-plane"
     CONTROL_PLANE_KUBELETS = "control-plane-kubelets"
     WORKERS = "workers"
     AFTER = "after"
+    CLOSING = "closing"
 
 
 class Verb(StrEnum):
@@ -45,6 +47,10 @@ class Verb(StrEnum):
     UNHOLD = "unhold"
     REVERT = "revert"
     ROLL_BACK_KUBELET = "roll-back-kubelet"
+    PRE_RUN = "pre-run"
+    PRE_DRAIN = "pre-drain"
+    POST_UPGRADE = "post-upgrade"
+    POST_RUN = "post-run"
 
 
 DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
@@ -70,11 +76,16 @@ DOING: dict[Verb, str] = {  # what the thread says while the step is in hand
     Verb.UNHOLD: "restoring package holds",
     Verb.REVERT: "putting the control plane back to its declared version",
     Verb.ROLL_BACK_KUBELET: "putting the kubelet back to its last version",
+    Verb.PRE_RUN: "running the hooks before the run",
+    Verb.PRE_DRAIN: "running the hooks before the drain",
+    Verb.POST_UPGRADE: "running the hooks after the upgrade",
+    Verb.POST_RUN: "running the hooks after the run",
 }
 
 _PREPARE = (Verb.HOLD, Verb.FETCH, Verb.PULL_IMAGES)
 _KUBELET = (
     Verb.CORDON,
+    Verb.PRE_DRAIN,
     Verb.DRAIN,
     Verb.INSTALL_KUBELET,
     # Restarted before a reboot all the same: a kubelet that does not start is told from a machine that does not boot.
@@ -83,8 +94,12 @@ _KUBELET = (
     Verb.VERIFY_NODE,
     Verb.SMOKE_TEST,
     Verb.UNCORDON,
+    Verb.POST_UPGRADE,
 )
-_OPTIONAL = frozenset({Verb.REBOOT})  # steps that only a plan has which asks for them
+HOOKS = frozenset({Verb.PRE_RUN, Verb.PRE_DRAIN, Verb.POST_UPGRADE, Verb.POST_RUN})
+# What they follow is done: where one of them fails a person may go on without it. The others are conditions.
+LATER_HOOKS = frozenset({Verb.POST_UPGRADE, Verb.POST_RUN})
+_OPTIONAL = HOOKS | {Verb.REBOOT}  # steps that only a plan has which asks for them
 _NEW_KUBEADM = (Verb.SET_SOURCE, Verb.INSTALL_KUBEADM)
 # First of all its cordon: what is evicted from one worker of a window must not land on the next one.
 _WORKER = (Verb.CORDON, *_NEW_KUBEADM, Verb.UPGRADE_NODE, *_KUBELET[1:])
@@ -134,6 +149,7 @@ _AFTER: dict[Role, tuple[Verb, ...]] = {  # kubeadm leaves copies of etcd behind
     Role.CONTROL_PLANE: (Verb.PRUNE, Verb.UNHOLD),
     Role.WORKER: (Verb.UNHOLD,),
 }
+GIVING_BACK = frozenset({Phase.AFTER, Phase.CLOSING})  # what is left there is right whatever else has happened
 _ORDER = {phase: index for index, phase in enumerate(Phase)}
 _HOP_PHASES = (Phase.PREPARE, Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS, Phase.WORKERS)
 
@@ -158,8 +174,10 @@ def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
 
 def _chosen(plan: UpgradePlan) -> frozenset[Verb]:
     """The optional steps that this plan asks for."""
-    is_asked = plan.kind is PlanKind.UPGRADE and plan.options.reboot is not Reboot.NEVER
-    return frozenset({Verb.REBOOT}) if is_asked else frozenset()
+    if plan.kind is not PlanKind.UPGRADE:
+        return frozenset()
+    reboot = {Verb.REBOOT} if plan.options.reboot is not Reboot.NEVER else set()
+    return frozenset(reboot | {Verb(hook.moment) for hook in plan.hooks})
 
 
 def fingerprint(plan: UpgradePlan) -> str:
@@ -190,9 +208,15 @@ def _itinerary(
         for hop, is_whole in enumerate(whole_hops)
         for phase in _HOP_PHASES
         for verb in _verbs(phase, role, hop, is_whole=is_whole, moves=moves)
-        if verb not in _OPTIONAL or (verb in chosen and hop == _last_move(whole_hops, moves))
+        if verb not in _OPTIONAL or verb in chosen
+        if verb is not Verb.REBOOT or hop == _last_move(whole_hops, moves)
     ]
-    return (*steps, *_after(len(whole_hops) - 1, role))
+    last = len(whole_hops) - 1
+    steps += _after(last, role)
+    if role is not Role.FIRST_CONTROL_PLANE:
+        return tuple(steps)
+    before, after = Step(0, Phase.OPENING, Verb.PRE_RUN), Step(last, Phase.CLOSING, Verb.POST_RUN)
+    return tuple(s for s in (before, *steps, after) if s.verb not in _OPTIONAL or s.verb in chosen)
 
 
 def _after(hop: int, role: Role) -> tuple[Step, ...]:
@@ -217,6 +241,11 @@ def reboots(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
     return Verb.REBOOT in _chosen(plan) and hop == _last_move(plan.whole_hops, node.moves)
 
 
+def way_back(steps: tuple[Step, ...]) -> int:
+    """Where what is left of a way only gives back what was changed: its package holds are the last of that."""
+    return max(n for n, step in enumerate(steps) if step.verb is Verb.UNHOLD)
+
+
 def kubelet_moves(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
     """Whether this node's kubelet is upgraded at that hop."""
     return plan.hops[hop].whole if node.moves is None else hop in node.moves
@@ -224,12 +253,13 @@ def kubelet_moves(plan: UpgradePlan, node: PlanNode, hop: int) -> bool:
 
 def disturbs(verb: Verb) -> bool:
     """Whether a node is away from its work from this step on, until it is uncordoned."""
-    return verb in _KUBELET or verb is Verb.ROLL_BACK_KUBELET
+    return (verb in _KUBELET and verb is not Verb.POST_UPGRADE) or verb is Verb.ROLL_BACK_KUBELET
 
 
 def is_away(steps: tuple[Step, ...], position: int) -> bool:
     """Whether a node at this place of its way is away from its work: from the stage's cordon on, to its uncordon."""
-    return _has(steps[: position + 1], steps[position], Verb.CORDON)
+    step = steps[position]
+    return _has(steps[: position + 1], step, Verb.CORDON) and not _has(steps[:position], step, Verb.UNCORDON)
 
 
 def is_whole(steps: tuple[Step, ...], position: int) -> bool:

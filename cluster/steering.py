@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cluster.errors import Refused, UnknownThing
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Spared, Wish
 from cluster.plan import PlanNode, Role, UpgradePlan
-from cluster.procedure import Phase, Verb, is_away, is_whole, itinerary
+from cluster.procedure import LATER_HOOKS, Phase, Verb, is_away, is_whole, itinerary
 
 MOST_EXTENSION = 86_400  # seconds that a drain may get beside those of its plan
 MOST_SPARED = 86_400  # seconds for which an alert may be passed over
@@ -73,6 +73,9 @@ def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> 
     node, row = plan.node(name), next((r for r in operation.rows if r.node == name), None)
     if node is None or row is None:
         raise UnknownThing(f"There is no node `{name[:60]}` in {operation.id}: look with `status`.")
+    if row.state is RowState.BLOCKED and itinerary(plan, node)[row.position].verb in LATER_HOOKS:
+        without = _without_hooks(plan, node, row)
+        return _going_on(operation, tuple(without if r.node == name else r for r in operation.rows))
     if node.role is not Role.WORKER:
         raise Refused(f"{name} is a control plane, and those are upgraded as a whole: `retry` it, or `cancel` the run.")
     if row.state in OVER:
@@ -146,6 +149,17 @@ def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
         uncordon = next(n for n, s in enumerate(steps) if s.verb is Verb.UNCORDON and s.stage == step.stage)
         return replace(row, position=uncordon)
     return replace(row, position=last, attempt=1)
+
+
+def _without_hooks(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> NodeRow:
+    """Past the step of hooks that failed: what they were to follow is done."""
+    passed = replace(row, position=row.position + 1, attempt=1, note="", finding=None, started_at=None, stopped_at=None)
+    is_over = passed.position == len(itinerary(plan, node))
+    return (
+        replace(row, state=RowState.FINISHED, note="", finding=None)
+        if is_over
+        else replace(passed, state=RowState.WAITING)
+    )
 
 
 def _going_on(operation: Operation, rows: tuple[NodeRow, ...]) -> Operation:

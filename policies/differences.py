@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from cluster.difference import Change, Difference, Part
+from cluster.hooks import PlanHook
 from cluster.plan import Hop, PlanNode, PlanPool, PlanRecord, PlanStatus, UpgradePlan
 from policies.consents import BLOCKERS
 from policies.pace import tell_budget, tell_pace
@@ -95,7 +96,13 @@ def _declared(version: str) -> dict[str, str]:
 
 
 def _options(plan: UpgradePlan) -> dict[str, str]:
-    return {name.replace("_", " "): _word(value) for name, value in asdict(plan.options).items()}
+    options = {name.replace("_", " "): _word(value) for name, value in asdict(plan.options).items()}
+    return options | {f"hook {h.moment} {h.name}": _hook(h) for h in plan.hooks}
+
+
+def _hook(hook: PlanHook) -> str:
+    address = f", address {hook.address_sha256[:8]}, {hook.tries} tries" if hook.is_webhook else ""
+    return f"{hook.timeout} s, on failure {hook.on_failure}{address}"
 
 
 def _word(value: object) -> str:

@@ -19,6 +19,7 @@ from policies.distributions import demand_kubeadm
 from policies.drift import base_version, edited_nodes, running_version, settled_version
 from policies.estimates import NO_PAST, estimate, tell_grounds
 from policies.history import Past
+from policies.hooks import check_hooks, check_webhooks
 from policies.hops import chain, check_left_patch, minors_to_survey, resolve
 from policies.jumps import check_jumps
 from policies.lacking import workers_without
@@ -125,6 +126,7 @@ def _draft(
         pools=settle_moves(pools, hops, stragglers, report, options.workers),
         options=replace(options, without_snapshot=options.without_snapshot or NO_SNAPSHOT in accepted),
         last=own_workers(seen, pools),
+        hooks=cluster.planned_hooks,
     )
     preflight = check_preflight(
         seen,
@@ -176,6 +178,7 @@ def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
     yield from tell_left_behind(simulate(plan, seen.report, seen.survey), left_out)
     yield from check_jumps(plan, seen.report, seen.survey)
     yield from check_left_out(plan.pools, seen.report)
+    yield from check_hooks(plan, seen.survey)
 
 
 def draft_revert(
@@ -242,7 +245,8 @@ def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
     )
     if plan.kind is PlanKind.REVERT:
         found = _beside_revert(found, seen.report, plan.nodes)
-    return blockers((*spare(found, left_out, seen.report, seen.survey), *_check_way(plan, seen)))
+    way = (*_check_way(plan, seen), *check_webhooks(plan, cluster))
+    return blockers((*spare(found, left_out, seen.report, seen.survey), *way))
 
 
 def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:

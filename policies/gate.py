@@ -9,7 +9,7 @@ from cluster.approval import Approval
 from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.operation import Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanNode, PlanRecord, PlanStatus, Role
-from cluster.procedure import Phase, Step, Verb
+from cluster.procedure import GIVING_BACK, Step, Verb
 from cluster.report import ClusterReport, Unread
 from cluster.settings import Settings
 from cluster.steering import is_in_hand
@@ -44,7 +44,7 @@ def check_gate(
     again, before anything is stopped.
     """
     found = list(check_approval(record=record, approval=approval, operation=operation, settings=settings, now=now))
-    gives_back = step.phase is Phase.AFTER or step.verb is Verb.UNCORDON
+    gives_back = step.phase in GIVING_BACK or step.verb is Verb.UNCORDON
     if operation.state is OperationState.CANCELLING and gives_back:
         found = [f for f in found if f.code in _FORGED]  # it is given back, whoever lost a right meanwhile
     cluster = settings.clusters.get(record.plan.cluster)

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _OLDEST_PAUSE = "3.10"  # where the images of a minor are not known
 _EXTERNAL = "etcd-external"
 _REBOOT = "sudo systemctl reboot"
-_AWAY = frozenset({Verb.CORDON, Verb.DRAIN, Verb.UNCORDON})
+_AWAY = frozenset({Verb.CORDON, Verb.PRE_DRAIN, Verb.DRAIN, Verb.UNCORDON})
 
 
 class Place(StrEnum):
@@ -83,7 +83,7 @@ def type_leg(record: PlanRecord, leg: Leg, name: str) -> Iterator[Typed]:
 def _type_step(record: PlanRecord, leg: Leg, node: PlanNode, work: Handwork) -> Typed:
     if told := _spared(record, leg, node, work.verb):
         return Typed(work.verb, work.place, (), (), told)
-    gaps = _gaps(record, record.plan.hops[leg.hop], node)
+    gaps = _gaps(record, record.plan.hops[leg.hop], node) | {"hooks": _hooks(record, work.verb, leg.hop)}
     return Typed(
         work.verb,
         work.place,
@@ -117,6 +117,15 @@ def _gaps(record: PlanRecord, hop: Hop, node: PlanNode) -> dict[str, str]:
         if record.plan.options.reboot is Reboot.ALWAYS
         else f"test ! -e /run/reboot-required || {_REBOOT}",
     }
+
+
+def _hooks(record: PlanRecord, verb: Verb, hop: int) -> str:
+    """As root would run them; of a webhook whom to tell."""
+    target = record.plan.hops[hop].target
+    mine = (hook for hook in record.plan.hooks if hook.moment == verb.value)
+    return "\n".join(
+        f"# tell {hook.name}" if hook.is_webhook else f'sudo "$HOOKS/{hook.name}" {verb} {target}' for hook in mine
+    )
 
 
 def _drain_arguments(record: PlanRecord) -> Iterator[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster.plan import PlanNode, Role, UpgradePlan
-from cluster.procedure import Phase, Step, Verb, itinerary
+from cluster.procedure import GIVING_BACK, Phase, Step, Verb, itinerary
 from policies.pools import CONTROL_PLANE
 
 ANY_NUMBER = 0
-_TOGETHER = frozenset({Phase.PREPARE, Phase.AFTER})  # nobody is disturbed, so pools do not matter
+_TOGETHER = frozenset({Phase.OPENING, Phase.PREPARE}) | GIVING_BACK  # nobody is disturbed, so pools do not matter
 
 
 @dataclass(frozen=True, slots=True)

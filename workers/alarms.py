@@ -16,7 +16,7 @@ from cluster.findings import Findings, blockers
 from cluster.inventory import Alerts
 from cluster.operation import Operation, OperationState
 from cluster.plan import PlanKind, PlanNode
-from cluster.procedure import Phase, itinerary
+from cluster.procedure import GIVING_BACK, itinerary
 from cluster.report import Unread
 from cluster.steering import is_in_hand
 from policies.alerts import check_alerts, spared_now
@@ -155,4 +155,4 @@ class Alarms:
 def _mends(run: Run, operation: Operation, node: PlanNode) -> bool:
     """Whether what is to be done makes things only better: what goes back, or is given back at the end."""
     step = itinerary(run.plan, node)[operation.row(node.name).position]
-    return run.plan.kind is not PlanKind.UPGRADE or step.phase is Phase.AFTER
+    return run.plan.kind is not PlanKind.UPGRADE or step.phase in GIVING_BACK

@@ -13,7 +13,7 @@ from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
 from cluster.force import ForceRequest
-from cluster.operation import Hold, NodeRow, Operation, RowState, attempt_id
+from cluster.operation import Hold, NodeRow, Operation, OperationState, RowState, attempt_id
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Step, Verb, is_whole, itinerary
 from workers import crashpoints, progress
@@ -171,7 +171,7 @@ class Attempts:
             attempt=row.attempt,
             fence=run.lease.fence,
             started_at=row.started_at or run.now(),
-            machine=crashpoints.watched_machine(machine) if machine else _UNASKED,
+            machine=crashpoints.watched_machine(machine, step.verb) if machine else _UNASKED,
             kube=lambda: crashpoints.watched_api(run.crew.kube(), step.verb, row.node),
             endpoints=run.endpoints,
             inspect=lambda: run.crew.inspect(run.plan),
@@ -188,6 +188,7 @@ class Attempts:
             hold=lambda holds: self._hold(row, holds),
             forced=lambda: run.crew.store.forces(run.id),
             end_force=self._end_force,
+            ends_as=lambda: "cancelled" if run.operation().state is OperationState.CANCELLING else "completed",
             extension=lambda: run.operation().row(row.node).extension,
         )
 

@@ -43,9 +43,9 @@ def _is_first(name: str) -> bool:
     return True
 
 
-def watched_machine(machine: RemoteNode) -> RemoteNode:
+def watched_machine(machine: RemoteNode, verb: str) -> RemoteNode:
     """The machine, with a crash point on both sides of every start; itself where no test asks for a crash."""
-    return _Machine(machine) if VARIABLE in os.environ else machine
+    return _Machine(machine, verb) if VARIABLE in os.environ else machine
 
 
 def watched_api(api: Api, verb: str, node: str) -> Api:
@@ -54,7 +54,8 @@ def watched_api(api: Api, verb: str, node: str) -> Api:
 
 
 class _Machine:
-    def __init__(self, machine: RemoteNode) -> None:
+    def __init__(self, machine: RemoteNode, verb: str) -> None:
+        self._verb = verb
         self.name = machine.name
         self.observe = machine.observe
         self.poll = machine.poll
@@ -63,7 +64,7 @@ class _Machine:
         self._start = machine.start
 
     def start(self, attempt: str, fence: int, verb: str, *args: str) -> StartAnswer:
-        return _around(verb, self.name, lambda: self._start(attempt, fence, verb, *args))
+        return around(self._verb, self.name, lambda: self._start(attempt, fence, verb, *args))
 
 
 class _Api:
@@ -79,18 +80,19 @@ class _Api:
         return _Api(self._api.at(endpoint), self._verb, self._node)
 
     def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
-        return _around(self._verb, self._node, lambda: self._api.post(path, body, query))
+        return around(self._verb, self._node, lambda: self._api.post(path, body, query))
 
     def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
-        return _around(self._verb, self._node, lambda: self._api.patch(path, body, query))
+        return around(self._verb, self._node, lambda: self._api.patch(path, body, query))
 
     def delete(
         self, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] = _NOTHING
     ) -> dict[str, Any]:
-        return _around(self._verb, self._node, lambda: self._api.delete(path, body, query))
+        return around(self._verb, self._node, lambda: self._api.delete(path, body, query))
 
 
-def _around(verb: str, node: str, call: Callable[[], _T]) -> _T:
+def around(verb: str, node: str, call: Callable[[], _T]) -> _T:
+    """The call, with a crash point on both sides."""
     reach("before-start", verb, node)
     answer = call()
     reach("after-start", verb, node)

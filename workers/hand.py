@@ -10,7 +10,7 @@ import time
 from cluster.errors import ClusterUnreadable, LockkeeperError
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode
-from cluster.procedure import Phase, Step, Verb, itinerary
+from cluster.procedure import GIVING_BACK, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand, needs_driver
 from cluster.versions import ReportedVersion
@@ -141,7 +141,7 @@ class Hand(threading.Thread):
         """Whether a step may still begin: a person may have asked to stop while the gate was looking."""
         if not needs_driver(operation):
             return False
-        if is_in_hand(self._run.plan, self._node, row) or step.phase is Phase.AFTER:
+        if is_in_hand(self._run.plan, self._node, row) or step.phase in GIVING_BACK:
             return True
         return operation.state is OperationState.RUNNING and operation.wish is Wish.NONE
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from cluster.errors import LockkeeperError
 from cluster.events import Happened
 from cluster.operation import NodeRow, Operation, RowState
-from cluster.procedure import Phase, itinerary
+from cluster.procedure import GIVING_BACK, Phase, itinerary
 from cluster.steering import is_in_hand, needs_driver
 from workers.progress import Move, Teller
 from workers.run import Run
@@ -18,7 +18,7 @@ from workers.silencing import Silence, Silencer
 from workers.site import Yielded
 
 LASTS = timedelta(minutes=10)  # so long alerts stay silent after a crash that nobody takes over from
-_QUIET = frozenset({Phase.PREPARE, Phase.AFTER})  # nothing alerts there by our doing
+_QUIET = frozenset({Phase.OPENING, Phase.PREPARE}) | GIVING_BACK  # nothing alerts there by our doing
 _PAUSES = 4  # looks at the alerts between two at the silences
 _LAST_WORD = 5.0  # seconds that a driver waits at its end for silences to be expired
 _LOG = logging.getLogger(__name__)

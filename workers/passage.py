@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cluster.findings import Findings, blockers
 from cluster.operation import Operation, OperationState
 from cluster.plan import PlanNode
-from cluster.procedure import Phase, Step, Verb
+from cluster.procedure import GIVING_BACK, Step, Verb
 from cluster.report import ClusterReport
 from workers.run import Run
 from workers.site import Yielded
@@ -23,7 +23,7 @@ _LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may
 
 def pass_gate(run: Run, node: PlanNode, step: Step, operation: Operation, tell: Callable[[str], None]) -> bool:
     """Whether the step may begin, an unreadable cluster being waited for up to its deadline; the run learns of a no."""
-    if operation.state is OperationState.CANCELLING and step.phase is Phase.AFTER:
+    if operation.state is OperationState.CANCELLING and step.phase in GIVING_BACK:
         if found := _judge(run, node, step, operation, None):  # giving back what we changed needs no readable cluster
             run.stop_for(node.name, found)
         return not found

@@ -10,7 +10,7 @@ from cluster.events import Event, Happened
 from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanNode, UpgradePlan
-from cluster.procedure import DOING, Phase, Step, Verb, is_whole, itinerary
+from cluster.procedure import DOING, GIVING_BACK, Phase, Step, Verb, is_whole, itinerary, way_back
 from cluster.steering import OVER, again, is_in_hand
 from policies.goals import tell_end
 from policies.stops import drain_ends_at
@@ -188,7 +188,7 @@ def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
     node = _node(plan, row)
     steps = itinerary(plan, node)
     step = steps[row.position]
-    if step.phase is Phase.AFTER or step.verb is Verb.UNCORDON:
+    if step.phase in GIVING_BACK or step.verb is Verb.UNCORDON:
         return row
     undisturbed = step.verb is Verb.CORDON and row.state is RowState.WAITING  # it may have to wait for a place
     if row.state is not RowState.BLOCKED and not undisturbed and is_in_hand(plan, node, row):
@@ -198,7 +198,7 @@ def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
     cut = replace(row, state=RowState.WAITING, note=CUT_SHORT, finding=None, started_at=None)
     if row.cordoned_by_us and is_whole(steps, row.position):  # its kubelet is untouched: it can work as before
         return replace(cut, position=_position_of(steps, step, Verb.UNCORDON))
-    return replace(cut, position=len(steps) - 1, attempt=1)
+    return replace(cut, position=way_back(steps), attempt=1)
 
 
 def _kept_note(row: NodeRow) -> str:

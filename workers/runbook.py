@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from cluster.errors import KubeDenied
-from cluster.procedure import Verb
+from cluster.procedure import HOOKS, Verb
 from workers.control_plane import await_control_plane, verified_control_plane
 from workers.cordon import cordon, lift_cordon, observe_cordon, observe_uncordon
 from workers.drain import drain, observe_drain, verify_drain
+from workers.hooks import run_hooks
 from workers.kubeadm import MACHINE_STEPS
 from workers.patience import api_refused
 from workers.reboot import observe_reboot, reboot
@@ -47,6 +48,7 @@ def _unseen(site: Site) -> None:
 
 PROCEDURES: Mapping[Verb, Procedure] = MappingProxyType(
     {verb: Procedure(step.observe, step.act, _unseen) for verb, step in MACHINE_STEPS.items()}
+    | {verb: Procedure(_unseen, run_hooks, _unseen) for verb in HOOKS}
     | {
         Verb.VERIFY_CONTROL_PLANE: Procedure(_unseen, await_control_plane, verified_control_plane),
         Verb.CORDON: Procedure(observe_cordon, cordon, observe_cordon),

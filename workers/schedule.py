@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
-from cluster.procedure import Phase, Step, Verb, is_away, itinerary
+from cluster.procedure import GIVING_BACK, Phase, Step, Verb, is_away, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand
 from policies.pace import Back, Pace, Trail, check_pace, is_paced
@@ -18,6 +18,7 @@ MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and
 MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
 _MOST_UNPREPARED = 3  # blocked while nobody is disturbed: more of them ail from one thing, and so would the others
 _UNREADABLE = "the cluster to be readable again"
+_UNDISTURBED = frozenset({Phase.OPENING, Phase.PREPARE}) | GIVING_BACK  # nobody is away there by our doing
 _ONE_BY_ONE = frozenset({Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS})
 
 
@@ -198,7 +199,7 @@ def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> li
 
 def _nobody_new(plan: UpgradePlan, operation: Operation, places: tuple[_Place, ...], phase: Phase) -> bool:
     if operation.state is OperationState.CANCELLING:
-        return phase is not Phase.AFTER
+        return phase not in GIVING_BACK
     blocked = [p.node.name for p in places if p.is_blocked]
     if operation.wish is not Wish.NONE or phase is not Phase.WORKERS:
         return operation.wish is not Wish.NONE or len(blocked) > (_MOST_UNPREPARED if phase is Phase.PREPARE else 0)
@@ -220,7 +221,7 @@ class _Door:
         """Who of them may begin, in order; what keeps the others, where nobody of a pool may; and whether places do."""
         waiting = (p for p in self.here if not p.in_hand and p.row.state is RowState.WAITING)
         fresh = tuple(p for p in waiting if p.node.name not in self.resting)
-        if phase in {Phase.PREPARE, Phase.AFTER}:
+        if phase in _UNDISTURBED:
             return fresh, "", False
         if phase is Phase.CONTROL_PLANE:
             return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), "", False

@@ -129,6 +129,7 @@ class Site:
     as_found: AsFound = field(default_factory=AsFound)  # how the node was before its drain, as recorded
     surged: tuple[str, ...] = ()  # Deployments that this drain gave a second replica, when it was last recorded
     record_surge: Callable[[tuple[str, ...]], None] = _unsaid  # records which of them there are now
+    ends_as: Callable[[], str] = str  # what becomes of the run when all of it is done: completed or cancelled
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
 
     @property

@@ -98,7 +98,7 @@ def test_every_node_takes_every_step_once_and_in_order(yard: Yard, store: Store)
     for node in yard.record.plan.nodes:
         assert yard.verbs(node.name) == [s.verb for s in itinerary(yard.record.plan, node)]
     assert len(yard.started()) == len(set(yard.started()))
-    assert yard.phases() == [p.value for p in Phase]
+    assert yard.phases() == [p.value for p in Phase if p not in {Phase.OPENING, Phase.CLOSING}]  # no hooks
     assert store.lock_holder(CLUSTER) is None
     assert yard.lease is None
     assert kinds(store)[0] is Happened.PLAN_APPROVED

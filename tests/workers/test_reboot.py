@@ -33,7 +33,7 @@ def test_a_machine_is_rebooted_once_after_its_last_packages_and_before_its_node_
     assert [hop for hop, verb in way if verb is Verb.REBOOT] == [1]
     last = [verb for hop, verb in way if hop == 1]
     at = last.index(Verb.REBOOT)
-    assert last[at - 4 : at] == [Verb.CORDON, Verb.DRAIN, Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET]
+    assert last[at - 3 : at] == [Verb.DRAIN, Verb.INSTALL_KUBELET, Verb.RESTART_KUBELET]
     assert last[at + 1 : at + 4] == [Verb.VERIFY_NODE, Verb.SMOKE_TEST, Verb.UNCORDON]
 
 

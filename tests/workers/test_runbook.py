@@ -10,7 +10,8 @@ import pytest
 from cluster.errors import Fenced
 from cluster.facts import EtcdTool
 from cluster.findings import Finding, Severity
-from cluster.plan import Options, PlanKind
+from cluster.hooks import Moment, PlanHook
+from cluster.plan import Options, PlanKind, Reboot
 from cluster.procedure import Phase, Verb, itinerary
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, pod
 from workers.complaint import find_complaint
@@ -23,16 +24,25 @@ STORIES = {
     "one-hop": (("1.35.4",), PlanKind.UPGRADE),
     "two-hops": (("1.35.4", "1.36.2"), PlanKind.UPGRADE),
     "revert": (("1.34.7",), PlanKind.REVERT),
+    "every-option": (("1.35.4",), PlanKind.UPGRADE),
 }
+HOOKS = tuple(PlanHook(moment, f"at-{moment}", 60) for moment in Moment)
 IDLE = ("revert", "w1")  # a worker has no part in a revert
 
 
 def tell(story: str, node: str) -> str:
     """The story of one node as text."""
     hops, kind = STORIES[story]
-    bench = Bench(*hops, kind=kind)
+    bench = with_every_option() if story == "every-option" else Bench(*hops, kind=kind)
     bench.api.pods["web"] = pod("web", "w1")
     return "\n".join(walk(bench)[node]) + "\n"
+
+
+def with_every_option() -> Bench:
+    """A plan that has each step that there is for an upgrade."""
+    bench = Bench(options=Options(reboot=Reboot.ALWAYS))
+    bench.plan = replace(bench.plan, hooks=HOOKS)
+    return bench
 
 
 def walk(bench: Bench) -> dict[str, list[str]]:
@@ -284,7 +294,8 @@ def test_a_refusal_of_an_api_server_that_has_just_started_passes() -> None:
 
 def test_phases_of_the_walk_are_those_of_the_plan() -> None:
     """The walk of these tests visits every phase that there is."""
-    assert {s.phase for n in Bench().plan.nodes for s in itinerary(Bench().plan, n)} == set(Phase)
+    plan = with_every_option().plan
+    assert {s.phase for n in plan.nodes for s in itinerary(plan, n)} == set(Phase)
 
 
 @pytest.mark.parametrize(

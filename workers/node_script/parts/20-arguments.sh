@@ -45,6 +45,16 @@ check_role() {
         *) refuse 64 "'$1' is not a role: write control-plane or worker." ;;
     esac
 }
+check_hook() {
+    case $1 in before-*) refuse 64 "'$1' runs by itself before its verb: name another hook." ;; esac
+    matches "$1" '[a-z0-9][a-z0-9-]{0,39}' || refuse 64 "'$1' is not a hook's name: use 1 to 40 small letters, digits and hyphens."
+}
+check_moment() {
+    case $1 in
+        pre-run | pre-drain | post-upgrade | post-run) ;;
+        *) refuse 64 "'$1' is not a moment: write pre-run, pre-drain, post-upgrade or post-run." ;;
+    esac
+}
 count() { # WANTED GOT USAGE
     [ "$1" -eq "$2" ] || refuse 64 "Wrong number of arguments: the usage is '$3'."
 }

@@ -118,6 +118,28 @@ hook() { # MOMENT VERB
     say "[lockkeeper] running the hook $HOOKS/$1-$2"
     "$ROOT$HOOKS/$1-$2"
 }
+# What root put into the folder is all that may be named: no path, no argument of the caller's choice, no shell.
+run_hook() { # NAME MOMENT VERSION SECONDS
+    [ -n "$HOOKS" ] || refuse 66 "HOOKS in $CONF names no folder, so that no hook may be asked for on this machine."
+    [ -x "$ROOT$HOOKS/$1" ] || refuse 66 "The hook $HOOKS/$1 is not there, or not executable: put it there as root, mode 0755."
+    is_our_hook "$1" ||
+        refuse 78 "The hook $HOOKS/$1 or its folder could be changed by others: make root their owner, mode 0755."
+    say "[lockkeeper] running the hook $HOOKS/$1 $2 $3"
+    timeout -k 10 "$4" "$ROOT$HOOKS/$1" "$2" "$3"
+    code=$?
+    [ "$code" -ne 124 ] && [ "$code" -ne 137 ] || refuse 70 "The hook $HOOKS/$1 did not end within $4 s, and was ended."
+    return "$code"
+}
+is_our_hook() { only_ours "$ROOT$HOOKS" d && only_ours "$ROOT$HOOKS/$1" f; } # NAME
+observe_hooks() {
+    say "hooks ${HOOKS:-none}"
+    [ -n "$HOOKS" ] && [ -d "$ROOT$HOOKS" ] || return 0
+    set +f
+    for file in "$ROOT$HOOKS"/*; do
+        [ -x "$file" ] && is_our_hook "${file##*/}" && (check_hook "${file##*/}") 2>/dev/null && say "hook ${file##*/}"
+    done
+    set -f
+}
 
 LONGEST_POLL=60   # seconds
 poll() { # ID OFFSET SECONDS

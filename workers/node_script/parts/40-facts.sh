@@ -79,6 +79,7 @@ observe_whole() { # what a plan asks for beside it
     observe_kubelet_config
     observe_runtime
     observe_tools
+    observe_hooks
     observe_control_plane
     observe_room
 }

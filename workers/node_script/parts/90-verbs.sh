@@ -14,6 +14,12 @@ check_action() { # VERB ARGS…
         set-source)
             count 1 $# "start ID FENCE set-source MINOR"
             check_minor "$1" ;;
+        hook)
+            count 4 $# "start ID FENCE hook NAME MOMENT VERSION SECONDS"
+            check_hook "$1"
+            check_moment "$2"
+            check_version "$3"
+            check_number "$4" 'number of seconds' ;;
         upgrade-node)
             count 2 $# "start ID FENCE upgrade-node ROLE VERSION"
             check_role "$1"
@@ -40,6 +46,7 @@ act() { # VERB ARGS…
         repair) repair ;;
         prune) prune ;;
         reboot) restart_machine ;;
+        hook) run_hook "$1" "$2" "$3" "$4" ;;
         roll-back-kubelet) roll_back_kubelet "$1" ;;
         revert) revert "$1" ;;
         *) refuse 64 "'$verb' is not something that start can do: see the verbs in this script." ;;
