@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -78,7 +78,9 @@ def observe(
         kube = kube or stack.enter_context(Kube.connect(name, cluster))
         pool = stack.enter_context(ThreadPoolExecutor(_PARALLEL))
         reader = _Reader()
-        pods = pool.submit(reader.attempt, "pods of kube-system", lambda: read_system_pods(kube), SystemPods())
+        servers = _Servers(kube, pool)
+        read = partial(read_system_pods, kube, servers.ask)
+        pods = pool.submit(reader.attempt, "pods of kube-system", read, SystemPods())
         lost_nodes = Sieve("Node", lambda _: True)
         nodes = pool.submit(_list_nodes, kube, lost_nodes, reader if without_nodes else None)
         identity = pool.submit(reader.attempt, "cluster identity", lambda: read_identity(kube), None)
@@ -90,15 +92,15 @@ def observe(
         addresses = _addresses(listed or (), system.endpoints)
         nowhere = listed is None and not addresses
         if nowhere or (config.present is False and system.read and not system.endpoints):
-            servers: tuple[ApiServer, ...] = (_ask_address(kube),)
+            told: tuple[ApiServer, ...] = (_ask_address(kube),)
         else:
-            servers = tuple(pool.map(lambda pair: _ask(kube, pair), addresses.items()))
-        said = [reading for reading in (config.version, *(s.version for s in servers)) if isinstance(reading, Unread)]
+            told = servers.answers(addresses)
+        said = [reading for reading in (config.version, *(s.version for s in told)) if isinstance(reading, Unread)]
         return ClusterReport(
             cluster=name,
             identity=identity.result(),
             read_at=now,
-            api_servers=servers,
+            api_servers=told,
             static_pods=system.static,
             nodes=listed or (),
             add_ons=system.add_ons,
@@ -120,9 +122,9 @@ def _list_nodes(kube: Kube, sieve: Sieve, reader: _Reader | None) -> tuple[Node,
     return reader.attempt(_NODES, partial(read_nodes, kube, sieve), None)
 
 
-def read_system_pods(kube: Kube) -> SystemPods:
-    """The pods of kube-system, folded; raises ClusterUnreadable."""
-    return read_pods(kube.items(PODS, shape=POD_SHAPE, page=POD_PAGE))
+def read_system_pods(kube: Kube, on_server: Callable[[str, str], None] = lambda _node, _endpoint: None) -> SystemPods:
+    """The pods of kube-system, folded; `on_server` as in read_pods. Raises ClusterUnreadable."""
+    return read_pods(kube.items(PODS, shape=POD_SHAPE, page=POD_PAGE), on_server)
 
 
 def read_nodes(kube: Kube, sieve: Sieve | None = None) -> tuple[Node, ...]:
@@ -188,9 +190,26 @@ def _addresses(nodes: tuple[Node, ...], endpoints: Mapping[str, str]) -> dict[st
     return {n.name: "" for n in nodes if n.control_plane} | dict(endpoints)
 
 
-def _ask(kube: Kube, node_and_endpoint: tuple[str, str]) -> ApiServer:
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """Asks each API server once, as soon as its address is known: thousands of pods may still be on their way."""
+
+    kube: Kube
+    pool: ThreadPoolExecutor
+    asked: dict[tuple[str, str], Future[ApiServer]] = field(default_factory=dict)
+
+    def ask(self, node: str, endpoint: str) -> None:
+        if (node, endpoint) not in self.asked:
+            self.asked[node, endpoint] = self.pool.submit(_ask, self.kube, node, endpoint)
+
+    def answers(self, addresses: Mapping[str, str]) -> tuple[ApiServer, ...]:
+        for node, endpoint in addresses.items():
+            self.ask(node, endpoint)
+        return tuple(self.asked[pair].result() for pair in addresses.items())
+
+
+def _ask(kube: Kube, node: str, endpoint: str) -> ApiServer:
     """One API server at its own endpoint: through the balancer any one of them might answer."""
-    node, endpoint = node_and_endpoint
     what = f"API server on {node}"
     if not endpoint:
         return ApiServer(node, "", Unread(what, f"No mirror pod on {node} names its address: look at its kubelet."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -87,7 +87,10 @@ class SystemPods:
     unread: tuple[Unread, ...] = ()  # single pods
 
 
-def read_pods(pods: Iterable[Mapping[str, Any]]) -> SystemPods:
+def read_pods(
+    pods: Iterable[Mapping[str, Any]], on_server: Callable[[str, str], None] = lambda _node, _endpoint: None
+) -> SystemPods:
+    """`on_server` is told of each API server, its node and endpoint, as soon as its pod has come."""
     static: list[StaticPod] = []
     endpoints: dict[str, str] = {}
     images: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -100,6 +103,7 @@ def read_pods(pods: Iterable[Mapping[str, Any]]) -> SystemPods:
             static.append(_static_pod(pod, node, labels["component"], annotations))
             if endpoint := annotations.get(_ENDPOINT):
                 endpoints[node] = endpoint
+                on_server(node, endpoint)
         elif node:
             for name, image in list(_images(pod)):
                 images[name, image].add(node)

@@ -110,6 +110,26 @@ def test_a_report_takes_the_rounds_of_its_longest_list_and_two_more(tmp_path: Pa
     assert api.asked == dict.fromkeys(FIRST_ROUND, 1) | dict.fromkeys(("/version", "/readyz"), len(scale.MASTERS))
 
 
+def test_an_api_server_is_asked_while_pods_are_still_on_their_way(tmp_path: Path) -> None:
+    """Its own pod comes among the first of thousands; nobody waits for the last of them."""
+    asked, in_time = threading.Event(), []
+    with big_api(100, tmp_path) as (api, cluster), Kube.connect("prod", cluster) as kube:
+        plain = api.answer
+
+        def answer(target: str) -> tuple[int, bytes]:
+            if target == "/version":
+                asked.set()
+            if "/pods?" in target and "continue=" in target:
+                in_time.append(asked.wait(10))
+            return plain(target)
+
+        api.answer = answer  # type: ignore[method-assign]
+        report = read_report("prod", cluster, now=scale.NOW, kube=kube)
+    assert in_time == [True]
+    assert [s.node for s in report.api_servers] == list(scale.MASTERS)
+    assert api.asked["/version"] == len(scale.MASTERS)
+
+
 class Answers:
     """Takes what a worker proposes."""
 
