@@ -22,6 +22,7 @@ from tests.torture.plant import Plant, plant
 from workers.crashpoints import MARKS, POINTS, STORE_POINTS, VARIABLE
 
 _ONLY_LOOKS = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})  # no side effect to crash around
+ROLLED_BACK = "w1"  # whose way back has one step that no upgrade has
 _AROUND_RECORD = frozenset({"before-record", "after-record"})
 
 
@@ -33,6 +34,7 @@ def every_point() -> Iterator[str]:
             for point in POINTS:
                 if point in _AROUND_RECORD or not (verb in _ONLY_LOOKS or _finds_nobody(verb, node.role)):
                     yield f"{point}:{verb}@{node.name}"
+    yield from (f"{point}:{Verb.ROLL_BACK_KUBELET}@{ROLLED_BACK}" for point in POINTS)
     for point in STORE_POINTS:
         yield f"{point}:{Verb.SNAPSHOT_ETCD}@cp1"
 
@@ -53,6 +55,8 @@ def crash_at_each(points: list[str]) -> dict[str, object]:
             wrong = made.judge()
             if operation.state.value != "completed":
                 wrong.append(f"the run ended as {operation.state}: {operation.reason}")
+            if any(f":{Verb.ROLL_BACK_KUBELET}@" in point for point in points):
+                wrong += made.roll_back(ROLLED_BACK)
             reached = sorted(p.name for p in Path(marks).iterdir())
             wrong += [f"never reached: {p}" for p in sorted(set(points) - set(reached))]
             return {

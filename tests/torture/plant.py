@@ -15,6 +15,7 @@ from cluster.events import Event
 from cluster.operation import Operation, OperationState
 from cluster.queues import Wakeups
 from cluster.report import CORDON_OWNER
+from cluster.requests import Answer
 from cluster.settings import load_settings
 from lab.rig import Rig, rig
 from lab.scenarios import App, Scenario
@@ -42,14 +43,29 @@ class Plant:
 
     def approve(self) -> None:
         """Ask for the plan and approve it, as two people would."""
-        settings = load_settings(self.rig.config)
-        desk = Desk(settings, self.rig.store, Wakeups.connect(self.rig.redis.url))
+        desk = self._desk()
         self.before = self.rig.world.snapshot()
-        answer = desk.ask_for_plan(TARGET, None, timeout=60)
+        self._approve(desk, desk.ask_for_plan(TARGET, None, timeout=60))
+
+    def _approve(self, desk: Desk, answer: Answer) -> None:
         assert answer.plan_ids, answer.refusal
         record = self.rig.store.plan(answer.plan_ids[0])
         _, operation = desk.approve(record, self.rig.directory / "grace.key")
         self.operation_id = operation.id
+
+    def roll_back(self, name: str) -> list[str]:
+        """After an upgrade one worker's kubelet goes back, by a plan of its own; what was wrong with that, in words."""
+        desk, upgraded = self._desk(), self.rig.world.snapshot()
+        self._approve(desk, desk.ask_for_rollback((name,), None, timeout=60))
+        operation = self.follow()
+        if operation.state is not OperationState.COMPLETED:
+            return [f"the rollback ended as {operation.state}: {operation.reason}"]
+        after, was = self.rig.world.snapshot(), str(self.before[name]["kubelet"])
+        found = [*judge.judge_log(self.rig.world.exec_log(), self.rig.world.scenario.control_plane_names)]
+        found += judge.judge_events(self.told(), operation.state.value)
+        found += judge.judge_end({name: upgraded[name]}, {name: {**after[name], "apiserver": ""}}, was)
+        others = {n: s for n, s in upgraded.items() if n != name}
+        return found + list(judge.judge_end(others, {n: after[n] for n in others}, TARGET))
 
     def operation(self) -> Operation | None:
         """None while Redis is away."""
@@ -73,8 +89,11 @@ class Plant:
             assert time.monotonic() < deadline, f"{self.operation_id} hangs: {operation}\n{self.logs()}"
             time.sleep(0.2)
 
+    def _desk(self) -> Desk:
+        return Desk(load_settings(self.rig.config), self.rig.store, Wakeups.connect(self.rig.redis.url))
+
     def _go_on(self, operation: Operation) -> None:
-        desk = Desk(load_settings(self.rig.config), self.rig.store, Wakeups.connect(self.rig.redis.url))
+        desk = self._desk()
         time.sleep(2.0)  # whoever resumes has put right what was wrong
         try:
             if operation.state is OperationState.BLOCKED:
