@@ -17,6 +17,7 @@ from cluster.procedure import fingerprint
 from cluster.steering import needs_driver
 from policies.gate import has_started
 from policies.goals import tell_goal
+from policies.wording import count_of
 from workers.claim import claim_of
 from workers.progress import Move, Teller
 from workers.run import Run
@@ -57,7 +58,7 @@ class Opening:
         was_open = operation.state is not _S.SCHEDULED
         if self._told or not self.claimed or operation.state is _S.CANCELLING:
             return was_open
-        sentence = f"{run.id} started: {tell_goal(run.plan)}, {len(operation.rows)} nodes."
+        sentence = f"{run.id} started: {tell_goal(run.plan)}, {count_of(len(operation.rows), 'node')}."
 
         def change(now_at: Operation) -> Move | None:
             told = Teller(now_at, run.now()).event(Happened.OPERATION_STARTED, sentence)
