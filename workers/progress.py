@@ -227,7 +227,8 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
 def _left_behind(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
     """Sentences about the machines that are not where the others are, and about what is left on them."""
     if skipped := [f"{r.node} ({r.note})" for r in operation.rows if r.skipped_by]:
-        yield f" Not {'rolled back' if plan.kind is PlanKind.ROLLBACK else 'upgraded'}: {some_of(skipped, _MOST_REASONS)}."
+        done = "rolled back" if plan.kind is PlanKind.ROLLBACK else "upgraded"
+        yield f" Not {done}: {some_of(skipped, _MOST_REASONS)}."
     if plan.left_out and plan.kind is PlanKind.UPGRADE:
         yield f" Left out of the plan: {some_of((n.name for n in plan.left_out), _MOST_REASONS)}."
     if kept := [r.node for r in operation.rows if r.cordoned_by_us and (r.note == CUT_SHORT or r.skipped_by)]:

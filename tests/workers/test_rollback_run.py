@@ -1,4 +1,4 @@
-"""A rollback carried out by the engine: the way of its workers alone, whatever fires, and nobody else's name in its thread."""
+"""A rollback carried out by the engine: the way of its workers alone, whatever fires, and no name but theirs."""
 
 from __future__ import annotations
 
