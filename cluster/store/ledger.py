@@ -31,6 +31,7 @@ from cluster.store.records import EVENT
 
 PREFIX = "lockkeeper:"
 TIMEOUT = 2.0  # seconds; a driver must notice a silent Redis well within its lease
+_CONNECTIONS = 512  # one for each thread that asks just then: the client's own limit is fewer than machines in hand
 _TOKEN_SECONDS = 2 * 86_400  # a repeated call comes within seconds; the rest is margin
 _PAGE = 50  # ids of an index that are asked for at once; whoever looks for the newest needs no more
 MOST = 100  # records that a list gives, unless more are asked for: nothing is ever removed, and each may be megabytes
@@ -134,6 +135,7 @@ class Ledger:
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),
+                max_connections=_CONNECTIONS,
             )
             parts = urlsplit(url)
             place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"

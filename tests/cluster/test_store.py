@@ -40,6 +40,13 @@ def test_a_wrong_url_of_redis_is_one_sentence_without_its_password(url: str) -> 
     assert "hunter2" not in str(caught.value)
 
 
+def test_as_many_threads_may_ask_at_once_as_machines_are_in_hand(store: Store) -> None:
+    """128 hands, and those around them: nobody is told that Redis cannot be reached because all others ask as well."""
+    with ThreadPoolExecutor(200) as pool:
+        answers = pool.map(lambda _: store.ask(lambda r: r.blpop(["nothing"], 0.5)), range(200))
+        assert set(answers) == {None}
+
+
 def running(store: Store) -> tuple[Operation, int]:
     """An operation that runs, and the fence of its driver."""
     operation = approve(store, record())
