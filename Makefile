@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test check format lock newest newest-whole install-newest screenshot bench-report bench-upgrade torture clean
+.PHONY: help demo install test check format lock newest newest-whole install-newest screenshot bench-report bench-upgrade bench-flat same-steps torture clean
 
 help:            ## what can be typed here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,12 @@ bench-report: install  ## the report of 5,000 nodes against kubectl and jq
 
 bench-upgrade: install  ## the engine over 100 scripted workers, against the best possible run (a quarter of an hour)
 	@$(BIN)/python -m tests.bench_upgrade
+
+bench-flat: install  ## a run of 1,000 scripted nodes: what it takes of memory, and of Redis (some minutes)
+	@$(BIN)/python -m tests.bench_flat
+
+same-steps: install  ## 3 + 17 machines of the lab and the same as scripts: whether they take the same steps (two minutes)
+	@$(BIN)/python -m tests.same_steps
 
 torture: install ## a worker killed at every crash point, then 500 upgrades with random faults (hours)
 	@$(BIN)/python -m tests.torture

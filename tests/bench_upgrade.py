@@ -10,17 +10,12 @@ one call each and count as nothing in the bound.
 from __future__ import annotations
 
 import heapq
-import resource
 import statistics
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from redis import Redis
 
 from cluster.events import Event, Happened
 from cluster.operation import OperationState, attempt_id
@@ -28,7 +23,8 @@ from cluster.procedure import Phase, Verb, itinerary
 from cluster.store import Store
 from lab.redis import RedisServer
 from tests import scale_fixture as scale
-from tests.scripted_site import OPERATION, RENEWED, Durations, ScriptedSite
+from tests.gauge import Gauge, Sample
+from tests.scripted_site import OPERATION, Durations, ScriptedSite
 from workers.engine import drive
 
 WORKERS, SHORTEST, WINDOW = 100, 6.0, 10
@@ -48,8 +44,7 @@ class Run:
     site: ScriptedSite
     makespan: float  # of the workers' stage
     pauses: tuple[float, ...]  # from the real end of a step to the start of the next one on the same worker
-    memory: tuple[float, float]  # MiB that the process had grown to, at the half and at the end
-    redis: float  # MB
+    samples: tuple[Sample, ...]  # of memory, at the begin and after each quarter
 
 
 def work_of(site: ScriptedSite) -> Mapping[str, float]:
@@ -65,7 +60,7 @@ def _lasts(site: ScriptedSite, worker: str, verb: Verb) -> float:
     if verb in _AT_ONCE:
         return 0.0
     if verb is Verb.VERIFY_NODE:  # the second renewal after the first look is at least one whole interval away
-        return RENEWED + site.settings.waits.stable
+        return site.durations.renewed + site.settings.waits.stable
     return site.durations.draw(worker, verb)
 
 
@@ -92,32 +87,29 @@ def upgrade(site: ScriptedSite, folder: Path) -> Run:
     with RedisServer.start(folder) as server:
         store, leases = Store.connect(server.url), Store.connect(server.url)
         site.approve(store)
-        halfway: list[float] = []
-        watcher = threading.Thread(target=_note_memory, args=(site, store, halfway), daemon=True)
-        watcher.start()
-        while store.operation(OPERATION).state is not OperationState.COMPLETED:
-            drive(site.crew(store, leases), OPERATION)
-            operation = store.operation(OPERATION)
-            stopped = operation.state in {OperationState.BLOCKED, OperationState.PARKED}
-            assert not stopped, (operation.findings, [r for r in operation.rows if r.note][:5])
-        memory = (halfway[0] if halfway else _memory(), _memory())
-        with Redis.from_url(server.url) as client:
-            used = client.info("memory")["used_memory"] / 1e6
+        with Gauge(site.record.plan, OPERATION, server.url) as gauge:
+            drive_to_end(site, store, leases)
         told = [e for _, e in store.events(OPERATION)]
     began, ended = _stage(told)
-    return Run(site, ended - began, tuple(_pauses(site, told)), memory, used)
+    return Run(site, ended - began, tuple(_pauses(site, told)), tuple(gauge.samples))
 
 
-def _note_memory(site: ScriptedSite, store: Store, halfway: list[float]) -> None:
-    ways = sum(len(itinerary(site.record.plan, node)) for node in site.record.plan.nodes)
-    while not halfway:
-        if sum(row.position for row in store.operation(OPERATION).rows) * 2 >= ways:
-            halfway.append(_memory())
-        time.sleep(2.0)
+def drive_to_end(site: ScriptedSite, store: Store, leases: Store) -> None:
+    """One driver after the other, as a worker starts them; raises AssertionError where a person would be asked."""
+    while store.operation(OPERATION).state is not OperationState.COMPLETED:
+        drive(site.crew(store, leases), OPERATION)
+        operation = store.operation(OPERATION)
+        stopped = operation.state in {OperationState.BLOCKED, OperationState.PARKED}
+        assert not stopped, (operation.reason, [r for r in operation.rows if r.note][:5])
 
 
-def _memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def tell_memory(samples: Sequence[Sample]) -> str:
+    """At the begin, and after each quarter of the steps."""
+    own, redis = (
+        ", ".join(f"{value:.1f}" for value in values)
+        for values in zip(*((s.own, s.redis) for s in samples), strict=True)
+    )
+    return f"memory at the begin and after each quarter: {own} MiB; Redis {redis} MB"
 
 
 def _stage(told: Sequence[Event]) -> tuple[float, float]:
@@ -161,7 +153,7 @@ def main() -> None:
         f"{workers} workers, {site.window} at once; steps of {shortest:g} s and more, {sum(work):.0f} s of work:",
         f"makespan {ran.makespan:.1f} s, bound {least:.1f} s, fixed batches {fixed:.1f} s",
         f"without any overhead, in this order: {ideal / least:.3f} of the bound",
-        f"memory {ran.memory[0]:.0f} MiB at the half, {ran.memory[1]:.0f} MiB at the end; Redis {ran.redis:.1f} MB",
+        tell_memory(ran.samples),
         f"ratio to bound: {ran.makespan / least:.3f}",
         f"ratio to batches: {ran.makespan / fixed:.3f}",
         f"overhead per step: {overhead:.2f} s",

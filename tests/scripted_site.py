@@ -34,7 +34,6 @@ from workers.crew import Crew
 from workers.node_script.attempts import AttemptState, PollAnswer, StartAnswer, StartKind
 
 TAIL = 2.5  # the Pareto index: most are short, a few last many times as long
-RENEWED = 1.0  # seconds between two renewals of a node's lease; 10 on a real cluster, which is waited for all the same
 LONGEST = 20.0  # times the shortest; a machine that hangs is another test's matter
 OPERATION = "op-1a2b3c4d"
 _BESIDE = frozenset({Verb.HOLD, Verb.FETCH, Verb.PULL_IMAGES, Verb.UNHOLD})
@@ -47,6 +46,9 @@ class Durations:
 
     shortest: float
     seed: int = 0
+    renewed: float = (
+        1.0  # between two renewals of a node's lease; 10 on a real cluster, which is waited for all the same
+    )
 
     def draw(self, machine: str, what: str) -> float:
         if machine in scale.MASTERS or what in _BESIDE:  # what is measured is the workers' own stage
@@ -68,7 +70,7 @@ class ScriptedApi(FakeApi):
         )
         self.log = deque(maxlen=1)  # type: ignore[assignment]  # 1,000 nodes: nobody reads it
         self._durations = durations
-        self._claim = LeaseApi(SimpleNamespace(lease=None, away=False))  # type: ignore[arg-type]
+        self._claim = LeaseApi(SimpleNamespace(lease=None, away=False, asked=deque(maxlen=1)))  # type: ignore[arg-type]
         self._due: dict[str, float] = {}  # pod → monotonic; when it is gone, or ready
         self._changing = threading.RLock()
 
@@ -76,7 +78,7 @@ class ScriptedApi(FakeApi):
         if path.startswith(LEASES):
             return self._claim.get(path)
         if "/kube-node-lease/" in path:
-            return {"spec": {"renewTime": str(int(time.monotonic() / RENEWED))}}
+            return {"spec": {"renewTime": str(int(time.monotonic() / self._durations.renewed))}}
         with self._changing:
             self._settle()
             return super().get(path, query, accept=accept, timeout=timeout)
@@ -140,6 +142,12 @@ class ScriptedMachine(FakeMachine):
         if answer.kind is StartKind.STARTED:
             self.ends_at[attempt] = time.time() + self._durations.draw(self.name, verb)
         return answer
+
+    def poll(self, attempt: str, offset: int = 0, seconds: int = 0) -> PollAnswer:
+        """As the node script does: it answers at the end, or after so many seconds."""
+        left = self.ends_at.get(attempt, 0.0) - time.time()
+        time.sleep(max(0.0, min(left, seconds)))
+        return super().poll(attempt, offset)
 
     def _poll(self, attempt: str, offset: int) -> PollAnswer:
         found = self.attempts.get(attempt)

@@ -137,7 +137,7 @@ class Plant:
         operation, told = self.rig.store.operation(self.operation_id), self.told()
         log, after = self.rig.world.exec_log(), self.rig.world.snapshot()
         found = [
-            *judge.judge_log(log, SCENARIO.control_plane_names),
+            *judge.judge_log(log, self.rig.world.scenario.control_plane_names),
             *judge.judge_sights(self.witness.sights, most_away=MAX_UNAVAILABLE, excused=excused),
             *judge.judge_events(told, operation.state.value),
             *self.lost,
@@ -151,7 +151,7 @@ class Plant:
 
     def _snapshots(self) -> list[bytes]:
         """Those that lie on the first control plane."""
-        machine = self.rig.world.machines[SCENARIO.control_plane_names[0]]
+        machine = self.rig.world.machines[self.rig.world.scenario.control_plane_names[0]]
         return [path.read_bytes() for path in machine.path("/var/lib/lockkeeper/snapshots").iterdir()]
 
     def logs(self) -> str:
@@ -160,9 +160,9 @@ class Plant:
 
 
 @contextmanager
-def plant(*, workers: int = 2) -> Iterator[Plant]:
+def plant(scenario: Scenario = SCENARIO, *, workers: int = 2) -> Iterator[Plant]:
     """Without Slack: what Slack does to a run has its own stories."""
-    with rig(SCENARIO, speed=SPEED, workers=workers, with_slack=False) as made:
+    with rig(scenario, speed=SPEED, workers=workers, with_slack=False) as made:
         witness = Witness(made.world)
         witness.watch()
         yield Plant(made, witness)
