@@ -128,6 +128,7 @@ class MachineFacts:
     runtime_endpoint: str = ""
     sandbox_image: str = ""  # of containerd's own configuration; "" for its default
     patches: str = "none"  # "present DIR", "missing DIR", "unused DIR", "none"
+    upgrade_config: str = ""  # kubeadm's own, where one is configured: "present FILE", "missing FILE"
     hooks: tuple[str, ...] | None = None  # that may be asked for by name; an older script tells none
     tools: tuple[str, ...] = ()  # of containerd, crictl, ctr
     etcdctl: EtcdTool = EtcdTool.NONE

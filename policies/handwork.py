@@ -14,12 +14,14 @@ from policies.data_files import DataFile, Row
 from policies.drained import is_drained
 from policies.kubeadm_defaults import images_of
 from policies.legs import Leg
+from policies.patches import GIVEN
 
 # A name is pasted into a shell together with its command: only what Kubernetes takes for one may be.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _OLDEST_PAUSE = "3.10"  # where the images of a minor are not known
 _EXTERNAL = "etcd-external"
 _REBOOT = "sudo systemctl reboot"
+_KUBEADM = frozenset({Verb.APPLY, Verb.UPGRADE_NODE, Verb.REVERT})
 _AWAY = frozenset({Verb.CORDON, Verb.PRE_DRAIN, Verb.DRAIN, Verb.UNCORDON})
 
 
@@ -89,8 +91,14 @@ def _type_step(record: PlanRecord, leg: Leg, node: PlanNode, work: Handwork) -> 
         work.place,
         tuple(c.format(**gaps) for c in work.commands),
         tuple((c.command.format(**gaps), c.shows.format(**gaps)) for c in work.checks),
-        work.note.format(**gaps),
+        " ".join(filter(None, (work.note.format(**gaps), _given(record, work.verb)))),
     )
+
+
+def _given(record: PlanRecord, verb: Verb) -> str:
+    """What has to be added to kubeadm's own commands in this very cluster; "" for nothing."""
+    told = next((f.sentence for f in record.findings if f.code == GIVEN), "") if verb in _KUBEADM else ""
+    return f"{told} Add it: `--patches FOLDER`, or `--config FILE`." if told else ""
 
 
 def _spared(record: PlanRecord, leg: Leg, node: PlanNode, verb: Verb) -> str:

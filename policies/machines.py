@@ -17,6 +17,7 @@ from policies.kubelets import check_kubelet
 from policies.manifests import check_manifests
 from policies.origins import check_origins
 from policies.packages import check_packages
+from policies.patches import check_patches
 from policies.runtimes import check_runtime
 
 
@@ -75,9 +76,7 @@ def _upgrade_tools(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterat
         )
         remedy = "Install etcdctl there, or ask for the plan with `accept no-etcdctl` to go on without a snapshot."
         yield _stop("no-etcdctl", node, sentence, remedy)
-    if facts.patches.startswith("missing"):
-        sentence = f"{node.name} has no patches folder{facts.patches.removeprefix('missing')}, which is configured."
-        yield _stop("patches-missing", node, sentence, "Put the folder there: without it the patches would be undone.")
+    yield from check_patches(node, facts)
 
 
 def check_export(node: Node, facts: MachineFacts) -> Iterator[Finding]:

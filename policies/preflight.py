@@ -21,6 +21,7 @@ from policies.etcd import check_etcd
 from policies.inventory import check_inventory
 from policies.machines import check_export, check_machine
 from policies.obstacles import check_obstacles
+from policies.patches import check_given
 from policies.pools import first_control_plane
 from policies.reboots import check_reboots
 from policies.skew import check_skew
@@ -59,6 +60,7 @@ def check_preflight(
         *_machines(seen, minors, cluster),
         *check_drains(seen, cluster, options, minors, left_out),
         *check_reboots(report, survey, options, left_out),
+        *check_given(report, survey, minors),
         *check_obstacles(seen, minors),
         *_daemons(report),
     )

@@ -93,6 +93,59 @@ def test_apply_passes_the_patches_of_the_settings(bench: Bench):
     assert f"kubeadm upgrade apply -y v1.35.4 --patches {bench.root}/etc/kubernetes/patches" in bench.log
 
 
+@pytest.mark.parametrize("verb", [("apply", "v1.35.4"), ("upgrade-node", "control-plane", "v1.35.4")])
+def test_kubeadms_own_configuration_is_passed_on_where_there_is_one(bench: Bench, verb: tuple[str, ...]):
+    """In the place of flags that it does not go with; what it says stays kubeadm's matter."""
+    _install(bench, "1.35.4")
+    _kubeadm_writes(bench, "v1.35.4")
+    bench.file("/etc/lockkeeper-node.conf", "UPGRADE_CONFIG=/etc/kubernetes/upgrade.yaml\n")
+    end = bench.finish("op-1", *verb)
+    assert (end.code, b"is missing" in end.chunk) == (66, True)
+    path = bench.file("/etc/kubernetes/upgrade.yaml", "apply: {patches: {directory: /etc/kubernetes/patches}}\n")
+    path.chmod(0o644)
+    assert bench.finish("op-2", *verb).code == 0
+    assert any(line.endswith(f"--config {path}") and "--patches" not in line for line in bench.log)
+
+
+def test_a_configuration_that_kubeadm_would_not_take_or_that_forces_is_refused(bench: Bench):
+    """Before anything is changed."""
+    bench.file("/etc/lockkeeper-node.conf", "UPGRADE_CONFIG=/etc/kubernetes/upgrade.yaml\n")
+    bench.file("/etc/kubernetes/upgrade.yaml", "apply: {forceUpgrade: true}\n").chmod(0o644)
+    assert b"forceUpgrade" in bench.finish("op-1", "apply", "v1.34.7").chunk
+    bench.file("/etc/kubernetes/upgrade.yaml", "apply: {}\n").chmod(0o666)
+    assert b"could be changed by others" in bench.finish("op-2", "apply", "v1.34.7").chunk
+    bench.file("/etc/kubernetes/upgrade.yaml", "apply: {}\n").chmod(0o644)
+    _install(bench, "1.30.4")
+    assert b"takes no UpgradeConfiguration" in bench.finish("op-3", "apply", "v1.30.4").chunk
+    assert not [line for line in bench.log if line.startswith("kubeadm upgrade")]
+    bench.file("/etc/lockkeeper-node.conf", "UPGRADE_CONFIG=/a.yaml\nPATCHES_DIR=/etc/kubernetes/patches\n")
+    assert bench.run("observe").returncode == 78
+
+
+@pytest.mark.parametrize(
+    ("settings", "folders", "told"),
+    [
+        ("", (), ["patches none"]),
+        ("", ("/etc/kubernetes/patches",), ["patches none"]),  # nothing is in it
+        ("", ("/etc/kubernetes/patches/x",), ["patches unused /etc/kubernetes/patches"]),
+        ("PATCHES_DIR=/p", (), ["patches missing /p"]),
+        ("PATCHES_DIR=/p", ("/p",), ["patches present /p"]),
+        ("UPGRADE_CONFIG=/etc/none.yaml", (), ["upgrade-config missing /etc/none.yaml", "patches none"]),
+        ("UPGRADE_CONFIG=/etc/u.yaml", ("/a",), ["upgrade-config present /etc/u.yaml", "patches missing /b"]),
+        ("UPGRADE_CONFIG=/etc/u.yaml", ("/a", "/b"), ["upgrade-config present /etc/u.yaml", "patches present /a"]),
+    ],
+)
+def test_what_kubeadm_is_given_is_observed(bench: Bench, settings: str, folders: tuple[str, ...], told: list[str]):
+    """Also the folders that its own configuration names: one that is missing is what counts."""
+    bench.file("/etc/lockkeeper-node.conf", f"{settings}\n")
+    config = "apply:\n  patches:\n    directory: /a\nnode: {patches: {directory: '/b'}}\n"
+    bench.file("/etc/u.yaml", config)
+    for folder in folders:
+        (bench.root / folder[1:]).mkdir(parents=True)
+    lines = bench.answer("observe").splitlines()
+    assert [line for line in lines if line.startswith(("patches ", "upgrade-config "))] == told
+
+
 def test_the_exit_code_of_kubeadm_is_the_attempts(bench: Bench):
     """A failed apply is told with kubeadm's own code and words."""
     _install(bench, "1.35.4")

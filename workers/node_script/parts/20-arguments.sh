@@ -71,6 +71,7 @@ KEYRING=
 KEY_URL=
 IMAGE_REPOSITORY=
 PATCHES_DIR=
+UPGRADE_CONFIG=
 HOOKS=
 ADMIN_CONF=
 SNAPSHOT_DIR=/var/lib/lockkeeper/snapshots
@@ -92,6 +93,8 @@ load_settings() {
         case $key in '' | '#'*) continue ;; esac
         setting "$key" "$value"
     done <"$CONF"
+    [ -z "$PATCHES_DIR" ] || [ -z "$UPGRADE_CONFIG" ] ||
+        refuse 78 "$CONF has both PATCHES_DIR and UPGRADE_CONFIG, which kubeadm does not take together: name the folder in that file instead."
 }
 setting() { # KEY VALUE
     case $2 in *[!A-Za-z0-9:/._~%+@=,-]*) refuse 78 "The value of $1 in $CONF has a character that is not allowed: use letters, digits and :/._~%+@=,-." ;; esac
@@ -101,7 +104,7 @@ setting() { # KEY VALUE
             case $2 in '' | http://* | https://*) ;; *) refuse 78 "$1 in $CONF is not a web address: begin it with https://." ;; esac ;;
         KEY_URL)            # what comes from there is what signatures are checked with
             case $2 in '' | https://*) ;; *) refuse 78 "$1 in $CONF does not begin with https://: anybody on the way could give us another key." ;; esac ;;
-        KEYRING | PATCHES_DIR | HOOKS | ADMIN_CONF | SNAPSHOT_DIR)
+        KEYRING | PATCHES_DIR | UPGRADE_CONFIG | HOOKS | ADMIN_CONF | SNAPSHOT_DIR)
             case $2 in '' | /*) ;; *) refuse 78 "$1 in $CONF is not an absolute path: begin it with /." ;; esac ;;
     esac
     case $1 in
@@ -110,6 +113,7 @@ setting() { # KEY VALUE
         KEY_URL) KEY_URL=$2 ;;
         IMAGE_REPOSITORY) IMAGE_REPOSITORY=${2%/} ;;
         PATCHES_DIR) PATCHES_DIR=$2 ;;
+        UPGRADE_CONFIG) UPGRADE_CONFIG=$2 ;;
         HOOKS) HOOKS=${2%/} ;;
         ADMIN_CONF) ADMIN_CONF=$2 ;;
         SNAPSHOT_EXPORT)

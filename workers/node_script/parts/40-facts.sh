@@ -154,10 +154,21 @@ observe_kubernetes() {
     else unreadable kubelet-flags "/var/lib/kubelet/kubeadm-flags.env cannot be read"; fi
     # shellcheck disable=SC2046 # as above
     long kubelet-extra-args $(value_in "$ROOT/etc/default/kubelet" KUBELET_EXTRA_ARGS)
-    if [ -n "$PATCHES_DIR" ]; then
-        if [ -d "$ROOT$PATCHES_DIR" ]; then say "patches present $PATCHES_DIR"; else say "patches missing $PATCHES_DIR"; fi
-    elif [ -d "$ROOT/etc/kubernetes/patches" ]; then say "patches unused /etc/kubernetes/patches"
+    if [ -n "$UPGRADE_CONFIG" ]; then
+        if [ -f "$ROOT$UPGRADE_CONFIG" ]; then say "upgrade-config present $UPGRADE_CONFIG"; else say "upgrade-config missing $UPGRADE_CONFIG"; fi
+    fi
+    patches=$(patches_folder)
+    if [ -n "$patches" ]; then
+        if [ -d "$ROOT$patches" ]; then say "patches present $patches"; else say "patches missing $patches"; fi
+    elif [ -n "$(ls -A "$ROOT/etc/kubernetes/patches" 2>/dev/null)" ]; then say "patches unused /etc/kubernetes/patches"
     else say "patches none"; fi
+}
+patches_folder() { # of the settings, or the first one that kubeadm's configuration names and that is not there, else its first
+    [ -z "$PATCHES_DIR" ] || { say "$PATCHES_DIR"; return; }
+    [ -f "$ROOT$UPGRADE_CONFIG" ] || return 0
+    named=$(sed -n "s/.*directory: *[\"']\{0,1\}\(\/[^\"'}, ]*\).*/\1/p" "$ROOT$UPGRADE_CONFIG")
+    for one in $named; do [ -d "$ROOT$one" ] || { say "$one"; return; }; done
+    say "$named" | head -n 1
 }
 value_in() { # FILE NAME: of an environment file, without its quotes
     sed -n "/^$2=/{

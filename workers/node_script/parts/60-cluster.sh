@@ -10,9 +10,23 @@ need_kubeadm() { # VERSION
     [ "$(kubeadm_version)" = "$1" ] ||
         refuse 70 "The installed kubeadm is '$(kubeadm_version)' and not $1: install that version first."
 }
-# kubeadm and its flags from the settings: where the administrator's file and the patches are.
+need_upgrade_config() {
+    only_ours "$ROOT$UPGRADE_CONFIG" f ||
+        refuse 66 "$UPGRADE_CONFIG of the settings is missing, or could be changed by others: without it kubeadm would not do what it says."
+    version=$(kubeadm_version)
+    minor=${version#v1.}
+    [ "${minor%%.*}" -ge 31 ] 2>/dev/null ||
+        refuse 70 "kubeadm $version takes no UpgradeConfiguration, as v1.31 and newer do: take UPGRADE_CONFIG out of the settings until then."
+    ! grep -q 'forceUpgrade: *true' "$ROOT$UPGRADE_CONFIG" ||
+        refuse 70 "$UPGRADE_CONFIG says forceUpgrade: true, which passes over kubeadm's own checks: take that out."
+}
+# kubeadm and its flags from the settings: where the administrator's file, the patches and its own configuration are.
 upgrade() { # ARGS…
     [ -z "$ADMIN_CONF" ] || set -- "$@" --kubeconfig "$ROOT$ADMIN_CONF"
+    if [ -n "$UPGRADE_CONFIG" ]; then
+        need_upgrade_config
+        set -- "$@" --config "$ROOT$UPGRADE_CONFIG"
+    fi
     if [ -n "$PATCHES_DIR" ] && [ "$1" != plan ]; then
         [ -d "$ROOT$PATCHES_DIR" ] || refuse 66 "The patches folder $PATCHES_DIR of the settings is missing: without it every patch would be undone."
         set -- "$@" --patches "$ROOT$PATCHES_DIR"
