@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -116,7 +117,7 @@ def test_what_is_not_wanted_is_not_asked_for(bench: Bench):
     ("code", "body", "state", "reason"),
     [
         ("404", _ABSENT, ImageState.ABSENT, ""),
-        ("404", "<html>no such page</html>", ImageState.UNKNOWN, "not as a registry does"),
+        ("404", "<html>no such page</html>", ImageState.UNKNOWN, "answered 404"),
         ("401", "", ImageState.UNKNOWN, "wants a login"),
         ("403", "", ImageState.UNKNOWN, "wants a login"),
         ("503", "", ImageState.UNKNOWN, "answered 503"),
@@ -172,7 +173,7 @@ class _Registry(BaseHTTPRequestHandler):
 def test_a_registry_is_asked_as_a_runtime_asks_it(bench: Bench, folder: str):
     """By the real curl: it is sent on elsewhere, and fetches the pass that the registry gives to everybody."""
     (bench.home / "tools/curl").unlink()
-    text = bench.script.read_text().replace("--proto =https", "").replace("url=https:", "url=http:")
+    text = bench.script.read_text().replace("=https", "=http")
     bench.script.write_text(text.replace('realm="\\(https:', 'realm="\\(http:'))
     with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -199,17 +200,63 @@ def test_a_registry_that_does_not_answer_is_asked_once(bench: Bench):
     [
         ("/etc/containerd/certs.d/registry.k8s.io/hosts.toml", 'server = "https://mirror"'),
         ("/etc/containerd/certs.d/_default/hosts.toml", ""),
-        ("/opt/hosts/registry.k8s.io/hosts.toml", ""),
         ("/etc/containerd/conf.d/x.toml", '[plugins."io.containerd.grpc.v1.cri".registry.mirrors."registry.k8s.io"]'),
     ],
 )
-def test_a_runtime_that_asks_another_registry_leaves_it_open(bench: Bench, file: str, text: str):
-    """Nothing is asked of a registry that the runtime may never ask."""
+def test_a_runtime_that_may_ask_another_registry_leaves_it_open(bench: Bench, file: str, text: str):
+    """Nothing is asked of a registry that the runtime may never ask: its settings do not say that it reads these."""
     bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
     bench.file(file, text)
     assert states(bench) == {ImageState.UNKNOWN}
     assert not [line for line in bench.log if line.startswith("curl")]
     assert any(file in offer.reason for offer in told(bench).values())
+
+
+_MIRROR = '[host."https://m.example"]\n  capabilities = ["pull", "resolve"]\n'
+_M = "https://m.example/v2/kube-proxy/manifests/v1.35.4?ns=registry.k8s.io"
+_UP = "https://registry.k8s.io/v2/kube-proxy/manifests/v1.35.4"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (_MIRROR, [_M, _UP]),
+        (f'server = "https://own.example"\n{_MIRROR}', [_M, _M.replace("m.example", "own.example")]),
+        (f"{_MIRROR}  skip_verify = true\n", [f"-k {_M}", _UP]),
+        (f'{_MIRROR}  ca = "ca.crt"\n', [f"--cacert ROOT/opt/hosts/_default/ca.crt {_M}", _UP]),
+        (f'{_MIRROR}  ca="/etc/ssl/m.pem"  # ours\n', [f"--cacert ROOT/etc/ssl/m.pem {_M}", _UP]),
+        (
+            '[host."http://m.example/k8s/"]\n  override_path = true\n',
+            ["http://m.example/k8s/kube-proxy/manifests/v1.35.4?ns=registry.k8s.io", _UP],
+        ),
+        ('[host."https://m.example/v2"]\n', [_M, _UP]),
+        # What only the runtime itself can use is not tried without it.
+        (f'{_MIRROR}  client = "/etc/c.pem"\n', [_UP]),
+        (f'{_MIRROR}  [host."https://m.example".header]\n    x = "y"\n', [_UP]),
+        (f'proxy = "http://p:8080"\n{_MIRROR}', [_M]),
+        ('[host."https://m.example"]\n  capabilities = ["pull"]\n', [_UP]),
+        ("# nothing\n", [_UP]),
+    ],
+)
+def test_the_registries_of_a_hosts_file_are_asked_in_its_order(bench: Bench, text: str, asked: list[str]):
+    """As containerd reads it; none of them has the image here, so that all are asked, and it stays open."""
+    bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
+    bench.file("/opt/hosts/_default/hosts.toml", text)
+    (bench.home / "code").write_text("404")
+    (bench.home / "body").write_text(_ABSENT)
+    offer = told(bench)[f"{K8S}/kube-proxy:v1.35.4"]
+    assert (offer.state, "/opt/hosts/_default/hosts.toml" in offer.reason) == (ImageState.UNKNOWN, True)
+    heads = [line.partition("--proto ")[2] for line in bench.log if "-I" in line and "kube-proxy" in line]
+    assert [h.partition(" ")[2].replace(str(bench.root), "ROOT") for h in heads] == asked
+
+
+def test_one_registry_of_a_hosts_file_that_has_the_image_is_enough(bench: Bench):
+    """A site without the internet has it there, and nowhere else."""
+    bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
+    bench.file("/opt/hosts/registry.k8s.io/hosts.toml", _MIRROR)
+    bench.tool("curl", f'case "$*" in *m.example*) ;; *) echo 000 >"$B/code" ;; esac\n{_CURL}')
+    assert states(bench) == {ImageState.OFFERED}
+    assert not [line for line in bench.log if "https://registry.k8s.io" in line]
 
 
 def test_the_default_settings_of_containerd_name_no_other_registry(bench: Bench):
@@ -251,6 +298,22 @@ def test_a_tag_is_a_tag(bench: Bench, tag: str):
     done = bench.run("images", "v1.35.4", tag, "-", "-")
     assert done.returncode == 64
     assert b"is not an image's tag" in done.stderr
+
+
+_APPLETS = ("awk", "cut", "env", "find", "grep", "head", "sed", "sort", "tail", "timeout", "tr")
+
+
+@pytest.mark.skipif(not shutil.which("busybox"), reason="install busybox to run the node script with it")
+def test_busybox_asks_the_same(bench: Bench):
+    """To the letter, hosts file and all."""
+    bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
+    bench.file("/opt/hosts/_default/hosts.toml", f'ca="/etc/x.pem"  # ours\n{_MIRROR}  skip_verify = true\n')
+    (bench.home / "code").write_text("503")
+    usual = bench.answer(*ASKED)
+    for applet in _APPLETS:
+        (bench.home / "tools" / applet).symlink_to(str(shutil.which("busybox")))
+    argv = ["busybox", "sh", str(bench.script), *ASKED]
+    assert subprocess.run(argv, capture_output=True, check=True, text=True, timeout=100).stdout.strip() == usual
 
 
 def test_half_an_answer_is_none():

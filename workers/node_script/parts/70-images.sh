@@ -7,6 +7,7 @@ images() { # VERSION ETCD-TAG COREDNS-TAG PAUSE-TAG; - for one that is not wante
     if write_configuration "$1" "$folder"; then
         images_here >"$folder/here" || say "images-here unknown"
         proxies=$(runtime_proxies)
+        hosts_folders=$(folders_of_hosts)
         refused=
         needed_images "$@" >"$folder/needed"
         while read -r image; do tell_image "$image"; done <"$folder/needed"
@@ -36,7 +37,8 @@ declared_repository() { # PART of kubeadm-config that may have one of its own
         END {
             found = own != "" ? own : usual
             sub(/\/+$/, "", found)
-            print found == "" || found == "k8s.gcr.io" ? "registry.k8s.io" : found # kubeadm itself moves on from that one
+            if (found == "" || found == "k8s.gcr.io") found = "registry.k8s.io" # kubeadm itself moves on from that one
+            print found
         }' "$folder/declared"
 }
 images_here() { # by name and tag; fails where no tool tells
@@ -52,28 +54,76 @@ tell_image() { # IMAGE
     other=$(asked_instead "$host")
     if ! matches "$1" '[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._/-]+:[A-Za-z0-9._-]+' || ! matches "$host" '.*[.:].*|localhost'; then
         say "image unknown $1 it names no registry to ask"
-    elif [ -n "$other" ]; then say "image unknown $1 the runtime may ask another registry for it, by ${other#"$ROOT"}"
     elif ! command -v curl >/dev/null 2>&1; then say "image unknown $1 curl is not installed"
-    else
-        case " $refused " in
-            *" $host "*) say "image unknown $1 $host gave no answer" ;;
-            *) ask_registry "$1" ;;
-        esac
-    fi
+    elif [ -z "$other" ]; then ask_registry "$1"
+    elif is_in_use "$other"; then ask_hosts "$1" "$other"
+    else say "image unknown $1 the runtime may ask another registry for it, by ${other#"$ROOT"}"; fi
 }
 # What makes the runtime ask somebody else than the registry of the name: hosts.toml, mirrors in its own settings.
 asked_instead() { # HOST
     case $socket in
     *containerd*)
-        folders=$(sed -n 's/^[[:space:]]*config_path[[:space:]]*=[[:space:]]*["'\'']\([^"'\'']*\)["'\''].*/\1/p' "$ROOT/etc/containerd/config.toml" 2>/dev/null | tr ':' '\n')
-        for place in $folders /etc/containerd/certs.d /etc/docker/certs.d; do
-            for name in "$1" "$(say "$1" | sed 's/:\([0-9]*\)$/_\1_/')" _default; do
+        for place in $hosts_folders /etc/containerd/certs.d /etc/docker/certs.d; do
+            for name in "$(say "$1" | sed 's/:\([0-9]*\)$/_\1_/')" "$1" _default; do
                 [ ! -e "$ROOT$place/$name/hosts.toml" ] || { say "$ROOT$place/$name/hosts.toml"; return; }
             done
         done
         grep -rlE 'registry\.(mirrors|configs)\.' "$ROOT/etc/containerd" 2>/dev/null | sort | head -n 1 ;;
     *) grep -rlE '^[[:space:]]*\[\[registry' "$ROOT/etc/containers/registries.conf" "$ROOT/etc/containers/registries.conf.d" 2>/dev/null | sort | head -n 1 ;;
     esac
+}
+folders_of_hosts() { # as containerd's settings name them; without one it reads none, or those of its own release
+    grep -rhE '^[[:space:]]*config_path[[:space:]]*=' "$ROOT/etc/containerd" 2>/dev/null | sed 's/^[^"'\'']*["'\'']\([^"'\'']*\)["'\''].*/\1/' | tr ':' '\n'
+}
+is_in_use() { # FILE
+    for place in $hosts_folders; do case $1 in "$ROOT$place"/*/hosts.toml) return 0 ;; esac; done
+    return 1
+}
+# Whoever is asked by a hosts.toml, in its order, and the registry itself where it names no other server: BASE CA SKIPS-VERIFICATION.
+# One with settings that only the runtime can use (a client's certificate, headers, its own proxy) is left out.
+hosts_in() { # FILE HOST
+    awk -v usual="https://$2" '
+        function value(text) {
+            sub(/^[^=]*=[ \t]*/, "", text)
+            sub(/[ \t]*(#[^"]*)?$/, "", text)
+            gsub(/^["'\'']|["'\'']$/, "", text)
+            return text
+        }
+        function tell(n, base) {
+            sub(/\/+$/, "", base)
+            if (!own_path[n] && base !~ /^https?:\/\/[^\/]+(\/.*)?\/v2$/) base = base "/v2"
+            if (!strange[n]) print base, ca[n] == "" ? "-" : ca[n], skips[n] + 0
+        }
+        /^[ \t]*(#|$)/ { next }
+        /^[ \t]*\[host\.["'\''][^"'\'']*["'\'']\]/ { url[++hosts] = $0; sub(/^[^"'\'']*["'\'']/, "", url[hosts]); sub(/["'\''].*/, "", url[hosts]); next }
+        /^[ \t]*\[/ { strange[hosts + 0] = 1; next }
+        { key = $0; sub(/[ \t]*=.*/, "", key); sub(/^[ \t]+/, "", key) }
+        key == "server" && hosts == 0 { usual = value($0); next }
+        key == "capabilities" { if (!/resolve/ || !/pull/) strange[hosts + 0] = 1; next }
+        key == "ca" && /=[ \t]*["'\'']/ { ca[hosts + 0] = value($0); next }
+        key == "skip_verify" { skips[hosts + 0] = /true/; next }
+        key == "override_path" { own_path[hosts + 0] = /true/; next }
+        key == "dial_timeout" { next }
+        { strange[hosts + 0] = 1 }
+        END {
+            for (n = 1; n <= hosts; n++) tell(n, url[n])
+            tell(0, usual)
+        }' "$1"
+}
+ask_hosts() { # IMAGE FILE: one that has it is enough; that none of them has it proves nothing, as each may be asked otherwise
+    image=$1 file=$2 path=${1#*/} said=
+    hosts_in "$file" "$host" >"$folder/hosts"
+    while read -r base ca skips; do
+        url=$base/${path%:*}/manifests/${path##*:}
+        [ "$base" = "https://$host/v2" ] || url="$url?ns=$host"
+        set --
+        case $ca in -) ;; /*) set -- --cacert "$ROOT$ca" ;; *) set -- --cacert "${file%/*}/$ca" ;; esac
+        [ "$skips" -eq 0 ] || set -- "$@" -k
+        probe "$base" --proto =https,http "$@"
+        [ "$code" != 200 ] || { say "image offered $image"; return; }
+        said="$said, $base $(why_not)"
+    done <"$folder/hosts"
+    say "image unknown $image by ${file#"$ROOT"}: ${said#, }"
 }
 runtime_proxies() { # as its service has them: what it pulls goes that way
     case $socket in *crio*) unit=crio ;; *) unit=containerd ;; esac
@@ -85,26 +135,36 @@ ask_registry() { # IMAGE
     path=${1#*/}
     case $host in docker.io) at=registry-1.docker.io ;; *) at=$host ;; esac
     url=https://$at/v2/${path%:*}/manifests/${path##*:}
-    true >"$folder/pass"
-    code=$(read_registry -I "$url")
-    [ "$code" != 401 ] || ! fetch_pass "${path%:*}" || code=$(read_registry -I "$url")
+    probe "$host" --proto =https
     case $code in
-        200) say "image offered $1" ;;
-        401 | 403) say "image unknown $1 $host wants a login ($code)" ;;
+        200) say "image offered $1"; return ;;
         404)   # of anybody on the way, unless it says so in a registry's own words
-            read_registry "$url" >/dev/null
-            if grep -Eq '"(MANIFEST_UNKNOWN|NAME_UNKNOWN|NOT_FOUND)"' "$folder/answer"; then say "image absent $1"
-            else say "image unknown $1 $host answered 404, and not as a registry does"; fi ;;
-        000 | '')
-            refused="$refused $host"
-            say "image unknown $1 $(one_line <"$folder/curl" | sed 's/^curl: //')" ;;
-        *) say "image unknown $1 $host answered $code" ;;
+            read_registry --proto =https "$url" >/dev/null
+            if grep -Eq '"(MANIFEST_UNKNOWN|NAME_UNKNOWN|NOT_FOUND)"' "$folder/answer"; then say "image absent $1"; return; fi ;;
+    esac
+    say "image unknown $1 $host $(why_not)"
+}
+probe() { # WHO OPTIONS…: the code that the url has there; of one that did not answer once nobody waits for the next answer
+    who=$1
+    shift
+    case " $refused " in *" $who "*) code=silent; return ;; esac
+    true >"$folder/pass"
+    code=$(read_registry -I "$@" "$url")
+    [ "$code" != 401 ] || ! fetch_pass "${path%:*}" || code=$(read_registry -I "$@" "$url")
+    case $code in 000 | '') refused="$refused $who" ;; esac
+}
+why_not() { # in words, what its code means
+    case $code in
+        401 | 403) say "wants a login ($code)" ;;
+        000 | '') say "gave no answer ($(one_line <"$folder/curl" | sed 's/^curl: //'))" ;;
+        silent) say "gave no answer" ;;
+        *) say "answered $code" ;;
     esac
 }
 read_registry() { # OPTIONS… URL: its code
     true >"$folder/answer" >"$folder/headers"
     # shellcheck disable=SC2086 # words without blanks
-    timeout -k 1 10 env $proxies curl -q -sSL --max-time 8 --proto =https -D "$folder/headers" -o "$folder/answer" -w '%{http_code}' \
+    timeout -k 1 10 env $proxies curl -q -sSL --max-time 8 -D "$folder/headers" -o "$folder/answer" -w '%{http_code}' \
         -H "Accept: $MANIFEST_TYPES" -H "@$folder/pass" "$@" 2>"$folder/curl"
 }
 # Many a registry lets everybody read and wants a pass all the same, which it gives to whoever asks: no login is sent.
@@ -113,7 +173,7 @@ fetch_pass() { # NAME of the image there
     realm=$(say "$wanted" | sed -n 's/.*realm="\(https:[^"]*\)".*/\1/p')
     service=$(say "$wanted" | sed -n 's/.*service="\([^"]*\)".*/\1/p')
     [ -n "$realm" ] || return
-    given=$(read_registry -G --data-urlencode "service=$service" --data-urlencode "scope=repository:$1:pull" "$realm")
+    given=$(read_registry --proto =https -G --data-urlencode "service=$service" --data-urlencode "scope=repository:$1:pull" "$realm")
     [ "$given" = 200 ] || return
     pass=$(sed -n 's/.*"\(access_\)\{0,1\}token" *: *"\([A-Za-z0-9._~+\/=-]*\)".*/\2/p' "$folder/answer" | head -n 1)
     [ -n "$pass" ] && say "Authorization: Bearer $pass" >"$folder/pass"
