@@ -124,7 +124,7 @@ def try_alerts(name: str, cluster: Cluster) -> Iterator[Finding]:
 def _examine_machines(name: str, cluster: Cluster, connect: Reach) -> Iterator[Finding]:
     machines = cluster.machines
     with ThreadPoolExecutor(parallel(len(machines))) as pool:
-        answers = pool.map(lambda pair: _knock(*pair, connect), machines.items())
+        answers = pool.map(lambda named: _knock(*named, connect=connect), machines.items())
         told = dict(zip(machines, answers, strict=True))
     for machine, answer in told.items():
         if isinstance(answer, LockkeeperError):
@@ -137,7 +137,7 @@ def _examine_machines(name: str, cluster: Cluster, connect: Reach) -> Iterator[F
         yield Finding("machines-ready", Severity.NOTE, name, sentence, "")
 
 
-def _knock(name: str, machine: Machine, connect: Reach) -> int | LockkeeperError:
+def _knock(name: str, machine: Machine, *, connect: Reach) -> int | LockkeeperError:
     """The protocol of its node script, or why there is none."""
     try:
         with connect(name, machine) as node:
