@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tests.torture.costs import tell as tell_costs
 from tests.torture.crashes import every_point
 
 FUZZ_RUNS, SIDE_BY_SIDE, SHARDS = 500, 4, 8
@@ -50,6 +51,14 @@ def hand_over() -> bool:
     lines = run("tests.torture.handover")
     say_pauses("from a SIGKILL of the worker to going on", [p for line in lines for p in line.get("killed", ())])
     say_pauses("hand-over at SIGTERM", [p for line in lines for p in line.get("handed", ())])
+    return not any(line["wrong"] for line in lines)
+
+
+def costs() -> bool:
+    """Whether a run with each fault alone was sound; what each of them cost is said."""
+    lines = run("tests.torture.costs")
+    for said in tell_costs(lines):
+        say(said)
     return not any(line["wrong"] for line in lines)
 
 
@@ -90,6 +99,7 @@ def main() -> None:
     runs, side_by_side, first = (*given, *(FUZZ_RUNS, SIDE_BY_SIDE, 1)[len(given) :])
     sound = crash_everywhere(side_by_side)
     sound = hand_over() and sound
+    sound = costs() and sound
     sound = fuzz(runs, side_by_side, first) and sound
     sys.exit(0 if sound else 1)
 

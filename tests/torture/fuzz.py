@@ -6,6 +6,8 @@ import json
 import random
 import sys
 import time
+from datetime import UTC, datetime
+from typing import Any
 
 from tests.torture.faults import FAULTS, TAKES_MACHINES_AWAY, strike
 from tests.torture.plant import SCENARIO, plant
@@ -15,26 +17,32 @@ MOST_FAULTS = 4
 MOST_RESUMES = 6  # stops that a person resumes: more of them for so few faults is a fault of ours
 
 
-def run(seed: int) -> dict[str, object]:
-    """One upgrade with the faults of this seed; it must come to its end, resumed where it stopped with a reason."""
+def run(seed: int) -> dict[str, Any]:
+    """One upgrade with the faults of this seed."""
     dice = random.Random(seed)  # noqa: S311 - a simulation
     names = [dice.choice(list(FAULTS)) for _ in range(dice.randint(1, MOST_FAULTS))]
+    return {"seed": seed} | upgrade(names, dice, WITHIN)
+
+
+def upgrade(names: list[str], dice: random.Random, within: float) -> dict[str, Any]:
+    """One upgrade with these faults; it must come to its end, resumed where it stopped with a reason."""
     began = time.monotonic()
     with plant() as made:
         made.approve()
-        striking = strike(made, names, dice, WITHIN)
+        striking = strike(made, names, dice, within)
         operation = made.follow(resume_at_most=MOST_RESUMES)
         striking.join()
         excused = frozenset(SCENARIO.worker_names if TAKES_MACHINES_AWAY & set(names) else ())
         wrong = made.judge(excused=excused)
         if operation.state.value != "completed":
             wrong.append(f"the run ended as {operation.state}: {operation.reason}\n{made.logs()}")
+        ended = operation.ended_at or datetime.now(UTC)
         return {
-            "seed": seed,
             "faults": names,
             "stops": made.stops,
             "wrong": wrong,
             "seconds": round(time.monotonic() - began, 1),
+            "lasted": round((ended - operation.created_at).total_seconds(), 1),  # the upgrade alone
         }
 
 
