@@ -19,6 +19,7 @@ from policies.data_files import DataFile, Row
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _PATH = re.compile(r"/[A-Za-z0-9._/-]*[A-Za-z0-9._-]")
+_RELEASE = re.compile(r"v\d+\.\d+\.\d+", re.ASCII)
 _MINOR = re.compile(r":v?(\d+)\.(\d+)\.")
 _BUMPS = (3, 6)  # from this minor of etcd on etcdutl surely knows how to bump revisions
 
@@ -35,6 +36,7 @@ class When(StrEnum):
     NOT_LOOKED_INTO = "not-looked-into"
     NEW_ETCD = "new-etcd"
     OLD_ETCD = "old-etcd"
+    VERSIONED = "versioned"
 
 
 class Move(Row):
@@ -74,6 +76,7 @@ class TakenSnapshot:
     sha256: str = ""
     hash: str = ""
     revision: str = ""
+    release: str = ""  # of Kubernetes, that kubeadm-config declared then
     seats: tuple[EtcdSeat, ...] = ()
 
     @classmethod
@@ -82,7 +85,7 @@ class TakenSnapshot:
         facts = event.facts
         if "snapshot-path" not in facts:
             return None
-        told = {name: facts.get(f"snapshot-{name}", "") for name in ("sha256", "hash", "revision")}
+        told = {name: facts.get(f"snapshot-{name}", "") for name in ("sha256", "hash", "revision", "release")}
         seats = tuple(EtcdSeat(**raw) for raw in json.loads(facts.get("etcd-members", "[]")))
         return cls(event.node, event.at, facts["snapshot-path"], facts.get("stored-path", ""), **told, seats=seats)
 
@@ -97,7 +100,8 @@ def write_restore_runbook(cluster: str, seats: tuple[EtcdSeat, ...], snapshot: T
     _check(cluster, seats)
     holds, gaps = frozenset(_holding(seats, snapshot)), _gaps(cluster, seats, snapshot)
     lines = [f"# Restore runbook: etcd of `{cluster}`", ""]
-    for number, part in enumerate(Restoring.read("restoring.yaml").parts, 1):
+    parts = (p for p in Restoring.read("restoring.yaml").parts if any(step.when in holds for step in p.steps))
+    for number, part in enumerate(parts, 1):
         lines += [f"## {number}. {part.title}", ""]
         for source in dict.fromkeys(source for step in part.steps for source in step.sources if step.when in holds):
             lines.append(f"<{source}>")
@@ -132,6 +136,8 @@ def _holding(seats: tuple[EtcdSeat, ...], snapshot: TakenSnapshot | None) -> Ite
     if snapshot is not None and snapshot.sha256:
         yield When.SUMMED
     yield When.LOOKED_INTO if snapshot is not None and snapshot.hash else When.NOT_LOOKED_INTO
+    if snapshot is not None and _RELEASE.fullmatch(snapshot.release):
+        yield When.VERSIONED
     yield When.NEW_ETCD if all(_minor(image) >= _BUMPS for image in _images(seats, snapshot)) else When.OLD_ETCD
 
 
@@ -155,6 +161,9 @@ def _gaps(cluster: str, seats: tuple[EtcdSeat, ...], snapshot: TakenSnapshot | N
             "sha256": snapshot.sha256,
             "hash": snapshot.hash,
             "revision": snapshot.revision,
+            "release": snapshot.release,
+            "plain": snapshot.release.removeprefix("v"),
+            "minor": snapshot.release.rpartition(".")[0],
             "token": f"restored-{at:%Y%m%dt%H%M%Sz}",
         }
     return gaps

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import asdict
 
 import pyrage
 
 from cluster.errors import ClusterUnreadable, Refused
-from cluster.etcd import EtcdSeat, read_seats
+from cluster.etcd import read_seats
 from cluster.events import Event, Happened
 from cluster.inventory import Snapshots
 from cluster.pods import PODS
 from policies.restoring import TakenSnapshot, write_restore_runbook, write_seats
 from workers import crashpoints
+from workers.control_plane import read_declared
 from workers.node_script.snapshots import SnapshotPart, Taken, read_taken
 from workers.remote import Link, Outcome
 from workers.site import Site, StepBlocked, StepDone, Yielded
@@ -31,8 +33,8 @@ def keep_snapshot(site: Site, outcome: Outcome) -> StepDone:
     name = f"The etcd snapshot of {site.node.name}"
     sentence = told[-1].replace("The snapshot", name, 1) if told else f"{name} was taken."
     facts = {f"snapshot-{k}": str(v) for k, v in asdict(taken).items() if v is not None} if taken else {}
-    if facts and (seats := _find_members(site)):
-        facts["etcd-members"] = write_seats(seats)
+    if facts:
+        facts |= _of_its_time(site)
     snapshots = site.settings.clusters[site.cluster].snapshots
     if snapshots is None:
         return StepDone(sentence, facts)
@@ -41,12 +43,15 @@ def keep_snapshot(site: Site, outcome: Outcome) -> StepDone:
     return StepDone(sentence, {**facts, "stored-path": path, "stored-size": str(size)})
 
 
-def _find_members(site: Site) -> tuple[EtcdSeat, ...]:
-    """Only a runbook asks for them, and the API may be asked later, too: an API that is away stops nothing here."""
-    try:
-        return read_seats(site.kube().items(PODS, {"labelSelector": "component=etcd"}))
-    except ClusterUnreadable:
-        return ()
+def _of_its_time(site: Site) -> dict[str, str]:
+    """What a way back has to know of the cluster as it was; only a runbook asks: an API that is away stops nothing."""
+    facts: dict[str, str] = {}
+    with suppress(ClusterUnreadable):
+        if seats := read_seats(site.kube().items(PODS, {"labelSelector": "component=etcd"})):
+            facts["etcd-members"] = write_seats(seats)
+        if declared := read_declared(site):
+            facts["snapshot-release"] = str(declared)
+    return facts
 
 
 def _store(site: Site, snapshots: Snapshots, taken: Taken | None, facts: dict[str, str]) -> tuple[str, int]:

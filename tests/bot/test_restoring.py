@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -39,11 +38,11 @@ class Record:
         facts = {"snapshot-path": "/here", "stored-path": stored, "etcd-members": write_seats(SEATS[:1])}
         return Event(Happened.STEP_FINISHED, NOW, CLUSTER, "", operation_id=operation_id, node="cp1", facts=facts)
 
-    def operations(self, cluster: str) -> tuple[SimpleNamespace, ...]:
+    def operation_ids(self, cluster: str) -> tuple[str, ...]:
         assert cluster == CLUSTER
         if self.away:
             raise StoreUnavailable("Redis is away.")
-        return tuple(SimpleNamespace(id=name) for name in self.told)
+        return tuple(self.told)
 
     def events(self, operation_id: str) -> list[tuple[str, Event]]:
         return [(str(number), event) for number, event in enumerate(self.told[operation_id])]

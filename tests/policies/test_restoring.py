@@ -29,6 +29,7 @@ SNAPSHOT = TakenSnapshot(
     "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "be00044e",
     "1288",
+    "v1.34.7",
     SEATS,
 )
 
@@ -72,6 +73,18 @@ def test_a_runbook_says_what_is_known_of_the_snapshot(snapshot: TakenSnapshot | 
     assert unsaid not in text
 
 
+@pytest.mark.parametrize("release", ["", "v1.34.7'; reboot"])
+def test_the_release_of_that_time_is_only_put_back_where_it_is_known(release: str) -> None:
+    """By kubeadm's own copies of its manifests, and by exactly its packages, on each control plane."""
+    text = write()
+    assert text.count("grep -l ':v1.34.7$' /etc/kubernetes/tmp/kubeadm-backup-manifests-") == len(SEATS)
+    assert "--allow-downgrades kubeadm='1.34.7-*' kubelet='1.34.7-*'" in text
+    assert text.index("kubeadm-backup-manifests-NAME") < text.index("restart kubelet")
+    unknown = write(release=release)
+    assert "--allow-downgrades" not in unknown
+    assert "## 5. Start them again" in unknown
+
+
 def test_revisions_are_bumped_where_etcdutl_surely_knows_how() -> None:
     """The release counts that etcd had when the snapshot was taken; else people are told to look."""
     assert write().count("--bump-revision 1000000000 --mark-compacted") == 3
@@ -112,6 +125,7 @@ def test_a_snapshot_is_read_again_as_it_was_told() -> None:
         "snapshot-sha256": SNAPSHOT.sha256,
         "snapshot-hash": "be00044e",
         "snapshot-revision": "1288",
+        "snapshot-release": "v1.34.7",
         "etcd-members": write_seats(SEATS),
     }
     told = Event(Happened.STEP_FINISHED, SNAPSHOT.at, "prod", "", node="cp1", facts=facts)

@@ -102,6 +102,7 @@ def test_what_became_of_a_snapshot_is_told_to_programs_too(yard: Yard):
         "snapshot-size": str(len(BODY)),
         "snapshot-sha256": hashlib.sha256(BODY).hexdigest(),
         "snapshot-hash": "be00044e",
+        "snapshot-release": "v1.34.7",
         "snapshot-revision": "1288",
         "snapshot-keys": "412",
         "stored-path": str(yard.folder / NAME),
