@@ -72,7 +72,7 @@ def look_over(
 def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster, *, moves: bool) -> Iterator[Finding]:
     """`moves` says that a run is in hand, or may be: half way is where it is meant to be then."""
     if not report.nodes_read:
-        yield _without_nodes(report)
+        yield tell_without_nodes(report.cluster, report.nodes_unread)
     if others := check_distribution(report):
         # nothing is wrong with such a cluster; only a plan is impossible there
         yield from (replace(f, severity=Severity.NOTE) for f in others)
@@ -89,12 +89,10 @@ def _of_versions(report: ClusterReport, survey: Survey | None, cluster: Cluster,
         yield from _apis(survey.apis)
 
 
-def _without_nodes(report: ClusterReport) -> Finding:
-    sentence = (
-        f"The nodes of {report.cluster} cannot be read, and nothing is judged without them: {report.nodes_unread}"
-    )
+def tell_without_nodes(cluster: str, reason: str) -> Finding:
+    sentence = f"The nodes of {cluster} cannot be read, and nothing is judged without them: {reason}"
     remedy = "Mend that: without the nodes nothing can be planned, and a run waits."
-    return Finding("nodes-unread", Severity.BLOCKER, report.cluster, sentence, remedy)
+    return Finding("nodes-unread", Severity.BLOCKER, cluster, sentence, remedy)
 
 
 def _reported_only(report: ClusterReport) -> Finding:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.errors import LockkeeperError, Refused, StoreUnavailable, UnknownThing
+from cluster.errors import ClusterUnreadable, LockkeeperError, Refused, StoreUnavailable, UnknownThing
 from cluster.events import Event, Happened
 from cluster.examination import Examination
 from cluster.examine import examine
@@ -30,6 +30,7 @@ from policies.differences import find_difference
 from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade, minors_of
 from policies.drift import base_version
 from policies.history import Past
+from policies.overview import tell_without_nodes
 from policies.preflight import check_preflight
 from policies.rollback import check_workers, minors_before
 from policies.traces import check_traces, operations_named
@@ -49,6 +50,7 @@ class Records(Waiting, Kept, Protocol):
 
     def operation(self, operation_id: str) -> Operation: ...
     def lock_holder(self, cluster: str) -> str | None: ...
+    def survey(self, cluster: str) -> Survey | None: ...
     def save_survey(self, survey: Survey) -> None: ...
     def plan_before(self, cluster: str, kind: PlanKind, request_id: str) -> PlanRecord | None: ...
     def propose(self, record: PlanRecord, event: Event) -> None: ...
@@ -89,7 +91,12 @@ def propose(
 
 def _answer(request: PlanRequest, settings: Settings, store: Records, now: datetime, eyes: Eyes) -> Answer:
     name, cluster = settings.cluster(request.cluster)
-    report = eyes.observe(name, cluster, now=now)
+    try:
+        report = eyes.observe(name, cluster, now=now)
+    except ClusterUnreadable as error:
+        if request.kind != "survey":
+            raise
+        return _survey_alone(request, cluster, store, now, eyes, reason=str(error))
     earlier = _earlier(request, report, store)
     begun = eyes.clock()
     survey = run_survey(name, cluster, _minors(request, report, earlier), now, eyes.connect)
@@ -118,6 +125,18 @@ def _answer(request: PlanRequest, settings: Settings, store: Records, now: datet
         records.append(replace(record, difference=find_difference(before, record)))
         store.propose(records[-1], _proposed(request, records[-1], now))
     return store.answer_request(request.id, plan_ids=tuple(r.id for r in records), findings=records[0].findings)
+
+
+def _survey_alone(
+    request: PlanRequest, cluster: Cluster, store: Records, now: datetime, eyes: Eyes, *, reason: str
+) -> Answer:
+    """The machines tell what they tell also where the cluster does not; of the minors that they were asked for last."""
+    last = store.survey(request.cluster)
+    minors = {offer.minor for machine in last.machines for offer in machine.offers} if last else set()
+    survey = run_survey(request.cluster, cluster, tuple(sorted(minors)), now, eyes.connect)
+    store.save_survey(replace(survey, apis=last.apis if last else None))
+    event = _event(Happened.SURVEY_FINISHED, request, now, f"{len(survey.machines)} machines were surveyed.")
+    return store.answer_request(request.id, findings=(tell_without_nodes(request.cluster, reason),), event=event)
 
 
 def _earlier(request: PlanRequest, report: ClusterReport, store: Records) -> tuple[PlanRecord, ...]:

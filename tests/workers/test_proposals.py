@@ -204,6 +204,24 @@ def test_a_cluster_that_cannot_be_read_is_refused(world, store, tmp_path):
     assert store.open_requests() == ()
 
 
+def test_machines_are_surveyed_also_where_their_cluster_cannot_be_read(world, store, tmp_path):
+    """Over SSH they tell what they tell; what their sources were asked for last is asked for again."""
+    ask(world, store, "", kind="survey")
+    before = store.survey("lab")
+    config = settings_of(world).model_dump(mode="json", exclude_none=True)
+    config["clusters"]["lab"]["kubeconfig"] = str(tmp_path / "none")
+    settings = Settings.model_validate(config)
+    answer = ask(
+        world, store, "", request_id="r-00000002", kind="survey", settings=settings, now=NOW + timedelta(hours=1)
+    )
+    assert [(f.code, f.severity) for f in answer.findings] == [("nodes-unread", Severity.BLOCKER)]
+    assert "cannot be used" in answer.findings[0].sentence
+    survey = store.survey("lab")
+    assert (survey.read_at, survey.apis) == (NOW + timedelta(hours=1), before.apis)
+    assert survey.machine("w1").offers == before.machine("w1").offers
+    assert not any(isinstance(m.facts, Unread) for m in survey.machines)
+
+
 def test_a_hand_edited_control_plane_gets_its_revert_beside_the_blocked_plan(edited, store):
     """The upgrade may not be approved; the revert may."""
     answer = ask(edited, store, "v1.35.4")
