@@ -32,9 +32,14 @@ printf %s "$code"
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(worker: Bench) -> Bench:
+    worker.control_plane()
+    return worker
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Bench:
     bench = make_bench(tmp_path / "m")
-    bench.control_plane()
     declare(bench, DECLARED)
     bench.tool("curl", _CURL)
     bench.tool(
@@ -125,13 +130,13 @@ def test_what_is_not_wanted_is_not_asked_for(bench: Bench):
     ],
 )
 def test_only_a_registrys_own_word_makes_an_image_absent(
-    bench: Bench, code: str, body: str, state: ImageState, reason: str
+    worker: Bench, code: str, body: str, state: ImageState, reason: str
 ):
     """Whatever else happens on the way leaves it open."""
-    (bench.home / "code").write_text(code)
-    (bench.home / "body").write_text(body)
-    assert states(bench) == {state}
-    assert any(reason in offer.reason for offer in told(bench).values())
+    (worker.home / "code").write_text(code)
+    (worker.home / "body").write_text(body)
+    assert states(worker) == {state}
+    assert any(reason in offer.reason for offer in told(worker).values())
 
 
 class _Registry(BaseHTTPRequestHandler):
@@ -203,13 +208,13 @@ def test_a_registry_that_does_not_answer_is_asked_once(bench: Bench):
         ("/etc/containerd/conf.d/x.toml", '[plugins."io.containerd.grpc.v1.cri".registry.mirrors."registry.k8s.io"]'),
     ],
 )
-def test_a_runtime_that_may_ask_another_registry_leaves_it_open(bench: Bench, file: str, text: str):
+def test_a_runtime_that_may_ask_another_registry_leaves_it_open(worker: Bench, file: str, text: str):
     """Nothing is asked of a registry that the runtime may never ask: its settings do not say that it reads these."""
-    bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
-    bench.file(file, text)
-    assert states(bench) == {ImageState.UNKNOWN}
-    assert not [line for line in bench.log if line.startswith("curl")]
-    assert any(file in offer.reason for offer in told(bench).values())
+    worker.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
+    worker.file(file, text)
+    assert states(worker) == {ImageState.UNKNOWN}
+    assert not [line for line in worker.log if line.startswith("curl")]
+    assert any(file in offer.reason for offer in told(worker).values())
 
 
 _MIRROR = '[host."https://m.example"]\n  capabilities = ["pull", "resolve"]\n'
@@ -238,32 +243,32 @@ _UP = "https://registry.k8s.io/v2/kube-proxy/manifests/v1.35.4"
         ("# nothing\n", [_UP]),
     ],
 )
-def test_the_registries_of_a_hosts_file_are_asked_in_its_order(bench: Bench, text: str, asked: list[str]):
+def test_the_registries_of_a_hosts_file_are_asked_in_its_order(worker: Bench, text: str, asked: list[str]):
     """As containerd reads it; none of them has the image here, so that all are asked, and it stays open."""
-    bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
-    bench.file("/opt/hosts/_default/hosts.toml", text)
-    (bench.home / "code").write_text("404")
-    (bench.home / "body").write_text(_ABSENT)
-    offer = told(bench)[f"{K8S}/kube-proxy:v1.35.4"]
+    worker.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
+    worker.file("/opt/hosts/_default/hosts.toml", text)
+    (worker.home / "code").write_text("404")
+    (worker.home / "body").write_text(_ABSENT)
+    offer = told(worker)[f"{K8S}/kube-proxy:v1.35.4"]
     assert (offer.state, "/opt/hosts/_default/hosts.toml" in offer.reason) == (ImageState.UNKNOWN, True)
-    heads = [line.partition("--proto ")[2] for line in bench.log if "-I" in line and "kube-proxy" in line]
-    assert [h.partition(" ")[2].replace(str(bench.root), "ROOT") for h in heads] == asked
+    heads = [line.partition("--proto ")[2] for line in worker.log if "-I" in line and "kube-proxy" in line]
+    assert [h.partition(" ")[2].replace(str(worker.root), "ROOT") for h in heads] == asked
 
 
-def test_one_registry_of_a_hosts_file_that_has_the_image_is_enough(bench: Bench):
+def test_one_registry_of_a_hosts_file_that_has_the_image_is_enough(worker: Bench):
     """A site without the internet has it there, and nowhere else."""
-    bench.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
-    bench.file("/opt/hosts/registry.k8s.io/hosts.toml", _MIRROR)
-    bench.tool("curl", f'case "$*" in *m.example*) ;; *) echo 000 >"$B/code" ;; esac\n{_CURL}')
-    assert states(bench) == {ImageState.OFFERED}
-    assert not [line for line in bench.log if "https://registry.k8s.io" in line]
+    worker.file("/etc/containerd/config.toml", '    config_path = "/opt/hosts"\n')
+    worker.file("/opt/hosts/registry.k8s.io/hosts.toml", _MIRROR)
+    worker.tool("curl", f'case "$*" in *m.example*) ;; *) echo 000 >"$B/code" ;; esac\n{_CURL}')
+    assert states(worker) == {ImageState.OFFERED}
+    assert not [line for line in worker.log if "https://registry.k8s.io" in line]
 
 
-def test_the_default_settings_of_containerd_name_no_other_registry(bench: Bench):
+def test_the_default_settings_of_containerd_name_no_other_registry(worker: Bench):
     """Its own empty sections are there on every machine whose settings were written out once."""
     sections = "".join(f'[plugins."io.containerd.grpc.v1.cri".registry.{s}]\n' for s in ("mirrors", "configs"))
-    bench.file("/etc/containerd/config.toml", f'      config_path = ""\n{sections}')
-    assert states(bench) == {ImageState.OFFERED}
+    worker.file("/etc/containerd/config.toml", f'      config_path = ""\n{sections}')
+    assert states(worker) == {ImageState.OFFERED}
 
 
 def test_an_absent_image_may_be_on_a_machine_that_cannot_tell(bench: Bench):
@@ -284,12 +289,12 @@ def test_a_cluster_that_cannot_be_asked_for_its_repository_leaves_all_open(bench
     assert answer.reason == "connection refused"
 
 
-def test_what_is_asked_goes_the_way_of_the_runtime(bench: Bench):
+def test_what_is_asked_goes_the_way_of_the_runtime(worker: Bench):
     """By the proxy of its service, and no other variable of it."""
-    bench.tool("systemctl", "echo 'Environment=HTTPS_PROXY=http://proxy:3128 NO_PROXY=.local LD_PRELOAD=/x'")
-    bench.tool("curl", f'echo "proxy $HTTPS_PROXY $NO_PROXY [${{LD_PRELOAD-}}]" >>"$B/log"\n{_CURL}')
-    told(bench)
-    assert "proxy http://proxy:3128 .local []" in bench.log
+    worker.tool("systemctl", "echo 'Environment=HTTPS_PROXY=http://proxy:3128 NO_PROXY=.local LD_PRELOAD=/x'")
+    worker.tool("curl", f'echo "proxy $HTTPS_PROXY $NO_PROXY [${{LD_PRELOAD-}}]" >>"$B/log"\n{_CURL}')
+    told(worker)
+    assert "proxy http://proxy:3128 .local []" in worker.log
 
 
 @pytest.mark.parametrize("tag", ["a b", "$(id)", "-x", "../x", "a/b"])

@@ -8,7 +8,7 @@ images() { # VERSION ETCD-TAG COREDNS-TAG PAUSE-TAG; - for one that is not wante
         images_here >"$folder/here" || say "images-here unknown"
         proxies=$(runtime_proxies)
         hosts_folders=$(folders_of_hosts)
-        refused=
+        refused='' known_host=
         needed_images "$@" >"$folder/needed"
         while read -r image; do tell_image "$image"; done <"$folder/needed"
     else say "images-unread $(one_line <"$folder/why")"; fi
@@ -51,7 +51,7 @@ images_here() { # by name and tag; fails where no tool tells
 tell_image() { # IMAGE
     if grep -qxF -e "$1" "$folder/here"; then say "image present $1"; return; fi
     host=${1%%/*}
-    other=$(asked_instead "$host")
+    [ "$host" = "$known_host" ] || other=$(asked_instead "$host") known_host=$host
     if ! matches "$1" '[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._/-]+:[A-Za-z0-9._-]+' || ! matches "$host" '.*[.:].*|localhost'; then
         say "image unknown $1 it names no registry to ask"
     elif ! command -v curl >/dev/null 2>&1; then say "image unknown $1 curl is not installed"
