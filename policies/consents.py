@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cluster.errors import Refused
+from cluster.findings import Finding, Severity
 from cluster.plan import Reboot, UpgradePlan, WorkerMoves
 
 BLOCKERS = ("no-etcdctl", "removed-api-in-use", "two-member-etcd")  # finding codes that become warnings
@@ -20,6 +21,7 @@ OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options
     "surge": ("surge", True),
     "no-surge": ("surge", False),
 }
+_ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,12 @@ def consents_of(plan: UpgradePlan) -> tuple[str, ...]:
     taken += ["surge"] if options.surge else []
     taken += [f"workers-{options.workers}"] if len(plan.hops) > 1 else []
     return tuple(taken)
+
+
+def acceptances(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Every warning that the card shows: whoever approves the digest approves them with it."""
+    return tuple(sorted({_acceptance(f) for f in findings if f.severity is Severity.WARNING}))
+
+
+def _acceptance(finding: Finding) -> str:
+    return f"{finding.code}:{finding.subject}" if finding.code in _ONE_BY_ONE else finding.code

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from cluster.errors import InvalidVersion, Refused
-from cluster.findings import Finding, Findings, Severity, blockers, worst_first
+from cluster.errors import Refused
+from cluster.findings import Finding, Findings, blockers, worst_first
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, PlanRecord, Role, UpgradePlan
-from cluster.report import ClusterReport, Unread
+from cluster.plan import Basis, Options, PlanKind, PlanRecord, UpgradePlan
+from cluster.report import ClusterReport
 from cluster.survey import Survey
-from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, Target
+from cluster.versions import KubeVersion, Minor, ReportedVersion, Target
 from policies.basis import basis_of, identity_of
+from policies.consents import acceptances
 from policies.distributions import demand_kubeadm
-from policies.drift import base_version, edited_nodes, running_version, settled_version
+from policies.drift import base_version, running_version, settled_version
 from policies.estimates import NO_PAST, estimate, tell_grounds
 from policies.history import Past
 from policies.hooks import check_hooks, check_webhooks
@@ -34,15 +35,14 @@ from policies.left_out import (
 )
 from policies.moves import put_stragglers_first, settle_moves
 from policies.order import ordered_pools, own_workers, tell_order
-from policies.pools import CONTROL_PLANE, by_name
 from policies.preflight import check_preflight
 from policies.releases import PatchFirst, check_support, patch_first
+from policies.revert import beside_revert, plan_revert
 from policies.rollback import check_rollback, plan_rollback
 from policies.simulation import simulate
 from policies.windows import check_plan_fits
 from policies.wording import some_of
 
-_ONE_BY_ONE = frozenset({"daemonset-not-ready"})  # accepted for its subject alone, since verification spares that one
 NO_SNAPSHOT = "no-etcdctl"  # the finding whose acceptance is the consent to go on without a snapshot
 
 
@@ -148,7 +148,7 @@ def _draft(
             *check_plan_fits(report.cluster, cluster, now, estimate(plan, past)),
         )
     )
-    plan = replace(plan, accepted=_accepted(findings))
+    plan = replace(plan, accepted=acceptances(findings))
     return Draft(
         plan,
         findings,
@@ -169,7 +169,7 @@ def _lacking(seen: Observation, target: Target) -> frozenset[str]:
 def add_findings(draft: Draft, found: Findings) -> Draft:
     """The draft with what was found beside its preflight; the warnings among it are approved with the others."""
     findings = worst_first((*draft.findings, *found))
-    return replace(draft, plan=replace(draft.plan, accepted=_accepted(findings)), findings=findings)
+    return replace(draft, plan=replace(draft.plan, accepted=acceptances(findings)), findings=findings)
 
 
 def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
@@ -185,29 +185,12 @@ def draft_revert(
     seen: Observation, cluster: Cluster, *, options: Options, accepted: tuple[str, ...] = (), past: Past = NO_PAST
 ) -> Draft | None:
     """The plan that puts hand-edited control planes back to the declared version; None where there are none."""
-    report, survey = seen.report, seen.survey
-    edited, declared = edited_nodes(report), report.declared
-    if not edited or isinstance(declared, Unread):
+    made = plan_revert(seen, cluster, options=options, accepted=accepted)
+    if made is None:
         return None
-    nodes = tuple(
-        PlanNode(n.name, n.uid, Role.CONTROL_PLANE)
-        for n in sorted(report.control_plane, key=lambda n: by_name(n.name))
-        if n.name in edited
-    )
-    nodes = (replace(nodes[0], role=Role.FIRST_CONTROL_PLANE), *nodes[1:])
-    hop, found = _installed_hop(declared, nodes, survey)
-    preflight = check_preflight(seen, cluster, target=declared, accepted=accepted)
-    findings = worst_first(
-        (
-            *_beside_revert(preflight, report, nodes),
-            *(_as_note(f) for f in preflight if f.code.startswith("hand-edited-")),
-            *found,
-        )
-    )
-    pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
-    plan = UpgradePlan(PlanKind.REVERT, identity_of(report), (hop,), pools, options, _accepted(findings))
+    plan, findings = made
     grounds = tell_grounds(plan, past)
-    return Draft(plan, findings, basis_of(report), estimate(plan, past), estimate_grounds=grounds)
+    return Draft(plan, findings, basis_of(seen.report), estimate(plan, past), estimate_grounds=grounds)
 
 
 def draft_rollback(
@@ -244,16 +227,9 @@ def recheck(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
         left_out=left_out,
     )
     if plan.kind is PlanKind.REVERT:
-        found = _beside_revert(found, seen.report, plan.nodes)
+        found = beside_revert(found, seen.report, plan.nodes)
     way = (*_check_way(plan, seen), *check_webhooks(plan, cluster))
     return blockers((*spare(found, left_out, seen.report, seen.survey), *way))
-
-
-def _beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:
-    """What concerns the reverted nodes, without what the revert itself is the remedy of."""
-    mended = ("hand-edited-", "api-servers-apart", "kubelet-", "kube-proxy-", "controller-")
-    mine = {n.name for n in nodes} | {report.cluster}
-    return tuple(f for f in found if f.subject in mine and not f.code.startswith(mended))
 
 
 def _base(report: ClusterReport) -> KubeVersion:
@@ -289,45 +265,3 @@ def _without(survey: Survey, left_out: frozenset[str]) -> Survey:
     if not left_out:
         return survey
     return replace(survey, machines=tuple(m for m in survey.machines if m.name not in left_out))
-
-
-def _installed_hop(
-    declared: KubeVersion, nodes: tuple[PlanNode, ...], survey: Survey
-) -> tuple[Hop, tuple[Finding, ...]]:
-    """The declared version with the packages that are installed: a revert installs nothing."""
-    found: list[Finding] = []
-    installed: list[PackageVersion] = []
-    for node in nodes:
-        facts = survey.facts(node.name)
-        package = facts.package("kubeadm") if facts else None
-        version = _package_version(package.version) if package else None
-        if version is not None:
-            installed.append(version)
-        if facts is not None and (version is None or version.version.minor != declared.minor):
-            sentence = (
-                f"kubeadm on {node.name} is {version or 'missing'}; putting back {declared} needs one of its minor."
-            )
-            remedy = f"Install kubeadm of {declared.minor} there, and plan again."
-            found.append(Finding("kubeadm-of-another-minor", Severity.BLOCKER, node.name, sentence, remedy))
-    package_version = installed[0] if installed else PackageVersion(declared, "0")
-    return Hop(declared, package_version, package_version, package_version), tuple(found)
-
-
-def _package_version(text: str) -> PackageVersion | None:
-    try:
-        return PackageVersion.parse(text)
-    except InvalidVersion:
-        return None
-
-
-def _as_note(finding: Finding) -> Finding:
-    return replace(finding, severity=Severity.NOTE, remedy="This plan puts it back.")
-
-
-def _accepted(findings: Findings) -> tuple[str, ...]:
-    """Every warning that the card shows: whoever approves the digest approves them with it."""
-    return tuple(sorted({_acceptance(f) for f in findings if f.severity is Severity.WARNING}))
-
-
-def _acceptance(finding: Finding) -> str:
-    return f"{finding.code}:{finding.subject}" if finding.code in _ONE_BY_ONE else finding.code

@@ -16,6 +16,7 @@ from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion
 from policies.basis import identity_of
+from policies.consents import acceptances
 from policies.distributions import demand_kubeadm
 from policies.drains import check_drains
 from policies.pools import CONTROL_PLANE, form_pools
@@ -86,8 +87,7 @@ def plan_rollback(
         options=replace(options, drain=DrainMode.ALWAYS),
     )
     findings = check_rollback(plan, seen, cluster)
-    accepted = tuple(sorted({f.code for f in findings if f.severity is Severity.WARNING}))
-    return replace(plan, accepted=accepted), findings
+    return replace(plan, accepted=acceptances(findings)), findings
 
 
 def check_rollback(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Findings:
