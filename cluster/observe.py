@@ -34,7 +34,6 @@ _NAMESPACE = "/api/v1/namespaces/kube-system"
 _CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 _NODES = "nodes"
 _PARALLEL = 8
-POD_PAGE = 200  # whole pods are large: a page is a megabyte, and ten times that once it is parsed
 _ONE_READ = 5.0  # seconds: one API server that hangs must not hold the report up
 _NOT_FOUND = 404
 _OK = 200
@@ -124,7 +123,7 @@ def _list_nodes(kube: Kube, sieve: Sieve, reader: _Reader | None) -> tuple[Node,
 
 def read_system_pods(kube: Kube, on_server: Callable[[str, str], None] = lambda _node, _endpoint: None) -> SystemPods:
     """The pods of kube-system, folded; `on_server` as in read_pods. Raises ClusterUnreadable."""
-    return read_pods(kube.items(PODS, shape=POD_SHAPE, page=POD_PAGE), on_server)
+    return read_pods(kube.items(PODS, shape=POD_SHAPE), on_server)
 
 
 def read_nodes(kube: Kube, sieve: Sieve | None = None) -> tuple[Node, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from cluster import excerpts
 from cluster.departures import (
     claim_of,
     controller_of,
@@ -18,11 +19,11 @@ from cluster.departures import (
 )
 from cluster.errors import ClusterUnreadable
 from cluster.labels import Labels, read_selector
+from cluster.pages import Shape
 from cluster.placements import read_amounts, read_choice, read_placement, read_requests, read_taints
 from cluster.report import Unread
 from cluster.workloads import Amounts, Guard, NodeChoice, NodeRoom, Placement, Workload, Workloads
 
-PAGE = 200  # whole pods are large: a page is a megabyte, and ten times that once it is parsed
 _EXAMPLES = 5  # malformed objects that are named
 # Labels that each pod has for itself: they would make a workload of every one of them.
 _OF_ONE_POD = frozenset(
@@ -44,20 +45,20 @@ T = TypeVar("T")
 class Lists(Protocol):
     """What a tally needs of cluster.kube.Kube."""
 
-    def items(self, path: str, *, page: int = PAGE) -> Iterator[dict[str, Any]]: ...
+    def items(self, path: str, *, shape: Shape | None = None) -> Iterator[dict[str, Any]]: ...
 
 
 def read_workloads(kube: Lists) -> Workloads:
     """One pass over budgets, volumes, nodes and then pods, which are judged by the former."""
     tally = Tally()
-    for what, path, add in (
-        ("pod disruption budgets", "/apis/policy/v1/poddisruptionbudgets", tally.add_budget),
-        ("persistent volumes", "/api/v1/persistentvolumes", tally.add_volume),
-        ("room on nodes", "/api/v1/nodes", tally.add_node),
-        ("pods of all namespaces", "/api/v1/pods", tally.add_pod),
+    for what, path, shape, add in (
+        ("pod disruption budgets", "/apis/policy/v1/poddisruptionbudgets", None, tally.add_budget),
+        ("persistent volumes", "/api/v1/persistentvolumes", excerpts.VOLUMES, tally.add_volume),
+        ("room on nodes", "/api/v1/nodes", excerpts.NODES, tally.add_node),
+        ("pods of all namespaces", "/api/v1/pods", excerpts.PODS, tally.add_pod),
     ):
         try:
-            tally.take(kube.items(path, page=PAGE), add)
+            tally.take(kube.items(path, shape=shape), add)
         except ClusterUnreadable as error:
             tally.unread.append(Unread(what, str(error)))
     return tally.result()

@@ -1,5 +1,9 @@
 """Raw objects of the API by hand: pods, nodes, volumes and budgets, with as much in them as a rule asks for."""
 
+import json
+
+from cluster.pages import decode
+
 
 def make_pod(name, node="w1", *, owner="ReplicaSet/web", namespace="demo", labels=None, **spec):
     """A running pod; `owner` is KIND/NAME of its controller, "" for none."""
@@ -55,7 +59,7 @@ def make_volume(name, claim, node, *, namespace="demo"):
 
 
 class PaperLists:
-    """An API that has these objects; a path may stand for the error that it answers with."""
+    """An API that has these objects and gives what a shape names of them; a path may stand for its error."""
 
     def __init__(self, *, pods=(), nodes=(), budgets=(), volumes=()):
         self.lists = {
@@ -65,8 +69,10 @@ class PaperLists:
             "/api/v1/persistentvolumes": volumes,
         }
 
-    def items(self, path, *, page=0):  # noqa: ARG002 - the seam's signature
+    def items(self, path, *, shape=None):
         found = self.lists[path]
         if isinstance(found, Exception):
             raise found
+        if shape is not None and isinstance(found, list | tuple):
+            found = decode(json.dumps({"items": list(found)}).encode(), shape)["items"]
         yield from found

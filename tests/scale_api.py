@@ -121,7 +121,7 @@ class BigApi:
     """What is asked is counted by path; `bytes` is what was sent."""
 
     size: int
-    pause: float = 0.0  # seconds that a page takes it: a real one reads and encodes first
+    pause: float = 0.0  # seconds that an object takes it: a real one reads and encodes first
     asked: dict[str, int] = field(default_factory=dict)
     sent: int = 0
     answers: dict[str, _Answer] = field(default_factory=dict)
@@ -152,9 +152,9 @@ class BigApi:
         parts = urlsplit(target)
         self.asked[parts.path] = self.asked.get(parts.path, 0) + 1
         query, found = parse_qs(parts.query), self.answers.get(parts.path)
-        if found and found.key:
-            time.sleep(self.pause)
         start, limit = (int(query.get(key, [usual])[0]) for key, usual in (("continue", "0"), ("limit", "100000")))
+        if found and found.key:
+            time.sleep(self.pause * min(limit, len(found.items) - start))
         status, body = (
             (200, found.page(start, limit)) if found else (404, b'{"kind":"Status","message":"not found","code":404}')
         )

@@ -28,7 +28,6 @@ from cluster.examination import Examination
 from cluster.findings import Finding, Findings, Severity
 from cluster.inventory import Cluster, Machine
 from cluster.kube import PAGE, Kube
-from cluster.observe import POD_PAGE
 from cluster.observe import observe as read_report
 from cluster.operation import Operation, OperationState, RowState
 from cluster.outbox import OutboxItem, OutboxKind
@@ -76,7 +75,7 @@ def test_a_report_is_read_in_pages_and_once_each(tmp_path: Path) -> None:
             assert (len(report.nodes), report.unread) == (size, ())
             assert {a.name: len(a.nodes) for a in report.add_ons} == dict.fromkeys(AGENTS, size)
             assert api.asked["/api/v1/nodes"] == size // PAGE
-            assert api.asked["/api/v1/namespaces/kube-system/pods"] == len(AGENTS) * size // POD_PAGE + 1
+            assert api.asked["/api/v1/namespaces/kube-system/pods"] == len(AGENTS) * size // PAGE + 1
             sent[size] = api.sent / size
     assert sent[MANY] < sent[FEW] * 1.1
 
@@ -113,7 +112,7 @@ def test_a_report_takes_the_rounds_of_its_longest_list_and_two_more(tmp_path: Pa
 def test_an_api_server_is_asked_while_pods_are_still_on_their_way(tmp_path: Path) -> None:
     """Its own pod comes among the first of thousands; nobody waits for the last of them."""
     asked, in_time = threading.Event(), []
-    with big_api(100, tmp_path) as (api, cluster), Kube.connect("prod", cluster) as kube:
+    with big_api(200, tmp_path) as (api, cluster), Kube.connect("prod", cluster) as kube:
         plain = api.answer
 
         def answer(target: str) -> tuple[int, bytes]:

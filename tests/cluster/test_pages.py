@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from cluster import excerpts
 from cluster.nodes import NODE_SHAPE, fold_nodes
 from cluster.pages import decode
 from cluster.pods import POD_SHAPE, read_pods
 from cluster.sieve import Sieve
+from cluster.tally import Tally
 from tests.recorded_api import RECORDINGS
 
 PATHS = sorted(RECORDINGS.glob("*-pods.stdout"))
@@ -30,6 +32,25 @@ def test_recorded_pods_say_the_same_in_their_shape(path):
     assert read_pods(shaped["items"]) == read_pods(whole["items"])
     assert [i["metadata"]["uid"] for i in shaped["items"]] == [i["metadata"]["uid"] for i in whole["items"]]
     assert len(json.dumps(shaped)) < len(data) / 8
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_recorded_pods_weigh_the_same_in_their_shape(path):
+    """What a plan is judged by: where they are, what they ask for, and whether they would leave."""
+    shaped, whole = Tally(), Tally()
+    shaped.take(decode(path.read_bytes(), excerpts.PODS)["items"], shaped.add_pod)
+    whole.take(json.loads(path.read_bytes())["items"], whole.add_pod)
+    assert (shaped.used, shaped.counts, shaped.daemon_sets) == (whole.used, whole.counts, whole.daemon_sets)
+    assert shaped.malformed == 0
+
+
+def test_recorded_nodes_have_the_same_room_in_their_shape():
+    """What they give, and their taints."""
+    data = (RECORDINGS / "before-nodes.stdout").read_bytes()
+    shaped, whole = Tally(), Tally()
+    shaped.take(decode(data, excerpts.NODES)["items"], shaped.add_node)
+    whole.take(json.loads(data)["items"], whole.add_node)
+    assert shaped.rooms == whole.rooms
 
 
 @pytest.mark.parametrize(
