@@ -154,6 +154,9 @@ def _silent(name: str, unread: Unread) -> Finding:
 def _apis(seen: ApiUse | None) -> Iterator[Finding]:
     """Who asks for deprecated APIs: too much to read for each report, and told of the last time that it was read."""
     if seen is None:
+        sentence = "Who asks for deprecated APIs was not looked at when the machines were surveyed last."
+        remedy = "Something went wrong between the two: look at the worker's log, and ask for a survey again."
+        yield Finding("not-examined", Severity.WARNING, "use of deprecated APIs", sentence, remedy)
         return
     moment = f"(Read {seen.read_at:%Y-%m-%d %H:%M} UTC.)"
     for finding in check_deprecations(seen.uses, ()):

@@ -14,7 +14,7 @@ from cluster.plan import Options, PlanRecord, PlanStatus
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
 from cluster.settings import Settings
 from cluster.signing import public_line
-from cluster.survey import Survey, SurveyedMachine
+from cluster.survey import ApiUse, Survey, SurveyedMachine
 from cluster.versions import KubeVersion, Minor, PackageVersion, ReportedVersion, parse_target
 from policies.drafting import draft_upgrade
 
@@ -123,7 +123,7 @@ def make_survey(*, offers=None, facts=None, masters=MASTERS):
         )
         for n in (*masters, *WORKERS)
     )
-    return Survey("prod", NOW, machines)
+    return Survey("prod", NOW, machines, ApiUse(NOW))
 
 
 def make_cluster(**changes):

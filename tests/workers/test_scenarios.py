@@ -7,7 +7,7 @@ After a wanted change of an export: `python -m tests.workers.test_scenarios` wri
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def look_at(name: str) -> Sight:
         except Refused as refused:
             sight.refusal = str(refused)
         seen = examine(cluster_name, cluster, report, now=NOW)
+        survey = replace(survey, apis=seen.api_use) if survey else None  # as it is kept
         sight.found += look_over(report, survey, cluster, installation="lab", known={}, now=NOW).findings
         if survey is not None:
             options = OPTIONS.get(name, Options(delete_emptydir=True))
