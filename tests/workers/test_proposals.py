@@ -78,6 +78,30 @@ def test_a_plan_is_kept_with_its_digest_and_told(world, store):
     assert {m.name for m in survey.machines} == {"cp1", "w1", "w2"}
 
 
+def test_a_plan_tells_where_its_images_are_and_is_blocked_by_one_that_is_nowhere(world, store):
+    """Of all that kubeadm will take, before anything is pulled; what nobody could check is approved as such."""
+    (made,) = ask(world, store, "v1.35.4").plan_ids
+    (there,) = [f for f in store.plan(made).findings if f.code == "images-on-offer"]
+    assert "kube-scheduler:v1.35.4" in there.sentence
+    faults = world.machines["cp1"].faults
+    faults.images_missing = {"kube-scheduler:v1.35.4"}
+    try:
+        (made,) = ask(world, store, "v1.35.4", request_id="r-00000002").plan_ids
+    finally:
+        faults.images_missing = set()
+    (lacking,) = blockers(store.plan(made).findings)
+    assert (lacking.code, lacking.subject) == ("image-not-offered", "registry.k8s.io/kube-scheduler:v1.35.4")
+    faults.image_pull_fails = True
+    try:
+        (made,) = ask(world, store, "v1.35.4", request_id="r-00000003").plan_ids
+    finally:
+        faults.image_pull_fails = False
+    record = store.plan(made)
+    assert blockers(record.findings) == ()
+    assert "images-not-checked" in record.plan.accepted
+    assert any("Could not resolve host" in f.sentence for f in record.findings if f.code == "images-not-checked")
+
+
 def test_a_second_plan_shows_what_is_another_way_and_takes_the_place_of_the_first(world, store):
     """Whoever read the older one reads what changed; only the newer one can be approved."""
     (first,) = ask(world, store, "v1.35.4").plan_ids
