@@ -13,13 +13,16 @@ from workers.patience import ask_api
 from workers.site import Api, Site
 
 Raw = dict[str, Any]
+_LATELY = {
+    "resourceVersion": "0"
+}  # what the API server remembers: servers before 1.31 read all pods from etcd otherwise
 _SHARE, _LONGEST = 0.5, 300.0  # of a drain's time, and seconds: after that its budget alone says whether it may go
 
 
 def nobody_left(kube: Api, node: str, away: Collection[str]) -> str:
     """What the databases with an instance on a node wait for before it may be cordoned as well; "" for nothing."""
     waits = []
-    for database in _databases(kube.items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}"})):
+    for database in _databases(kube.items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}", **_LATELY})):
         others = [p for p in instances(kube, database) if _node_of(p) != node]
         if others and not any(is_ready(p) and _node_of(p) not in {"", *away} for p in others):
             where = some_of(sorted({_node_of(p) or "no node" for p in others}))
@@ -30,7 +33,7 @@ def nobody_left(kube: Api, node: str, away: Collection[str]) -> str:
 def instances(kube: Api, database: Instance) -> tuple[Raw, ...]:
     """The pods of all instances of a database that have not ended."""
     path = f"/api/v1/namespaces/{database.namespace}/pods"
-    found = kube.items(path, {"labelSelector": f"{database.operator.cluster}={database.name}"})
+    found = kube.items(path, {"labelSelector": f"{database.operator.cluster}={database.name}", **_LATELY})
     return tuple(p for p in found if not is_finished(p) and database.is_joined_by(p["metadata"].get("labels") or {}))
 
 
