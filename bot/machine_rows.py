@@ -82,8 +82,10 @@ def _source(facts: MachineFacts) -> str:
 
 
 def _first_end(facts: MachineFacts) -> str:
-    """The day on which the first of its certificates ends, a CA's included; "" where none was told."""
-    ends = [c.until for c in facts.certificates or () if c.until is not None]
+    """The day on which the first of its certificates ends, a CA's included; "" where it has none."""
+    if facts.certificates is None:
+        return "not read"
+    ends = [c.until for c in facts.certificates if c.until is not None]
     return str(min(ends).date()) if ends else ""
 
 

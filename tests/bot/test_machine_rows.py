@@ -22,7 +22,7 @@ from tests.policies_fixture import FACTS, NOW, make_survey
 
 HELD = ("kubeadm", "kubelet", "kubectl")
 COMMUNITY = "https://pkgs.k8s.io/core:/stable:"
-SOUND = replace(FACTS, held=HELD, sources=(replace(FACTS.sources[0], base=COMMUNITY),))
+SOUND = replace(FACTS, certificates=(), held=HELD, sources=(replace(FACTS.sources[0], base=COMMUNITY),))
 MIB = 1024 * 1024
 
 
@@ -48,6 +48,7 @@ def test_machines_that_are_alike_are_one_line() -> None:
     ("changes", "line"),
     [
         ({"held": ()}, ("packages", "1.34.7-1.1, on hold: none", "w1")),
+        ({"certificates": None}, ("certificates, first end", "not read", "w1")),
         ({"held": None}, ("packages", "1.34.7-1.1, on hold: not read", "w1")),
         (
             {"packages": (Package("kubeadm", "1.35.4-1.1", "hi"), Package("kubelet", "1.34.7-1.1", "iF"))},
