@@ -10,6 +10,7 @@ from cluster.etcd import ALARM, EtcdFacts
 from cluster.facts import UPGRADED_PACKAGES, MachineFacts
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
+from policies.etcd import ASKED_OF_ETCD
 from policies.origins import Kind, origin_of
 from policies.wording import some_of
 
@@ -109,7 +110,8 @@ def _members(survey: Survey) -> tuple[dict[str, EtcdFacts], dict[str, Unread]]:
     """By machine, or by the address of an etcd elsewhere; and those of which no machine was told anything."""
     machines = {m.name: m.facts for m in survey.machines if isinstance(m.facts, MachineFacts)}
     told = {name: facts.etcd for name, facts in machines.items() if facts.etcd is not None}
-    silent: dict[str, Unread] = {}
+    unread = ((name, u) for name, facts in machines.items() for u in facts.unread if u.what in ASKED_OF_ETCD)
+    silent: dict[str, Unread] = dict(unread)
     for endpoint in (endpoint for facts in machines.values() for endpoint in facts.outside_etcd):
         if isinstance(endpoint.told, Unread):
             silent.setdefault(endpoint.place, endpoint.told)

@@ -119,6 +119,12 @@ def test_the_members_of_etcd_are_told_with_leader_and_size() -> None:
     ]
 
 
+def test_a_member_that_could_not_be_asked_is_not_left_out() -> None:
+    """Its pod may be well all the same."""
+    unread = (Unread("etcd-status", "no such file"), Unread("swap", "no such file"))
+    assert ("etcd member", "not read: no such file", "cp1") in told(cp1=replace(SOUND, unread=unread))
+
+
 def test_programs_get_the_kind_of_each_source() -> None:
     """Of the machines that could be read."""
     found = origins_of(survey(w1=SOUND, w2=Unread("machine w2", "refused")))
