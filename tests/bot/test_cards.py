@@ -311,6 +311,7 @@ def test_the_thread_is_told_of_nodes_and_not_of_pods():
         Verb.VERIFY_CONTROL_PLANE,
         Verb.UNCORDON,
         Verb.REVERT,
+        Verb.ROLL_BACK_KUBELET,
     }
     assert not is_told(Event(Happened.STEP_STARTED, NOW, "prod", "x"))
     assert is_told(Event(Happened.STEP_WAITED, NOW, "prod", "x"))
