@@ -7,13 +7,13 @@ is read as it is, so that the malformed object, and no other, is its reader's to
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import msgspec
+
+from cluster.collector import uncollected
 
 ListMeta = TypedDict("ListMeta", {"continue": str}, total=False)
 Shape = Callable[[bytes], Any]  # a page as its reader needs it, from its bytes
@@ -32,22 +32,10 @@ def shape_of(page: type[Any]) -> Shape:
 
 def decode(data: bytes, shape: Shape | None = None) -> Any:
     """Raises ValueError where it is no JSON."""
-    with _uncollected():
+    with uncollected():
         if shape is not None:
             try:
                 return shape(data)
             except msgspec.DecodeError:
                 pass
         return json.loads(data)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the collector: it would walk every new dict of a page again and again, at twice the cost."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from packaging.version import Version
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _RELEASE = re.compile(r"v?(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})", re.ASCII)
 _MINOR = re.compile(r"v?(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})", re.ASCII)
 _REPORTED = re.compile(r"v?(\d{1,4}\.\d{1,4}\.\d{1,4})([-+._].*)?", re.ASCII | re.DOTALL)
+_KEPT = 1024  # texts of each kind whose value is shared: thousands of machines have a dozen versions
 _PACKAGE = re.compile(r"(\d{1,4}\.\d{1,4}\.\d{1,4})-([0-9A-Za-z.+~]{1,40})", re.ASCII)
 
 
@@ -34,12 +36,13 @@ class _Text:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> Any:
         del source, handler
+        parse = lru_cache(_KEPT)(cls.parse)
 
         def read(value: object) -> _Text:
             if isinstance(value, cls):
                 return value
             try:
-                return cls.parse(str(value))
+                return parse(str(value))
             except InvalidVersion as error:
                 raise ValueError(str(error)) from error
 

@@ -25,6 +25,7 @@ from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cluster.collector import uncollected
 from cluster.errors import InvalidConfig, RecordUnreadable, StoreUnavailable, UnknownThing
 from cluster.events import Event
 from cluster.store.records import EVENT
@@ -104,7 +105,8 @@ def key(*parts: str) -> str:
 def reading(what: str) -> Iterator[None]:
     """What this release cannot read becomes one sentence, that says of what."""
     try:
-        yield
+        with uncollected():
+            yield
     except (ValueError, LookupError) as error:
         raise RecordUnreadable(
             f"The record of `{what[:60]}` cannot be read: another release of lockkeeper wrote it, or somebody else; "

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
+from cluster.collector import uncollected
 from cluster.dry_run import DryRun
 from cluster.errors import UnknownThing
 from cluster.events import Event
@@ -107,8 +108,11 @@ class Requests(Ledger):
 
 def _last(adapter: TypeAdapter[_T], text: str | None) -> _T | None:
     """None also for what another release wrote in another way: the next look takes its place."""
+    if text is None:
+        return None
     try:
-        return None if text is None else adapter.validate_json(text)
+        with uncollected():
+            return adapter.validate_json(text)
     except ValueError as error:
         _LOG.warning("What was last seen cannot be read, and is left out (%s)", type(error).__name__)
         return None
