@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,8 +72,8 @@ class PaperStation:
     def plan(self, plan_id: str) -> PlanRecord:
         return next(r for r in self.known if r.id == plan_id)
 
-    def plans(self) -> tuple[PlanRecord, ...]:
-        return self.known
+    def plans(self, cluster: str, most: int) -> tuple[PlanRecord, ...]:
+        return tuple(r for r in self.known if r.plan.cluster == cluster)[:most]
 
     def message(self, key: str) -> Posted | None:
         return Posted(CHANNEL, f"card of {key}", "") if self.carded else None
@@ -92,9 +93,9 @@ def ask(station: PaperStation, *words: Any, channel: str = CHANNEL) -> str:
     return export(cast("Station", station), asked, Export(*words)).text
 
 
-def of_cluster(name: str, plan_id: str) -> PlanRecord:
-    made = plan()
-    return record(id=plan_id, plan=replace(made, identity=replace(made.identity, name=name)), requested_at=NOW)
+def of_cluster(name: str, plan_id: str, minutes: int = 0) -> PlanRecord:
+    made, asked = plan(), NOW + timedelta(minutes=minutes)
+    return record(id=plan_id, plan=replace(made, identity=replace(made.identity, name=name)), requested_at=asked)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_without_a_name_it_is_the_newest_plan_of_the_channel(channel: str, chose
     known = settings()
     stage = known.clusters["prod"].model_copy(update={"channel": "C0STAGE"})
     both = known.model_copy(update={"clusters": {**known.clusters, "stage": stage}})
-    station = PaperStation((of_cluster("stage", "p-00000001"), of_cluster("prod", "p-00000002")), settings=both)
+    station = PaperStation((of_cluster("stage", "p-00000001", minutes=1), of_cluster("prod", "p-00000002")), settings=both)
     assert chosen in ask(station, channel=channel)
     assert station.sent == [(CHANNEL, f"card of plan:{chosen}", f"{chosen}.md")]
 
