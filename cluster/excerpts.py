@@ -67,7 +67,7 @@ class _Pod(TypedDict, total=False):
 
 class _PodPage(TypedDict, total=False):
     metadata: ListMeta
-    items: list[_Pod]
+    items: list[_Pod] | None
 
 
 class _Metadata(TypedDict, total=False):
@@ -91,7 +91,7 @@ class _Node(TypedDict, total=False):
 
 class _NodePage(TypedDict, total=False):
     metadata: ListMeta
-    items: list[_Node]
+    items: list[_Node] | None
 
 
 class _VolumeSpec(TypedDict, total=False):
@@ -106,7 +106,7 @@ class _PersistentVolume(TypedDict, total=False):
 
 class _VolumePage(TypedDict, total=False):
     metadata: ListMeta
-    items: list[_PersistentVolume]
+    items: list[_PersistentVolume] | None
 
 
 PODS, NODES, VOLUMES = map(shape_of, (_PodPage, _NodePage, _VolumePage))

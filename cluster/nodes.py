@@ -33,7 +33,7 @@ class _Object(TypedDict, total=False):
 
 class _Row(TypedDict, total=False):
     cells: list[str]
-    object: _Object
+    object: _Object | None
 
 
 class _Page(TypedDict, total=False):
@@ -41,8 +41,8 @@ class _Page(TypedDict, total=False):
 
     kind: str
     metadata: ListMeta
-    columnDefinitions: list[Column]
-    rows: list[_Row]
+    columnDefinitions: list[Column] | None  # with the first page alone
+    rows: list[_Row] | None
 
 
 NODE_SHAPE = shape_of(_Page)

@@ -70,7 +70,7 @@ class _Page(TypedDict, total=False):
     """What is read of a page of these pods."""
 
     metadata: ListMeta
-    items: list[_Pod]
+    items: list[_Pod] | None
 
 
 POD_SHAPE = shape_of(_Page)

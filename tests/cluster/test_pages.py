@@ -96,6 +96,21 @@ def test_what_does_not_fit_is_read_as_it_is(shape, page):
     assert decode(json.dumps(page).encode(), shape) == page
 
 
+@pytest.mark.parametrize("shape", [POD_SHAPE, NODE_SHAPE, excerpts.PODS, excerpts.NODES, excerpts.VOLUMES])
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"items": None, "rows": None, "columnDefinitions": None},
+        {"items": [], "rows": [], "metadata": {"remainingItemCount": 1, "continue": ""}},
+        {"items": [{"metadata": {"labels": None, "ownerReferences": None}}], "rows": [{"object": None}]},
+        {},
+    ],
+)
+def test_an_empty_list_written_as_nothing_fits_its_shape(shape, page):
+    """As Go writes it: such a page is not read whole for it."""
+    assert "other" not in decode(json.dumps({"other": 1, **page}).encode(), shape)
+
+
 @pytest.mark.parametrize("shape", [None, POD_SHAPE, NODE_SHAPE])
 @pytest.mark.parametrize("data", [b"", b"{", b'{"items": [{"metadata": {"name": "a"}}', b"<html>", b"{} {}"])
 def test_what_is_no_json_is_an_error_in_any_shape(shape, data):
