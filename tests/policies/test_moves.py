@@ -90,7 +90,7 @@ def test_a_straggler_goes_first_and_alone():
     first = {n.name: [s.verb for s in itinerary(made.plan, n) if s.hop == 0] for n in made.plan.nodes}
     assert first["cp1"] == first["w1"] == [Verb.HOLD]
     assert first["w2"][:3] == [Verb.HOLD, Verb.FETCH, Verb.PULL_IMAGES]
-    assert first["w2"][3:6] == [Verb.SET_SOURCE, Verb.INSTALL_KUBEADM, Verb.UPGRADE_NODE]
+    assert first["w2"][3:7] == [Verb.CORDON, Verb.SET_SOURCE, Verb.INSTALL_KUBEADM, Verb.UPGRADE_NODE]
     assert restarts(made.plan, "w2") == ["v1.34", "v1.35"]
 
 
