@@ -105,10 +105,7 @@ def drive_to_end(site: ScriptedSite, store: Store, leases: Store) -> None:
 
 def tell_memory(samples: Sequence[Sample]) -> str:
     """At the begin, and after each quarter of the steps."""
-    own, redis = (
-        ", ".join(f"{value:.1f}" for value in values)
-        for values in zip(*((s.own, s.redis) for s in samples), strict=True)
-    )
+    own, redis = ", ".join(f"{s.own:.0f}" for s in samples), ", ".join(f"{s.redis:.1f}" for s in samples)
     return f"memory at the begin and after each quarter: {own} MiB; Redis {redis} MB"
 
 

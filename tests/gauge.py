@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """MiB that this process has now, and MB that Redis uses."""
+    """MiB that this process has now, objects that are alive in it, and MB that Redis uses."""
 
     own: float
+    alive: int  # what was freed may stay with the process: only these tell what is kept
     redis: float
 
 
@@ -47,7 +49,10 @@ class Gauge(threading.Thread):
 
     def _take(self) -> None:
         resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-        self.samples.append(Sample(resident / 2**20, self._client.info("memory")["used_memory"] / 1e6))
+        gc.collect()
+        self.samples.append(
+            Sample(resident / 2**20, len(gc.get_objects()), self._client.info("memory")["used_memory"] / 1e6)
+        )
 
     def __enter__(self) -> Self:
         self.start()
