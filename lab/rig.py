@@ -146,11 +146,13 @@ def rig(
     installation: str = "demo",
     with_slack: bool = True,
     kubeconfigs: Callable[[World], Mapping[str, Path]] | None = None,
+    arrange: Callable[[Rig], None] | None = None,
 ) -> Iterator[Rig]:
     """
     Start a scenario with everything around it; ends every process and server of it on the way out.
 
-    `kubeconfigs` makes those of `serve` and `worker`, which otherwise both are the cluster's administrator.
+    `kubeconfigs` makes those of `serve` and `worker`, which otherwise both are the cluster's administrator. `arrange`
+    may change what is there before they start, its lockkeeper.yaml for instance.
     """
     with ExitStack() as stack:
         if directory is None:
@@ -167,6 +169,8 @@ def rig(
         made.bot.wanted, made.others = with_slack, fleet.others
         if kubeconfigs is not None:
             give_kubeconfigs(made, kubeconfigs(world))
+        if arrange is not None:
+            arrange(made)
         stack.callback(made.stop)
         made.start()
         yield made

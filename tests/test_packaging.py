@@ -91,6 +91,19 @@ def test_a_token_of_the_monitoring_goes_to_workers_alone(objects):
     assert "/etc/lockkeeper/monitoring" not in helm("template", "keeper", "helm").stdout
 
 
+def test_secrets_of_webhooks_go_to_workers_alone(objects):
+    """They sign the messages; nothing is mounted where no Secret is named."""
+    worker, bot = (
+        named(objects, "Deployment", f"keeper-{part}")["spec"]["template"]["spec"] for part in ("worker", "bot")
+    )
+    text = named(objects, "ConfigMap", "keeper-config")["data"]["lockkeeper.yaml"]
+    ((hook,),) = parse_settings(yaml.safe_load(text)).clusters["prod"].hooks.values()
+    folder = next(m["mountPath"] for m in worker["containers"][0]["volumeMounts"] if m["name"] == "hooks")
+    assert hook.secret.file == Path(folder) / "cmdb"
+    assert "webhooks" not in str(bot["volumes"])
+    assert "/etc/lockkeeper/hooks" not in helm("template", "keeper", "helm").stdout
+
+
 def test_a_configuration_that_is_too_large_for_a_config_map_comes_from_a_volume():
     """Of thousands of machines the API server would refuse the ConfigMap, whatever the chart says."""
     claim = "configVolume.persistentVolumeClaim.claimName=lockkeeper-config"

@@ -28,7 +28,7 @@ def examine(settings: Settings, *, now: datetime, connect: Reach = reach) -> Fin
     """A note of what is well, one for all machines of a cluster; a finding with its remedy for what is not."""
     found = [finding for name in settings.clusters for finding in _examine_cluster(settings, name, now)]
     for name, cluster in settings.clusters.items():
-        found += [*try_store(name, cluster), *try_alerts(name, cluster)]
+        found += [*try_store(name, cluster), *try_alerts(name, cluster), *try_secrets(name, cluster)]
         found += _examine_machines(name, cluster, connect)
     return tuple(found)
 
@@ -102,6 +102,19 @@ def try_store(name: str, cluster: Cluster) -> Iterator[Finding]:
         yield Finding("snapshot-store-unwritable", Severity.BLOCKER, name, sentence, remedy)
         return
     yield Finding("snapshot-store-ready", Severity.NOTE, name, sentence, "")
+
+
+def try_secrets(name: str, cluster: Cluster) -> Iterator[Finding]:
+    """Whether the webhooks' messages could be signed; nothing is sent, since it would be taken for true."""
+    for moment, hooks in cluster.hooks.items():
+        for hook in hooks:
+            try:
+                if hook.secret is not None:
+                    hook.secret.read()
+            except LockkeeperError as error:
+                sentence = f"The {hook.planned(moment)} of {name} could not be signed at {moment}: {error}"
+                remedy = "Give the workers that secret, and run `lockkeeper doctor` where they run."
+                yield Finding("hook-secret-missing", Severity.BLOCKER, name, sentence, remedy)
 
 
 def try_alerts(name: str, cluster: Cluster) -> Iterator[Finding]:

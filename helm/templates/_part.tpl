@@ -100,6 +100,9 @@ spec:
             {{- if $root.Values.secrets.monitoring.name }}
             - {name: monitoring, mountPath: /etc/lockkeeper/monitoring, readOnly: true}
             {{- end }}
+            {{- if $root.Values.secrets.hooks.name }}
+            - {name: hooks, mountPath: /etc/lockkeeper/hooks, readOnly: true}
+            {{- end }}
             {{- if $root.Values.snapshots.volume }}
             - {name: snapshots, mountPath: {{ $root.Values.snapshots.mountPath }}}
             {{- end }}
@@ -129,6 +132,12 @@ spec:
             defaultMode: 0440
         {{- with $root.Values.secrets.monitoring.name }}
         - name: monitoring
+          secret:
+            secretName: {{ . }}
+            defaultMode: 0440
+        {{- end }}
+        {{- with $root.Values.secrets.hooks.name }}
+        - name: hooks
           secret:
             secretName: {{ . }}
             defaultMode: 0440

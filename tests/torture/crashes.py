@@ -18,6 +18,7 @@ from pathlib import Path
 from cluster.plan import Role
 from cluster.procedure import Verb, itinerary
 from tests.engine_fixture import plan
+from tests.torture.extras import arrange, judge_extras, with_extras
 from tests.torture.plant import Plant, plant
 from workers.crashpoints import MARKS, POINTS, STORE_POINTS, VARIABLE
 
@@ -28,7 +29,7 @@ _AROUND_RECORD = frozenset({"before-record", "after-record"})
 
 def every_point() -> Iterator[str]:
     """`point:verb@node` for each role's whole way, as cluster/procedure.py has it."""
-    made = plan(("cp1", "cp2"), ("w1",))
+    made = with_extras(plan(("cp1", "cp2"), ("w1",)))
     for node in made.nodes:
         for verb in dict.fromkeys(step.verb for step in itinerary(made, node)):
             for point in POINTS:
@@ -49,10 +50,10 @@ def crash_at_each(points: list[str]) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="lk-") as marks:
         os.environ |= {VARIABLE: ",".join(points), MARKS: marks}
         began = time.monotonic()
-        with plant() as made:
+        with plant(arrange=arrange) as made:
             made.approve()
             operation = made.follow()
-            wrong = made.judge()
+            wrong = [*made.judge(), *judge_extras(made.rig, made.rig.world.exec_log())]
             if operation.state.value != "completed":
                 wrong.append(f"the run ended as {operation.state}: {operation.reason}")
             if any(f":{Verb.ROLL_BACK_KUBELET}@" in point for point in points):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -160,9 +160,11 @@ class Plant:
 
 
 @contextmanager
-def plant(scenario: Scenario = SCENARIO, *, workers: int = 2) -> Iterator[Plant]:
+def plant(
+    scenario: Scenario = SCENARIO, *, workers: int = 2, arrange: Callable[[Rig], None] | None = None
+) -> Iterator[Plant]:
     """Without Slack: what Slack does to a run has its own stories."""
-    with rig(scenario, speed=SPEED, workers=workers, with_slack=False) as made:
+    with rig(scenario, speed=SPEED, workers=workers, with_slack=False, arrange=arrange) as made:
         witness = Witness(made.world)
         witness.watch()
         yield Plant(made, witness)

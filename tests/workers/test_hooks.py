@@ -25,6 +25,7 @@ from cluster.procedure import LATER_HOOKS, Verb, itinerary
 from cluster.steering import skipped, wished
 from tests.engine_fixture import NOW, record
 from tests.engine_fixture import plan as engine_plan
+from tests.workers.lab_walk import walking
 from tests.workers.runbook_fixture import SETTINGS, Bench
 from workers.progress import block, cut_short, finish
 from workers.runbook import Site, StepBlocked, StepDone, Yielded, perform
@@ -368,3 +369,19 @@ def test_a_node_whose_hook_failed_before_its_drain_begins_again_with_its_cordon(
     finding = Bench().site("w1", Verb.PRE_DRAIN).blocked("hook-failed", "It failed.", "Mend it.").finding
     after = block(plan, operation, row, finding, NOW, uncordoned=True).after.row("w-1")
     assert verbs(plan, "w-1")[after.position] is Verb.CORDON
+
+
+def test_a_lab_machine_runs_what_root_put_there_and_nothing_else() -> None:
+    """The real script over real SSH."""
+    with walking("small", "1.35.4") as walk:
+        walk.plan = replace(walk.plan, hooks=(command(Moment.PRE_DRAIN), command(Moment.POST_UPGRADE, "missing")))
+        machine = walk.world.machines["w1"]
+        machine.write("/etc/lockkeeper-node.conf", "HOOKS=/etc/lockkeeper/hooks\n")
+        seen = machine.path("/var/lib/left")
+        hook = machine.write("/etc/lockkeeper/hooks/leave-balancer", f'#!/bin/sh\necho "$*" >>{seen}\n', 0o755)
+        hook.parent.chmod(0o755)
+        done = walk.take("w1", walk.position("w1", Verb.PRE_DRAIN))
+        assert done.sentence == "Hooks pre-drain on w1: `leave-balancer` ran."
+        assert seen.read_text() == "pre-drain v1.35.4\n"
+        with pytest.raises(StepBlocked, match="/etc/lockkeeper/hooks/missing is not there"):
+            walk.take("w1", walk.position("w1", Verb.POST_UPGRADE))
