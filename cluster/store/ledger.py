@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -249,9 +250,12 @@ def record_events(*events: Event) -> list[Effect]:
     return effects
 
 
+_IN_A_SCRIPT = re.compile(r"^Error running script .*?: -(?=[A-Z]+ )")  # a Redis before 7 hides its answer behind it
+
+
 def _unavailable(where: str, error: redis_errors.RedisError) -> Exception:
     """The sentence for what went wrong; a mistake in a script of ours stays what it is."""
-    text = str(error)
+    text = _IN_A_SCRIPT.sub("", str(error))
     for kinds, answers, sentence in _SENTENCES:
         if isinstance(error, kinds) or text.startswith(answers):
             return StoreUnavailable(sentence.format(where=where, text=text[:80]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from redis.exceptions import ResponseError
 
 from cluster.errors import StoreUnavailable
 from cluster.events import Happened
@@ -23,6 +24,29 @@ SENTENCES = {
     "read-only": "is a read-only replica: let REDIS_URL name the primary",
     "without-its-replicas": "has too few replicas to take a write .*: bring them back",
 }
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("-OOM command not allowed when used memory > 'maxmemory'.", "give it memory"),
+        ("-MISCONF Redis is configured to save RDB snapshots, but ...", "give it memory"),
+        ("-READONLY You can't write against a read only replica.", "is a read-only replica"),
+        ("-NOREPLICAS Not enough good replicas to write.", "has too few replicas"),
+    ],
+)
+def test_a_redis_before_7_hides_its_answer_in_a_scripts_error(answer: str, said: str) -> None:
+    """As 6.2.14 gave them; a mistake in a script of ours stays one."""
+    store = Store.connect("redis://127.0.0.1:1")
+
+    def give(answer: str) -> None:
+        call = "call to f_41cd568ca17d30091c80e06a60998530c3a11c8c"
+        raise ResponseError(f"Error running script ({call}): @user_script:10: @user_script: 10: {answer}")
+
+    with pytest.raises(StoreUnavailable, match=said):
+        store.ask(lambda _: give(answer))
+    with pytest.raises(ResponseError):
+        store.ask(lambda _: give("attempt to index a nil value"))
 
 
 @pytest.mark.parametrize("state", SENTENCES)
