@@ -15,6 +15,7 @@ from cluster.procedure import DOING
 from policies.hooks import tell_hooks
 from policies.legs import Leg, legs
 from policies.permanence import find_permanent
+from policies.pod_rules import tell_rules
 from policies.release_notes import ReleaseNotes, notes_of
 
 _HEADS = {Severity.BLOCKER: "Blockers", Severity.WARNING: "Warnings", Severity.NOTE: "Notes"}
@@ -132,6 +133,7 @@ def _consents(record: PlanRecord) -> Iterator[str]:
     yield f"- Workers move: {options.workers}."
     if options.reboot is not Reboot.NEVER:
         yield f"- Machines are rebooted, once each, after their last drain: {options.reboot}."
+    yield from (f"- Of each drain, {prose(rule)}." for rule in tell_rules(options))
     if options.surge:
         yield "- Deployments of one replica get a second one while their pod is moved."
     yield from _hooks(record)

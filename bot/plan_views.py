@@ -12,6 +12,7 @@ from bot.report_card import render_findings
 from bot.text import clamp, clean, escape
 from cluster.plan import Hop, PlanRecord
 from policies.hooks import tell_hooks
+from policies.pod_rules import tell_rules
 
 REJECT_VIEW = "plan_reject_reason"
 REASON_BLOCK, REASON_FIELD = "reason", "text"
@@ -33,6 +34,7 @@ def details_view(record: PlanRecord) -> Block:
         f"reboot: {options.reboot}\n"
         f"second replica for single ones: {_yes(yes=options.surge)}\n"
         f"hooks: {clean('; '.join(tell_hooks(plan.hooks)) or 'none', 1500)}\n"
+        f"{''.join(f'drains: {clean(rule, 300)}' + chr(10) for rule in tell_rules(options))}"
         f"order: {clean(' '.join(record.order) or 'by name', 1500)}\n"
         f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )

@@ -31,7 +31,7 @@ from cluster.fields import (
     Weekday,
 )
 from cluster.hooks import Moment, OnFailure, PlanHook
-from cluster.plan import DrainMode, Reboot, WorkerMoves
+from cluster.plan import DrainMode, Reboot, Treatment, WorkerMoves
 
 _LOCAL_OR_TLS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
 
@@ -71,6 +71,14 @@ class Pool(Model):
         return max(1, size * int(self.max_unavailable.rstrip("%")) // 100)
 
 
+class PodRule(Model):
+    """How drains treat the pods that these labels pick."""
+
+    selector: Annotated[str, Field(min_length=1)]  # as kubectl's -l takes them
+    namespace: str = ""  # default: each
+    pods: Treatment
+
+
 class Defaults(Model):
     """What a plan's options are unless the plan says otherwise."""
 
@@ -81,6 +89,7 @@ class Defaults(Model):
     workers: WorkerMoves = WorkerMoves.EVERY_HOP
     reboot: Reboot = Reboot.NEVER
     surge: bool = False  # whether single replicas get a second one before they are evicted
+    pod_rules: tuple[PodRule, ...] = ()  # pods that are not simply evicted
 
 
 class Smoke(Model):

@@ -125,6 +125,25 @@ class Reboot(StrEnum):
     ALWAYS = "always"
 
 
+class Treatment(StrEnum):
+    """What a drain does with pods that a rule picks."""
+
+    STAY = "stay"  # they are not evicted
+    FINISH = "finish"  # nor these, and the drain waits until they have ended by themselves
+    FIRST = "first"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class PodRule:
+    """How a drain treats some pods; of several rules that pick a pod the first one counts."""
+
+    selector: str  # labels, as kubectl's -l takes them
+    pods: Treatment
+    namespace: str = ""  # "" for each
+
+
+_Rules = Annotated[tuple[PodRule, ...], Field(exclude_if=lambda value: not value)]
 _Workers = Annotated[WorkerMoves, Field(exclude_if=lambda value: value == WorkerMoves.EVERY_HOP)]
 _Reboot = Annotated[Reboot, Field(exclude_if=lambda value: value == Reboot.NEVER)]
 
@@ -140,6 +159,7 @@ class Options:
     without_snapshot: bool = False  # consent to go on where no etcdctl can be found
     workers: _Workers = WorkerMoves.EVERY_HOP
     reboot: _Reboot = Reboot.NEVER
+    pod_rules: _Rules = ()
     surge: _Flag = False  # whether a Deployment of one replica gets a second one before its pod is evicted
 
 

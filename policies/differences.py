@@ -10,6 +10,7 @@ from cluster.hooks import PlanHook
 from cluster.plan import Hop, PlanNode, PlanPool, PlanRecord, PlanStatus, UpgradePlan
 from policies.consents import BLOCKERS
 from policies.pace import tell_budget, tell_pace
+from policies.pod_rules import tell_rules
 
 _MINUTE = 60  # seconds
 
@@ -97,6 +98,7 @@ def _declared(version: str) -> dict[str, str]:
 
 def _options(plan: UpgradePlan) -> dict[str, str]:
     options = {name.replace("_", " "): _word(value) for name, value in asdict(plan.options).items()}
+    options["pod rules"] = "; ".join(tell_rules(plan.options)) or "none"
     return options | {f"hook {h.moment} {h.name}": _hook(h) for h in plan.hooks}
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cluster.findings import Finding
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Options, Reboot
+from cluster.plan import Options, Reboot, Treatment
 from cluster.report import ClusterReport
 from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads
@@ -18,6 +18,7 @@ from policies.databases import check_databases, find_databases
 from policies.drained import is_in_place
 from policies.order import ordered_pools
 from policies.places import Places
+from policies.pod_rules import treatment_of
 from policies.workloads import check_daemon_sets, check_reading, check_workloads
 
 
@@ -29,7 +30,7 @@ def check_drains(
     left_out: frozenset[str] = frozenset(),
 ) -> Iterator[Finding]:
     """What concerns the pods of the cluster; without options nobody is drained, and only budgets are told."""
-    report, found = seen.report, seen.examination.workloads
+    report, found = seen.report, _evicted(seen.examination.workloads, options)
     databases, places = find_databases(found), Places(report)
     if options is None or not _drains(options, report, minors):
         yield from check_budgets(seen, databases, drained=False)
@@ -41,6 +42,15 @@ def check_drains(
     yield from check_daemon_sets(found, report, options)
     yield from check_databases(databases, pools, report.cluster)
     yield from check_capacity(found, pools, report, places)
+
+
+def _evicted(found: Workloads, options: Options | None) -> Workloads:
+    """Without the pods that a rule of the plan keeps where they are."""
+    if options is None or not options.pod_rules:
+        return found
+    kept = {Treatment.STAY, Treatment.FINISH}
+    groups = tuple(g for g in found.groups if treatment_of(options, g.namespace, dict(g.labels)) not in kept)
+    return replace(found, groups=groups)
 
 
 def _moving(found: Workloads, left_out: frozenset[str]) -> Workloads:

@@ -15,6 +15,7 @@ from policies.drained import is_drained
 from policies.kubeadm_defaults import images_of
 from policies.legs import Leg
 from policies.patches import GIVEN
+from policies.pod_rules import tell_rules
 
 # A name is pasted into a shell together with its command: only what Kubernetes takes for one may be.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -96,7 +97,9 @@ def _type_step(record: PlanRecord, leg: Leg, node: PlanNode, work: Handwork) -> 
 
 
 def _given(record: PlanRecord, verb: Verb) -> str:
-    """What has to be added to kubeadm's own commands in this very cluster; "" for nothing."""
+    """What has to be added to the commands in this very cluster; "" for nothing."""
+    if verb is Verb.DRAIN and (rules := "; ".join(tell_rules(record.plan.options))):
+        return f"By the plan's rules {rules}: pick the others with `--pod-selector`."
     told = next((f.sentence for f in record.findings if f.code == GIVEN), "") if verb in _KUBEADM else ""
     return f"{told} Add it: `--patches FOLDER`, or `--config FILE`." if told else ""
 

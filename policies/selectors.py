@@ -29,4 +29,4 @@ def _holds(requirement: str, labels: Mapping[str, str]) -> bool:
         return (labels.get(match[1]) == match[3]) == (match[2] != "!=")
     if match := _EXISTS.fullmatch(requirement):
         return (match[2] in labels) != bool(match[1])
-    raise InvalidConfig(f"The selector `{requirement}` of a pool cannot be read: write it as kubectl's -l takes it.")
+    raise InvalidConfig(f"The selector `{requirement}` cannot be read: write it as kubectl's -l takes it.")

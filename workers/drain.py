@@ -26,6 +26,7 @@ from workers.volumes import await_volumes
 Raw = dict[str, Any]
 AT_ONCE = 8  # evictions asked for side by side
 _NAMED = 5  # pods that a sentence names
+_GOING = frozenset({Fate.LEAVES, Fate.LEAVING, Fate.FINISHES})
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Round:
 
     def leaving(self, fates: list[PodFate]) -> list[PodFate]:
         """Who must still go; what came since in spite of the cordon stays: evicted, it would only come again."""
-        going = (f for f in fates if f.fate in {Fate.LEAVES, Fate.LEAVING})
+        going = (f for f in fates if f.fate in _GOING)
         return [f for f in going if f.uid in self.here or not f.tolerates]
 
 
@@ -63,6 +64,7 @@ def drain(site: Site) -> None:
         fates = _fates(site, round_)
         _ask_consent(site, fates)
         _tell_slow(site, fates)
+        _tell_finishing(site, fates)
         round_.here = frozenset(f.uid for f in fates)
         if site.plan.options.surge:
             surge.up(fates)
@@ -94,7 +96,9 @@ def _empty(site: Site, round_: Round) -> None:
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
         while going := _going(site, round_):
             now = site.now()
-            asked = [f for f in going if f.fate is Fate.LEAVES and round_.due.get(f.uid, now) <= now]
+            turn = min((f.turn for f in going if f.fate is not Fate.FINISHES), default=0)
+            leaves = [f for f in going if f.fate is Fate.LEAVES and f.turn == turn]
+            asked = [f for f in leaves if round_.due.get(f.uid, now) <= now]
             due = [f for f in asked if not round_.leaders.stay(site, f, going)]
             for pod, answer in zip(due, pool.map(ask, due), strict=True):
                 _note(site, round_, pod, answer)
@@ -120,6 +124,11 @@ def _tell_slow(site: Site, fates: list[PodFate]) -> None:
     slow = [f"{f.pod} ({f.grace} s)" for f in fates if f.fate in {Fate.LEAVES, Fate.LEAVING} and f.grace > limit]
     if slow:
         site.tell(f"Some pods of {site.node.name} may take longer to end than its drain of {limit} s: {some_of(slow)}.")
+
+
+def _tell_finishing(site: Site, fates: list[PodFate]) -> None:
+    if finishing := [f.pod for f in fates if f.fate is Fate.FINISHES]:
+        site.tell(f"The drain of {site.node.name} waits until these end by themselves: {some_of(finishing)}.")
 
 
 def _note(site: Site, round_: Round, pod: PodFate, answer: EvictionAnswer) -> None:
@@ -183,6 +192,8 @@ def _reason(site: Site, pod: PodFate, answer: EvictionAnswer) -> str:
             return f"{pod.pod} is held by the PodDisruptionBudget {_budget(site, pod, answer)} ({answer.why})"
         case Said.LATER | Said.REFUSED:
             return f"{pod.pod} could not be evicted ({answer.why})"
+        case _ if pod.fate is Fate.FINISHES:
+            return f"{pod.pod} is waited for until it ends by itself ({pod.why})"
         case _ if pod.fate is Fate.LEAVING:
             return f"{pod.pod} is {pod.why}"
         case Said.REPLACED:

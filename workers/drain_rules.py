@@ -17,8 +17,9 @@ from cluster.departures import (
     is_static,
     tolerates_cordon,
 )
-from cluster.plan import Options
+from cluster.plan import Options, Treatment
 from policies.databases import Instance, instance_of
+from policies.pod_rules import treatment_of
 
 Raw = dict[str, Any]
 
@@ -28,9 +29,14 @@ class Fate(StrEnum):
 
     STAYS = "stays"
     LEAVES = "leaves"  # it is evicted
+    FINISHES = "finishes"  # a rule of the plan leaves it to end by itself: only waited for
     LEAVING = "leaving"  # it is being deleted already: only waited for
     NEEDS_EMPTYDIR = "needs delete_emptydir"  # a person has to consent first
     NEEDS_UNMANAGED = "needs delete_unmanaged"
+
+
+_KEPT: dict[Treatment | None, Fate] = {Treatment.STAY: Fate.STAYS, Treatment.FINISH: Fate.FINISHES}
+_TURNS: dict[Treatment | None, int] = {Treatment.FIRST: -1, Treatment.LAST: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class PodFate:
     tolerates: bool = False  # the cordon does not keep it away
     ready: bool = True
     grace: int = 0  # seconds that it may take to end
+    turn: int = 0  # whoever has a lower one leaves before
     owner: str = ""  # kind/name of its controller
     leads: Instance | None = None  # the database that it takes the writes of
 
@@ -63,6 +70,9 @@ def judge_pods(
 def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], bool]) -> PodFate:
     fate, why = _fate(pod, options, daemon_set_exists)
     meta = pod["metadata"]
+    rule = treatment_of(options, meta.get("namespace", ""), meta.get("labels") or {})
+    if fate is not Fate.STAYS and not is_finished(pod) and rule in _KEPT:
+        fate, why = _KEPT[rule], "a rule of the plan"
     owner = controller_of(pod) or {}
     database = instance_of(meta.get("namespace", ""), meta.get("labels") or {})
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
@@ -76,6 +86,7 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
         tolerates=tolerates_cordon(pod),
         ready=is_ready(pod),
         grace=int((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 0),
+        turn=_TURNS.get(rule, 0),
         owner=f"{owner.get('kind')}/{owner.get('name')}" if owner else "",
         leads=database if database is not None and database.leads else None,
     )

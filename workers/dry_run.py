@@ -182,7 +182,7 @@ def _trial(
     held: defaultdict[tuple[Hold, str], list[tuple[str, str]]] = defaultdict(list)
     for fate in fates:
         if (kept := _held(fate, answers.get(fate.uid))) is None:
-            counts[fate.fate] += 1
+            counts[Fate.LEAVING if fate.fate is Fate.FINISHES else fate.fate] += 1
         else:
             hold, by, why = kept
             held[hold, by].append((fate.pod, why))

@@ -20,7 +20,7 @@ from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import Operation, OperationState
-from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus
+from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus, PodRule
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
@@ -31,6 +31,7 @@ from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade
 from policies.drift import base_version
 from policies.history import Past
 from policies.overview import tell_without_nodes
+from policies.pod_rules import check_rules
 from policies.preflight import check_preflight
 from policies.rollback import check_workers, minors_before
 from policies.traces import check_traces, operations_named
@@ -197,7 +198,9 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
         workers=cluster.defaults.workers,
         reboot=cluster.defaults.reboot,
         surge=cluster.defaults.surge,
+        pod_rules=tuple(PodRule(r.selector, r.pods, r.namespace) for r in cluster.defaults.pod_rules),
     )
+    check_rules(usual.pod_rules)
     known = asdict(usual)
     if lost := sorted(set(request.overrides) - set(known)):
         raise Refused(f"There is no option {', '.join(lost)[:80]}: name one of {', '.join(known)}.")

@@ -14,7 +14,7 @@ import pytest
 from cluster.departures import OWNER_LABEL
 from cluster.errors import ClusterUnreadable
 from cluster.operation import Hold
-from cluster.plan import DrainMode, Options
+from cluster.plan import DrainMode, Options, PodRule, Treatment
 from cluster.procedure import Verb
 from cluster.report import CORDON_OWNER
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, hop, pod
@@ -613,3 +613,38 @@ def test_a_rebuilt_node_is_not_touched() -> None:
     bench.api.nodes["w1"]["metadata"]["uid"] = "uid-other"
     with pytest.raises(StepBlocked, match="another one than at planning"):
         perform(bench.site("w1", Verb.CORDON))
+
+
+def ruled(
+    name: str, pods: Treatment, node: str = "w1", *, kind: str | None = "ReplicaSet"
+) -> tuple[PodRule, dict[str, Any]]:
+    """A rule for one pod, and that pod."""
+    return PodRule(f"app={name}", pods), pod(name, node, kind=kind)
+
+
+def test_pods_leave_in_the_order_of_the_plans_rules() -> None:
+    """Whoever goes first has gone before the others are asked, whoever goes last is asked when they have gone."""
+    (early, first), (late, last) = ruled("proxy", Treatment.FIRST), ruled("broker", Treatment.LAST)
+    bench = cordoned_bench(last, pod("web", "w1"), first, options=Options(pod_rules=(early, late)))
+    perform(bench.site("w1", Verb.DRAIN))
+    assert [line.split("/")[-2] for line in bench.api.log if line.endswith("/eviction")] == ["proxy", "web", "broker"]
+
+
+def test_pods_that_a_rule_keeps_stay_without_a_consent() -> None:
+    """Nothing of them is lost."""
+    rule, kept = ruled("gluster", Treatment.STAY, kind=None)
+    bench = cordoned_bench(kept, pod("web", "w1"), options=Options(pod_rules=(rule,)))
+    assert "static: 1" in perform(bench.site("w1", Verb.DRAIN)).sentence
+    assert "gluster" in bench.api.pods
+
+
+def test_pods_that_shall_finish_are_waited_for_and_never_evicted() -> None:
+    """Until their time is over: then the drain says whom it waited for."""
+    rule, job = ruled("report", Treatment.FINISH, kind="Job")
+    bench = cordoned_bench(job, pod("web", "w1"), options=Options(pod_rules=(rule,), drain_timeout=60))
+    with pytest.raises(StepBlocked, match="demo/report is waited for until it ends by itself"):
+        perform(bench.site("w1", Verb.DRAIN))
+    assert bench.told[0] == "The drain of w1 waits until these end by themselves: demo/report."
+    bench.api.pods["report"]["status"]["phase"] = "Succeeded"
+    perform(bench.site("w1", Verb.DRAIN))
+    assert [line.split("/")[-2] for line in bench.api.log if line.endswith("/eviction")] == ["web", "report"]
