@@ -31,6 +31,7 @@ from bot.plan_notes import notes_blocks
 from bot.report_card import findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
+from cluster.hooks import Moment, PlanHook
 from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.procedure import kubelet_moves
 from policies.permanence import find_permanent
@@ -129,6 +130,7 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         )
         yield from _straggler_line(plan)
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
+    yield from _hook_line(plan)
     yield from (spans(sentence, 400) for sentence in record.order[:_MOST_REASONS])
     if left_out := left_out_words(record, _MOST_LEFT_OUT):
         yield [text_element("Left out, and touched by no step: "), text_element(left_out, code=True)]
@@ -145,6 +147,16 @@ def permanent_blocks(record: PlanRecord) -> list[Block]:
     lasting = find_permanent(record)
     head = line(text_element("What cannot be undone", bold=True))
     return [rich_text(head, bullets([spans(p.sentence) for p in lasting]))] if lasting else []
+
+
+def _hook_line(plan: UpgradePlan) -> Iterator[list[Element]]:
+    if plan.hooks:
+        named = (f"{moment} {listing(tuple(str(h) for h in hooks))}" for moment, hooks in _by_moment(plan).items())
+        yield spans(f"Hooks: {'; '.join(named)}.", 400)
+
+
+def _by_moment(plan: UpgradePlan) -> dict[Moment, list[PlanHook]]:
+    return {m: [h for h in plan.hooks if h.moment is m] for m in Moment if any(h.moment is m for h in plan.hooks)}
 
 
 def _straggler_line(plan: UpgradePlan) -> Iterator[list[Element]]:
