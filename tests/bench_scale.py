@@ -17,22 +17,26 @@ from bot.plan_card import render_plan
 from bot.report_card import render_report
 from bot.run_card import render_run
 from bot.terminal import render_operation
+from cluster import excerpts
 from cluster.events import Happened
-from cluster.kube import Kube
+from cluster.kube import PAGE, Kube
 from cluster.observe import observe
+from cluster.pages import decode
 from cluster.procedure import itinerary
 from cluster.store import Store
 from cluster.store.records import PLAN, SURVEY
+from cluster.tally import Tally
 from lab.redis import RedisServer
 from policies.gate import check_gate
 from policies.overview import look_over
 from policies.simulation import simulate
 from tests import scale_fixture as scale
-from tests.scale_api import big_api
+from tests.scale_api import big_api, page_of_pods
 from workers.progress import begin
 from workers.schedule import find_runnable
 
 Said = list[tuple[str, str]]
+PODS = 30  # on each node
 
 
 def timed(said: Said, what: str, work: Callable[[], Any]) -> Any:
@@ -70,6 +74,18 @@ def read_cluster(said: Said, size: int, directory: Path) -> None:
     requests, sent = addresses.get()
     server.join()
     said.append(("... requests, megabytes, memory", f"{requests // 3}, {sent / 3e6:.0f} MB, +{grown:.0f} MB"))
+
+
+def weigh(said: Said, size: int) -> None:
+    """Without the network: what makes of each page what a plan is judged by."""
+    page = page_of_pods(scale.names(PAGE))
+
+    def work() -> None:
+        tally = Tally()
+        for _ in range(size * PODS // PAGE):
+            tally.take(decode(page, excerpts.PODS)["items"], tally.add_pod)
+
+    timed(said, f"weigh all pods ({PODS} a node), from the bytes of their pages", work)
 
 
 def judge(said: Said, size: int) -> None:
@@ -142,6 +158,7 @@ def main() -> None:
         said: Said = []
         with tempfile.TemporaryDirectory(prefix="lk-") as folder:
             read_cluster(said, size, Path(folder))
+        weigh(said, size)
         judge(said, size)
         with tempfile.TemporaryDirectory(prefix="lk-") as folder, RedisServer.start(Path(folder)) as server:
             store_and_move(said, size, server.url)

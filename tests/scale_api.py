@@ -44,10 +44,11 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _recorded_pods() -> dict[str, dict[str, Any]]:
-    """One pod of each kind that kubeadm makes, as a real cluster served it, without managedFields: kubectl hid them."""
+    """One pod of each kind, as a real cluster served it, without managedFields: kubectl hid them."""
     items = json.loads(_RECORDED.read_text(encoding="utf-8"))["items"]
     labels = [item["metadata"].get("labels", {}) for item in items]
-    return {label.get("component") or label.get("k8s-app"): item for label, item in zip(labels, items, strict=True)}
+    kinds = (label.get("component") or label.get("k8s-app") or label.get("app") for label in labels)
+    return dict(zip(kinds, items, strict=True))
 
 
 def _static_pods(recorded: dict[str, dict[str, Any]], endpoint: str) -> Iterator[bytes]:
@@ -64,12 +65,24 @@ def _static_pods(recorded: dict[str, dict[str, Any]], endpoint: str) -> Iterator
 
 def _agents(recorded: dict[str, Any], nodes: tuple[str, ...]) -> Iterator[bytes]:
     """Of each kind one on every node: kube-proxy's under other names."""
-    text, metadata = _json(recorded).decode(), recorded["metadata"]
     for agent in AGENTS:
-        mark = text.replace(metadata["uid"], "uid-$name").replace(metadata["name"], "$name")
-        mark = mark.replace(f'"{recorded["spec"]["nodeName"]}"', '"$node"').replace("kube-proxy", agent)
-        for node in nodes:
-            yield mark.replace("$name", f"{agent}-{node}").replace("$node", node).encode()
+        yield from _copies(recorded, "kube-proxy", agent, nodes)
+
+
+def _copies(recorded: dict[str, Any], was: str, name: str, nodes: Iterable[str]) -> Iterator[bytes]:
+    """The recorded pod on each of these nodes, `name` wherever it said `was`."""
+    metadata = recorded["metadata"]
+    text = _json(recorded).decode().replace(metadata["uid"], "uid-$name").replace(metadata["name"], "$name")
+    text = text.replace(f'"{recorded["spec"]["nodeName"]}"', '"$node"').replace(was, name)
+    for node in nodes:
+        yield text.replace("$name", f"{name}-{node}").replace("$node", node).encode()
+
+
+def page_of_pods(nodes: Iterable[str]) -> bytes:
+    """A page of an application's pods, one on each of these nodes."""
+    return b'{"kind":"PodList","metadata":{},"items":[%b]}' % b",".join(
+        _copies(_recorded_pods()["web"], "web", "shop", nodes)
+    )
 
 
 def _json(value: Any) -> bytes:
