@@ -10,6 +10,7 @@ from cluster.pods import tag_of
 from cluster.report import AddOn, ClusterReport, Node
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion
+from policies.wording import some_of
 
 KUBELET_LAG = 3  # minors behind the newest API server, since 1.28 with nodes of 1.25 and newer
 OLD_KUBELET_LAG = 2
@@ -75,13 +76,13 @@ def _api_servers(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
 def _kubelets(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
     for node in report.nodes:
         if isinstance(node.kubelet, ReportedVersion):
-            yield from _node_part("kubelet", node.name, node.kubelet.version.minor, api)
+            yield from _node_part("kubelet", node.name, node.kubelet.version.minor, api, report)
 
 
 def _proxies(api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
     for add_on, minor in kube_proxies(report):
         for name in add_on.nodes:
-            yield from _node_part("kube-proxy", name, minor, api)
+            yield from _node_part("kube-proxy", name, minor, api, report)
             yield from _beside_kubelet(minor, report.node(name))
 
 
@@ -93,11 +94,11 @@ def kube_proxies(report: ClusterReport) -> Iterator[tuple[AddOn, Minor]]:
             yield add_on, seen.version.minor
 
 
-def _node_part(part: str, node: str, minor: Minor, api: ApiRange) -> Iterator[Finding]:
+def _node_part(part: str, node: str, minor: Minor, api: ApiRange, report: ClusterReport) -> Iterator[Finding]:
     """A kubelet or a kube-proxy against all API servers: the intersection of what each allows."""
     if minor > api.oldest:
         sentence = f"The {part} of {node} runs {minor}, newer than an API server of {api.oldest}."
-        remedy = f"Bring every API server to {minor} before any {part}."
+        remedy = _forward(minor, report) or f"Bring every API server to {minor} before any {part}."
         yield _stop(f"{part}-newer", node, sentence, remedy)
     if minors_between(api.newest, minor) > lag_of(minor):
         sentence = (
@@ -105,6 +106,18 @@ def _node_part(part: str, node: str, minor: Minor, api: ApiRange) -> Iterator[Fi
             f"{lag_of(minor)} minors older at most."
         )
         yield _stop(f"{part}-too-old", node, sentence, f"Bring {node} forward before the control plane goes on.")
+
+
+def _forward(minor: Minor, report: ClusterReport) -> str:
+    """What brings the API servers that are behind to a minor that another one has already, as the cluster declares."""
+    seen = {s.node: s.version.version.minor for s in report.api_servers if isinstance(s.version, ReportedVersion)}
+    behind = sorted(name for name, has in seen.items() if has < minor)
+    if not behind or not isinstance(report.declared, KubeVersion) or report.declared.minor != minor:
+        return ""
+    if minor not in seen.values():
+        return ""
+    turn = "" if len(behind) == 1 else ", one after the other"
+    return f"Run `kubeadm upgrade node` with kubeadm {report.declared} on {some_of(behind)} first{turn}."
 
 
 def _beside_kubelet(proxy: Minor, node: Node | None) -> Iterator[Finding]:
@@ -151,7 +164,7 @@ def _kubectls(api: ApiRange, survey: Survey) -> Iterator[Finding]:
 def check_way_back(target: KubeVersion, node: str, report: ClusterReport) -> Findings:
     """A kubelet that goes back to `target`, against every API server as it is now."""
     api = api_range(report)
-    return tuple(_node_part("kubelet", node, target.minor, api)) if api else ()
+    return tuple(_node_part("kubelet", node, target.minor, api, report)) if api else ()
 
 
 def check_hop(base: KubeVersion, target: KubeVersion, kubelets: Iterable[tuple[str, KubeVersion]]) -> Findings:

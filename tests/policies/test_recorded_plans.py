@@ -93,6 +93,7 @@ def test_kubelets_ahead_of_a_control_plane_block_until_its_api_server_is_there()
     """Recorded: the documented order takes the kubelets of two control planes along before the third is upgraded."""
     stops = blockers(plan_at("ha-second", "v1.35.4").findings)
     assert {(f.code, f.subject) for f in stops} == {("kubelet-newer", "cp1"), ("kubelet-newer", "cp2")}
+    assert {f.remedy for f in stops} == {"Run `kubeadm upgrade node` with kubeadm v1.35.4 on cp3 first."}
 
 
 @pytest.mark.parametrize(("stage", "node"), [("notready", "w2"), ("cp-notready", "cp1")])
