@@ -11,7 +11,7 @@ from cluster.inventory import Hook
 from workers.complaint import find_complaint
 from workers.cordon import read_node, stays_at_work
 from workers.crashpoints import around
-from workers.remote import run_remote
+from workers.remote import await_running, run_remote
 from workers.site import Site, StepBlocked, StepDone
 from workers.webhook import send
 
@@ -28,7 +28,7 @@ def run_hooks(site: Site) -> StepDone:
     ran, failed = [], []
     for index, hook in enumerate(h for h in site.plan.hooks if h.moment is moment):
         try:
-            _run(site, hook, f"{site.attempt_id}-h{index}")
+            _run(site, hook, f"-h{index}")
         except HookFailed as error:
             if hook.on_failure is OnFailure.BLOCK:
                 raise _blocked(site, moment, str(error)) from error
@@ -49,11 +49,13 @@ def _blocked(site: Site, moment: Moment, why: str) -> StepBlocked:
     return site.blocked("hook-failed", why, remedy)
 
 
-def _run(site: Site, hook: PlanHook, attempt: str) -> None:
+def _run(site: Site, hook: PlanHook, suffix: str) -> None:
+    attempt = f"{site.attempt_id}{suffix}"
     if hook.is_webhook:
         _send(site, hook, attempt)
         return
-    outcome = run_remote(site, "hook", hook.name, hook.moment, str(site.hop.target), str(hook.timeout), attempt=attempt)
+    words = ("hook", hook.name, hook.moment, str(site.hop.target), str(hook.timeout))
+    outcome = await_running(site, suffix) or run_remote(site, *words, attempt=attempt)
     if outcome.code != 0:
         why = find_complaint(outcome.output) or "it printed nothing"
         raise HookFailed(f"The hook {hook} failed on {site.node.name} (exit {outcome.code}): {why}")

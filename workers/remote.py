@@ -130,6 +130,18 @@ def await_earlier(site: Site) -> Outcome | None:
     return None
 
 
+def await_running(site: Site, suffix: str) -> Outcome | None:
+    """The end of an earlier attempt's command that still runs, so that none is started beside itself; else None."""
+    link = Link(site)
+    for earlier in earlier_attempts(site):
+        attempt = f"{earlier}{suffix}"
+        seen = link.ask(partial(site.machine.poll, attempt), patience=site.waits.node_ready)
+        if seen.state is AttemptState.RUNNING:
+            site.tell(f"An earlier attempt still runs on {site.node.name}; it is waited for.")
+            return _ended(site, link, attempt)
+    return None
+
+
 def was_started(site: Site) -> bool:
     """Whether this very attempt was started before: then it is attached to, and nothing is decided anew."""
     seen = Link(site).ask(partial(site.machine.poll, site.attempt_id), patience=site.waits.node_ready)

@@ -172,6 +172,21 @@ def test_a_driver_that_takes_over_attaches_to_the_hook() -> None:
     assert bench.w1.words == ["hook leave-balancer post-upgrade v1.35.4 300"]
 
 
+def test_a_retry_never_starts_a_hook_beside_itself() -> None:
+    """Whoever retries after a cut link finds it still running: its end is waited for, and counts."""
+    bench = with_hooks(Bench(), command(Moment.POST_UPGRADE))
+    bench.w1.looks = 50
+    first = bench.site("w1", Verb.POST_UPGRADE)
+    with pytest.raises(Yielded):
+        perform(replace(first, sleep=lambda _: setattr(bench, "stopped", True)))
+    bench.stopped = False
+    done = perform(bench.site("w1", Verb.POST_UPGRADE, attempt=2))
+    assert bench.w1.words == ["hook leave-balancer post-upgrade v1.35.4 300"]
+    assert done.facts == {"hooks": "`leave-balancer`"}
+    perform(bench.site("w1", Verb.POST_UPGRADE, attempt=3))
+    assert len(bench.w1.words) == 2  # what has ended is run anew
+
+
 def test_a_failed_hook_blocks_with_its_own_words_and_no_later_one_runs() -> None:
     """What comes before is a condition, what comes after may be left out by a person."""
     bench = with_hooks(Bench(), command(Moment.PRE_DRAIN), command(Moment.PRE_DRAIN, "second"))
