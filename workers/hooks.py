@@ -63,8 +63,9 @@ def _run(site: Site, hook: PlanHook, suffix: str) -> None:
 
 def _send(site: Site, hook: PlanHook, name: str) -> None:
     """At least once per attempt: a receiver tells by its name whether it had the message before."""
-    known = _configured(site, hook)
-    for number in range(1, hook.tries + 1):
+    known, number = _configured(site, hook), 0
+    while True:
+        number += 1
         site.check_lease()
         try:
             refusal = around(
@@ -78,11 +79,10 @@ def _send(site: Site, hook: PlanHook, name: str) -> None:
             raise HookFailed(f"The hook {hook} could not be signed: {error}") from error
         if refusal is None:
             return
-        if not refusal.passing or number == hook.tries:
+        if not refusal.passing or number >= hook.tries:
             tries = f" at each of {number} tries" if number > 1 else ""
             raise HookFailed(f"The hook {hook} {refusal.why}{tries}.")
         site.wait(site.waits.poll * 2 ** (number - 1))
-    raise AssertionError
 
 
 def _configured(site: Site, hook: PlanHook) -> Hook:
