@@ -16,12 +16,12 @@ from cluster.steering import OVER, is_in_hand, needs_driver
 from cluster.versions import ReportedVersion
 from policies.drained import is_emptied
 from workers import progress
+from workers.absence import everybody_away, lacks_place
 from workers.attempt import Attempts
 from workers.databases import nobody_left
 from workers.passage import pass_gate
 from workers.progress import Move
 from workers.run import Run
-from workers.schedule import everybody_away, lacks_place
 from workers.site import Yielded
 
 _MOMENT = 0.05  # seconds between two looks whether the others are cordoned

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from cluster.operation import CUT_SHORT, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
-from cluster.procedure import GIVING_BACK, Phase, Step, Verb, is_away, itinerary
+from cluster.procedure import GIVING_BACK, Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from cluster.steering import OVER, is_in_hand
 from policies.pace import Back, Pace, Trail, check_pace, is_paced
+from workers.absence import UNREADABLE, Crowd, crowd_of
 
 MAX_PARALLEL = 8  # nodes at once where nobody is disturbed; package mirrors and registries are the limit
 MOST_HANDS = 128  # nodes at once in any case: each is a thread with a connection of its own
 _MOST_UNPREPARED = 3  # blocked while nobody is disturbed: more of them ail from one thing, and so would the others
-_UNREADABLE = "the cluster to be readable again"
 _UNDISTURBED = frozenset({Phase.OPENING, Phase.PREPARE}) | GIVING_BACK  # nobody is away there by our doing
 _ONE_BY_ONE = frozenset({Phase.CONTROL_PLANE, Phase.CONTROL_PLANE_KUBELETS})
 
@@ -47,33 +47,6 @@ class _Place:
     @property
     def is_before_cordon(self) -> bool:
         return self.step.verb is Verb.CORDON and self.row.state is not RowState.STARTED
-
-
-@dataclass(frozen=True, slots=True)
-class _Crowd:
-    """Who of a pool takes a place: `away` from its work, `stuck` until a person chooses; `gone` go first."""
-
-    pool: PlanPool
-    gone: frozenset[str]
-    away: frozenset[str]
-    stuck: frozenset[str]
-
-    def has_place(self, name: str) -> bool:
-        return len(self.away | {name}) <= self.pool.max_unavailable
-
-    def joined_by(self, name: str) -> _Crowd:
-        return replace(self, away=self.away | {name})
-
-    def tell(self) -> str:
-        """Whose return would make a place."""
-        listed, pool = ", ".join(sorted(self.away)), self.pool
-        return (
-            f"{listed} of the pool {pool.name} to be Ready and uncordoned again (at most {pool.max_unavailable} away)"
-        )
-
-    def waits(self) -> str:
-        """The same where it may come by itself; "" where only a person can make room."""
-        return self.tell() if len(self.away - self.stuck) >= self.pool.max_unavailable else ""
 
 
 def find_runnable(
@@ -109,7 +82,7 @@ def find_runnable(
     limit = 1 if phase in _ONE_BY_ONE else max_parallel or parallel(plan)
     candidates, waits, is_crowded = _Door(plan, operation, here, now, resting).admit(phase, report)
     new = candidates[: max(0, limit - len(going))]
-    lacks = (_crowd(plan, operation, plan.pool_of(n), report).waits() if report else _UNREADABLE for n in lacking)
+    lacks = (crowd_of(plan, operation, plan.pool_of(n), report).waits() if report else UNREADABLE for n in lacking)
     told = "; ".join(dict.fromkeys(w for w in (*lacks, waits) if w))
     if in_hand or new:
         return Turn((*(p.node for p in in_hand), *(p.node for p in new)))
@@ -133,58 +106,24 @@ def parallel(plan: UpgradePlan) -> int:
     return min(MOST_HANDS, max(MAX_PARALLEL, sum(pool.max_unavailable for pool in plan.pools)))
 
 
-def lacks_place(plan: UpgradePlan, operation: Operation, node: PlanNode, report: ClusterReport | None) -> str:
-    """What a node waits for before its cordon, as others may have gone away after it was let in; "" if nothing."""
-    if report is None:
-        return _UNREADABLE
-    crowd = _crowd(plan, operation, plan.pool_of(node.name), report)
-    return "" if node.name in crowd.gone or crowd.has_place(node.name) else crowd.tell()
-
-
-def everybody_away(plan: UpgradePlan, operation: Operation, report: ClusterReport) -> frozenset[str]:
-    """The nodes of whichever pool that are away from their work, or are about to be by our doing."""
-    seen = (n.name for n in report.nodes if not n.ready or n.cordoned)
-    return frozenset(seen) | {row.node for row in operation.rows if _is_away(plan, row)}
-
-
 def _without_place(
     plan: UpgradePlan, operation: Operation, going: tuple[_Place, ...], report: ClusterReport | None
 ) -> tuple[str, ...]:
     """Who of them stands before its cordon and has no place, with those before it in the same turn counted."""
     lacking: list[str] = []
-    crowds: dict[str, _Crowd] = {}
+    crowds: dict[str, Crowd] = {}
     for name in (p.node.name for p in going if p.is_before_cordon):
         if report is None:
             lacking.append(name)
             continue
         pool = plan.pool_of(name)
-        crowd = crowds.get(pool.name) or _crowd(plan, operation, pool, report)
+        crowd = crowds.get(pool.name) or crowd_of(plan, operation, pool, report)
         if name not in crowd.gone and not crowd.has_place(name):
             lacking.append(name)
         else:
             crowd = crowd if name in crowd.gone else crowd.joined_by(name)
         crowds[pool.name] = crowd
     return tuple(lacking)
-
-
-def _crowd(plan: UpgradePlan, operation: Operation, pool: PlanPool, report: ClusterReport) -> _Crowd:
-    names = pool.members  # made anew at every look
-    seen = [n for n in report.nodes if n.name in names]
-    gone = frozenset(n.name for n in seen if not n.ready or n.cordoned)
-    rows = [row for row in operation.rows if row.node in names]
-    # a cordon keeps no static pod from its work: waited for, one that nobody of ours made would hold the only place
-    lost = frozenset(n.name for n in seen if not n.ready or (n.cordoned and not n.control_plane))
-    away = lost | {row.node for row in rows if _is_away(plan, row)}
-    return _Crowd(pool, gone, away, frozenset(r.node for r in rows if r.state is RowState.BLOCKED))
-
-
-def _is_away(plan: UpgradePlan, row: NodeRow) -> bool:
-    node = plan.node(row.node)
-    if node is None or row.state in OVER:
-        return False
-    steps = itinerary(plan, node)
-    begun = steps[row.position].verb is not Verb.CORDON or row.state is RowState.STARTED
-    return begun and is_away(steps, row.position)
 
 
 def _places(plan: UpgradePlan, operation: Operation, held: frozenset[str]) -> list[_Place]:
@@ -226,7 +165,7 @@ class _Door:
         if phase is Phase.CONTROL_PLANE:
             return tuple(sorted(fresh, key=lambda p: p.node.role is not Role.FIRST_CONTROL_PLANE)), "", False
         if report is None:
-            return (), _UNREADABLE, False
+            return (), UNREADABLE, False
         if any(p.node.name not in self.plan.last for p in self.here):
             fresh = tuple(p for p in fresh if p.node.name not in self.plan.last)
         new: list[_Place] = []
@@ -247,7 +186,7 @@ class _Door:
         if not waiting:
             return [], "", False
         begun = [p for p in self.here if p.in_hand and p.node.name in names]
-        crowd = _crowd(self.plan, self.operation, pool, report)
+        crowd = crowd_of(self.plan, self.operation, pool, report)
         for place in begun:
             crowd = crowd if place.is_blocked else crowd.joined_by(place.node.name)
         pace = self._pace(pool, begun, crowd.gone)

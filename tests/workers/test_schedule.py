@@ -16,9 +16,10 @@ from cluster.plan import PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import ClusterReport
 from tests.engine_fixture import NODES, NOW, plan, record, report
+from workers.absence import everybody_away
 from workers.progress import block, cut_short, finish, try_again, with_row
 from workers.run import is_usable
-from workers.schedule import everybody_away, find_runnable, find_second_tries
+from workers.schedule import find_runnable, find_second_tries
 from workers.site import StepDone
 
 PLAN = plan()
