@@ -86,7 +86,7 @@ def run(size: int, folder: Path) -> tuple[list[Sample], SimpleNamespace]:
 
 def has_grown(samples: Sequence[Sample]) -> bool:
     """Whether it keeps more the longer it lasts, with as many machines in hand; or takes too much of Redis at all."""
-    return samples[THIRD].alive > samples[FIRST].alive * MOST_GROWTH or samples[-1].redis >= MOST_REDIS
+    return samples[THIRD].blocks > samples[FIRST].blocks * MOST_GROWTH or samples[-1].redis >= MOST_REDIS
 
 
 def main() -> None:
@@ -98,8 +98,8 @@ def main() -> None:
         f"{nodes:,} nodes, {WINDOW} at once, {ran.events:,} events in {ran.seconds:.0f} s",
         f"told Slack in {calls['messages']:,} messages and {calls['edits']:,} edits",
         tell_memory(samples),
-        f"objects alive, in thousands: {', '.join(f'{s.alive / 1000:.0f}' for s in samples)}",
-        f"objects after the third quarter: {samples[THIRD].alive / samples[FIRST].alive:.2f} of those after the first",
+        f"blocks of memory, in thousands: {', '.join(f'{s.blocks / 1000:.0f}' for s in samples)}",
+        f"blocks after the third quarter: {samples[THIRD].blocks / samples[FIRST].blocks:.2f} of those after the first",
         f"Redis at the end: {samples[-1].redis:.1f} MB",
     )
     sys.stdout.write("\n".join(lines) + "\n")

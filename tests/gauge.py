@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """MiB that this process has now, objects that are alive in it, and MB that Redis uses."""
+    """MiB that this process has now, blocks of memory that its objects have, and MB that Redis uses."""
 
     own: float
-    alive: int  # what was freed may stay with the process: only these tell what is kept
+    blocks: int  # what was freed may stay with the process: only these tell what is kept
     redis: float
 
 
@@ -51,7 +52,7 @@ class Gauge(threading.Thread):
         resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
         gc.collect()
         self.samples.append(
-            Sample(resident / 2**20, len(gc.get_objects()), self._client.info("memory")["used_memory"] / 1e6)
+            Sample(resident / 2**20, sys.getallocatedblocks(), self._client.info("memory")["used_memory"] / 1e6)
         )
 
     def __enter__(self) -> Self:
