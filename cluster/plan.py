@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from cluster.difference import Difference
 from cluster.errors import StaleMove
 from cluster.findings import Findings
-from cluster.hooks import PlanHook
+from cluster.hooks import Moment, PlanHook
 from cluster.report import ClusterIdentity
 from cluster.versions import KubeVersion, PackageVersion
 
@@ -192,6 +192,11 @@ class UpgradePlan:
     @cached_property
     def left_out(self) -> tuple[PlanNode, ...]:
         return tuple(n for pool in self.pools for n in pool.left_out)
+
+    @cached_property
+    def moments(self) -> frozenset[Moment]:
+        """At which it has hooks."""
+        return frozenset(hook.moment for hook in self.hooks)
 
     @cached_property
     def whole_hops(self) -> tuple[bool, ...]:

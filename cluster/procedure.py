@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from cluster.hooks import Moment
 from cluster.plan import PlanKind, PlanNode, Reboot, Role, UpgradePlan
 
 
@@ -174,10 +175,15 @@ def itinerary(plan: UpgradePlan, node: PlanNode) -> tuple[Step, ...]:
 
 def _chosen(plan: UpgradePlan) -> frozenset[Verb]:
     """The optional steps that this plan asks for."""
-    if plan.kind is not PlanKind.UPGRADE:
+    return _optional(plan.kind, plan.options.reboot, plan.moments)
+
+
+@cache
+def _optional(kind: PlanKind, reboot: Reboot, moments: frozenset[Moment]) -> frozenset[Verb]:
+    if kind is not PlanKind.UPGRADE:
         return frozenset()
-    reboot = {Verb.REBOOT} if plan.options.reboot is not Reboot.NEVER else set()
-    return frozenset(reboot | {Verb(hook.moment) for hook in plan.hooks})
+    rebooted = {Verb.REBOOT} if reboot is not Reboot.NEVER else set()
+    return frozenset(rebooted | {Verb(moment) for moment in moments})
 
 
 def fingerprint(plan: UpgradePlan) -> str:
