@@ -145,7 +145,9 @@ class Driver:
         waits = turn.waits or "; ".join(dict.fromkeys(resting.values()))
         if not turn.nodes and not waits and not self._try_again(operation) and ending.settle(run, operation):
             return False
-        return self._wait(operation, waits, report, is_crowded=turn.is_crowded)
+        # what a database lacks is as little ours to bring about as a place that somebody else takes
+        is_crowded = turn.is_crowded or bool(resting and not turn.waits)
+        return self._wait(operation, waits, report, is_crowded=is_crowded)
 
     def _try_again(self, operation: Operation) -> bool:
         """Nobody else can go on: whoever could not be drained gets a second attempt before a person is asked."""
@@ -164,9 +166,7 @@ class Driver:
         ending.stop(self._run, operation, findings)
         return False
 
-    def _wait(
-        self, operation: Operation, what: str, report: ClusterReport | None, *, is_crowded: bool = False
-    ) -> bool:
+    def _wait(self, operation: Operation, what: str, report: ClusterReport | None, *, is_crowded: bool = False) -> bool:
         """Nobody can go on, for a reason that may pass; it is said once. What we cannot mend has a deadline."""
         run = self._run
         if report is not None:

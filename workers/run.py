@@ -23,9 +23,9 @@ from workers.site import Yielded
 from workers.watch import Watch
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds between two tries while Redis is away; a hand-over is not kept long
-_REST = 1.0  # seconds until a node is let in again that could not be cordoned
+_REST = 1.0  # seconds, at least, until a node is let in again that could not be cordoned
 _OLD_REPORT = 15.0  # seconds; a slow cluster may take some to be read, what is older is no basis for a drain
-_READINGS = 3  # as many readings old may the newest report be, where one takes long
+_READINGS = 3  # as many readings old may the newest report be, and as many rests a node, where one takes long
 _LOG = logging.getLogger(__name__)
 
 
@@ -132,7 +132,7 @@ class Run:
 
     def rest(self, node: str, waits: str) -> None:
         """A node that may not be cordoned now is let in again a moment later."""
-        self._resting[node] = time.monotonic() + _REST, waits
+        self._resting[node] = time.monotonic() + rest_of(self.watch.took), waits
 
     def resting(self) -> dict[str, str]:
         """Who rests now, and what each waits for."""
@@ -198,3 +198,8 @@ class Run:
 def is_usable(age: float, took: float) -> bool:
     """Whether a report still says enough to begin something on it; `age` counts from the begin of its reading."""
     return age < max(_OLD_REPORT, _READINGS * took)  # where reading takes long, no report is ever young
+
+
+def rest_of(took: float) -> float:
+    """For how long a node rests: a report comes in between, however long one takes, or its wait were never told."""
+    return max(_REST, _READINGS * took)

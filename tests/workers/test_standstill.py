@@ -11,13 +11,15 @@ import pytest
 from cluster.events import Happened
 from cluster.operation import OperationState, schedule
 from cluster.plan import PlanNode, Role
-from cluster.procedure import Phase, itinerary
+from cluster.procedure import Phase, Verb, itinerary
 from cluster.report import Node
 from cluster.store import Store
 from policies.stops import stops_of
 from tests.engine_fixture import NOW, approve, event, plan, record, settings
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
+from tests.workers.runbook_fixture import pod
+from workers.run import rest_of
 from workers.schedule import find_runnable
 from workers.standstill import has_lasted, keep, no_place
 
@@ -75,6 +77,33 @@ def test_a_place_that_does_not_come_free_is_a_stop_after_a_while(tmp_path: Path,
     store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
     Driving(yard, store, OP).join()
     assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_a_database_that_nobody_could_take_over_is_a_stop_after_a_while_too(tmp_path: Path, store: Store) -> None:
+    """Its other instance may be ill for good: nobody would look for a run that only waits."""
+    yard = crowded(tmp_path, place=0.2)
+    yard.change_node("w-3", cordoned=False)
+    pods = [pod("main-1", "w-1", kind="Cluster"), pod("main-2", "w-3", kind="Cluster")]
+    for made in pods:
+        made["metadata"]["labels"] = {"cnpg.io/podRole": "instance", "cnpg.io/cluster": "main"}
+    pods[1]["status"]["conditions"] = []
+    yard.pods = pods
+    approve(store, yard.record, OP)
+    Driving(yard, store, OP).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "another instance of the database demo/main to be ready on a node at work (w-3)" in operation.reason
+    assert Verb.CORDON not in yard.verbs("w-1")
+    pods[1]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
+    Driving(yard, store, OP).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+
+
+@pytest.mark.parametrize("took", [0.0, 0.1, 2.0, 20.0])
+def test_a_node_rests_until_a_report_has_come_in_between(took: float) -> None:
+    """One may be begun just then, and only the next one is newer than the rest: without it nothing is told."""
+    assert rest_of(took) >= max(1.0, 2 * took)
 
 
 def test_only_a_place_has_an_end_to_the_waiting() -> None:
