@@ -106,7 +106,9 @@ def test_without_a_name_it_is_the_newest_plan_of_the_channel(channel: str, chose
     known = settings()
     stage = known.clusters["prod"].model_copy(update={"channel": "C0STAGE"})
     both = known.model_copy(update={"clusters": {**known.clusters, "stage": stage}})
-    station = PaperStation((of_cluster("stage", "p-00000001", minutes=1), of_cluster("prod", "p-00000002")), settings=both)
+    station = PaperStation(
+        (of_cluster("stage", "p-00000001", minutes=1), of_cluster("prod", "p-00000002")), settings=both
+    )
     assert chosen in ask(station, channel=channel)
     assert station.sent == [(CHANNEL, f"card of plan:{chosen}", f"{chosen}.md")]
 
