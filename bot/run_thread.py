@@ -143,7 +143,9 @@ def _headline(record: PlanRecord, operation: Operation, event: Event) -> str:
         if record.plan.kind is PlanKind.ROLLBACK:
             return f"Completed: {title(record)}, {done}"
         verb = "is back at" if record.plan.kind is PlanKind.REVERT else "runs"
-        behind = len(record.plan.left_out) + sum(bool(r.skipped_by) for r in operation.rows)
+        there = {name for name, version in record.basis.kubelets if version == str(record.plan.target)}
+        behind = sum(n.name not in there for n in record.plan.left_out)
+        behind += sum(bool(r.skipped_by) for r in operation.rows)
         but = f", but for {count(behind, 'machine')}" if behind else ""
         return f"Completed: {clean(record.plan.cluster, 60)} {verb} {record.plan.target}{but}"
     return f"{_STOPPED[event.kind]}: {title(record)}, {done}"

@@ -10,7 +10,7 @@ from cluster.errors import Refused
 from cluster.findings import Finding, Findings, blockers, worst_first
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Basis, Options, PlanKind, PlanRecord, UpgradePlan
+from cluster.plan import Basis, Options, PlanKind, PlanRecord, Reboot, UpgradePlan
 from cluster.report import ClusterReport
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion, Target
@@ -28,6 +28,7 @@ from policies.left_out import (
     BLOCKED,
     blocking_workers,
     check_left_out,
+    done_workers,
     named_workers,
     reasons,
     spare,
@@ -92,9 +93,12 @@ def draft_upgrade(
     blocked = blocking_workers(draft.plan, seen.report, seen.survey, draft.findings)
     if not blocked:
         return draft
-    others = drafted(left_out | set(blocked))
     if BLOCKED in without:
-        return others
+        return drafted(left_out | set(blocked))
+    try:
+        others = drafted(left_out | set(blocked))
+    except Refused:  # without them there would be nothing to do: the plan is of them
+        return draft
     return draft if blockers(others.findings) else replace(draft, blocked_workers=blocked)
 
 
@@ -116,6 +120,9 @@ def _draft(
     release = resolve(target, base, survey)
     if _is_everywhere(report, release, left_out):
         raise Refused(_nothing_to_do(report, release, left_out))
+    if done := (done_workers(report, seen.survey, release) if options.reboot is Reboot.NEVER else frozenset()):
+        left_out |= done
+        survey = _without(seen.survey, left_out | strangers)
     hops, differing = chain(release, base, survey, _advice(report))
     pools = ordered_pools(seen, cluster, left_out)
     hops, stragglers, told = put_stragglers_first(hops, report, survey)
@@ -154,7 +161,7 @@ def _draft(
         findings,
         basis_of(report),
         estimate(plan, past),
-        reasons(preflight, left_out, lacking=_lacking(seen, target) if left_out else frozenset()),
+        reasons(preflight, left_out, lacking=_lacking(seen, target) if left_out else frozenset(), done=done),
         order=tell_order(plan, seen),
         estimate_grounds=tell_grounds(plan, past),
     )

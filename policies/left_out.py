@@ -9,8 +9,10 @@ from dataclasses import replace
 from cluster.errors import Refused
 from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.plan import PlanPool, UpgradePlan
-from cluster.report import ClusterReport
+from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
+from cluster.versions import KubeVersion, ReportedVersion
+from policies.drift import settled_version
 from policies.skew import check_skew
 from policies.wording import some_of
 
@@ -36,6 +38,23 @@ def named_workers(report: ClusterReport, names: Iterable[str]) -> frozenset[str]
     return chosen
 
 
+def done_workers(report: ClusterReport, survey: Survey, release: KubeVersion) -> frozenset[str]:
+    """
+    Workers that an earlier run has brought to this release whole, beside a control plane that is there.
+
+    Draining them again would disturb people for nothing. One that is away, or has other packages than it runs, is none.
+    """
+    if settled_version(report) != release:
+        return frozenset()
+    here = (n for n in report.worker_nodes if n.ready and not n.cordoned and _runs(n.kubelet, release))
+    told = ((n.name, survey.facts(n.name)) for n in here)
+    return frozenset(name for name, f in told if f and _runs(f.kubeadm, release) and _runs(f.kubelet, release))
+
+
+def _runs(seen: ReportedVersion | Unread | None, release: KubeVersion) -> bool:
+    return isinstance(seen, ReportedVersion) and seen.version == release
+
+
 def blocking_workers(plan: UpgradePlan, report: ClusterReport, survey: Survey, findings: Findings) -> tuple[str, ...]:
     """The workers of the plan whose own blockers go away when they are left out; those of the skew do not."""
     counts = frozenset(check_skew(report, survey))
@@ -53,12 +72,16 @@ def spare(found: Findings, left_out: frozenset[str], report: ClusterReport, surv
 
 
 def reasons(
-    found: Findings, left_out: frozenset[str], lacking: frozenset[str] = frozenset()
+    found: Findings,
+    left_out: frozenset[str],
+    lacking: frozenset[str] = frozenset(),
+    done: frozenset[str] = frozenset(),
 ) -> tuple[tuple[str, str], ...]:
     """Each worker left out, in words what would block the plan with it; "" where nothing would."""
     told = {name: ["target not offered"] if name in lacking else [] for name in sorted(left_out)}
+    told |= {name: ["there already"] for name in sorted(left_out & done)}
     for finding in blockers(found):
-        if finding.subject in told:
+        if finding.subject in told and finding.subject not in done:
             told[finding.subject].append(finding.code.replace("-", " "))
     return tuple((name, ", ".join(dict.fromkeys(words))) for name, words in told.items())
 

@@ -322,3 +322,14 @@ def test_a_node_that_takes_pods_again_is_told_with_its_version():
     event = Event(Happened.STEP_FINISHED, NOW, "prod", "x", node="w-1", step="1/workers/uncordon")
     line = render_line(event, record(plan=plan(targets=("1.35.4", "1.36.2"))))
     assert line.text == "`w-1` runs kubelet v1.36.2 and takes pods again."
+
+
+def test_the_end_counts_only_those_that_were_left_behind():
+    """Who was at the target before the plan was left out of it, and is no exception."""
+    whole = plan()
+    pool = replace(whole.pools[1], nodes=whole.pools[1].nodes[2:], left_out=whole.pools[1].nodes[:2])
+    there = tuple((n, "v1.35.4" if n == WORKERS[0] else "v1.34.7") for n in (*CONTROL_PLANES, *WORKERS))
+    made = record(plan=replace(whole, pools=(whole.pools[0], pool)), basis=Basis(there[:3], there, "v1.35.4", NOW))
+    event = nasty_event(Happened.OPERATION_COMPLETED, "done")
+    said = render_result(event, made, operation(OperationState.COMPLETED)).text
+    assert "Completed: prod runs v1.35.4, but for 1 machine." in said

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from cluster.errors import Refused
 from cluster.findings import blockers
 from cluster.operation import schedule
-from cluster.plan import UpgradePlan
+from cluster.plan import Options, Reboot, UpgradePlan
 from cluster.procedure import itinerary
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
@@ -248,3 +248,70 @@ def test_nothing_to_do_but_what_is_left_out_is_no_plan():
     with pytest.raises(Refused, match=r"but what is left out \(w1\) already runs v1.35.4"):
         without("w1", report=report)
     assert [n.name for n in without(report=report).plan.nodes if n.name == "w1"] == ["w1"]
+
+
+AT_TARGET = {"kubeadm": reported("v1.35.4"), "kubelet": reported("v1.35.4")}
+
+
+def half_done(*, kubelets=None, facts=None, declared="v1.35.4", options=None):
+    """A plan to what the control plane runs already; w1 is there, w2 is not."""
+    kubelets = kubelets or dict.fromkeys((*MASTERS, "w1"), "v1.35.4") | {"w2": "v1.34.7"}
+    report = make_report("v1.35.4", kubelets, declared=declared)
+    told = {"w1": replace(FACTS, **AT_TARGET), **(facts or {})}
+    return draft("v1.35.4", report=report, survey=make_survey(facts=told), cluster=TWO_AWAY, options=options)
+
+
+def test_a_worker_that_is_there_already_is_not_drained_again():
+    """Whoever finishes an upgrade that was cancelled in the middle disturbs no worker that had its turn."""
+    made = half_done()
+    assert [n.name for n in made.plan.left_out] == ["w1"]
+    assert made.left_out_for == (("w1", "there already"),)
+    assert [n.name for n in made.plan.nodes] == [*MASTERS, "w2"]
+    assert blockers(made.findings) == ()
+
+
+@pytest.mark.parametrize(
+    ("why", "changes"),
+    [
+        (
+            "its kubelet was installed and not restarted",
+            {"kubelets": {"cp1": "v1.35.4", "w1": "v1.34.7", "w2": "v1.34.7"}},
+        ),
+        ("its kubeadm is another one", {"facts": {"w1": replace(FACTS, kubelet=reported("v1.35.4"))}}),
+        ("another kubelet comes with its next restart", {"facts": {"w1": replace(FACTS, kubeadm=reported("v1.35.4"))}}),
+        ("nobody could ask its machine", {"facts": {"w1": Unread("machine w1", "refused")}}),
+        ("every machine is rebooted on its visit", {"options": Options(reboot=Reboot.ALWAYS)}),
+    ],
+)
+def test_a_worker_that_is_not_there_whole_is_taken_along(why, changes):
+    """What is left of its way is done; a reboot that was asked for is of everybody."""
+    assert why
+    assert half_done(**changes).plan.left_out == ()
+
+
+@pytest.mark.parametrize("changes", [{"ready": False}, {"cordoned": True}])
+def test_a_worker_that_is_away_at_its_target_is_looked_at(changes):
+    """It may have stopped in the middle."""
+    report = with_node(make_report("v1.35.4", dict.fromkeys((*MASTERS, *WORKERS), "v1.35.4")), "w1", **changes)
+    report = with_node(report, "w2", kubelet=reported("v1.34.7"))
+    survey = make_survey(facts={n: replace(FACTS, **AT_TARGET) for n in WORKERS})
+    assert draft("v1.35.4", report=report, survey=survey).plan.left_out == ()
+
+
+def test_before_the_control_plane_is_there_no_worker_is():
+    """What a newer patch of it brings with kubeadm is still to come."""
+    report = with_node(make_report(), "w1", kubelet=reported("v1.34.9"))
+    facts = {"w1": replace(FACTS, kubeadm=reported("v1.34.9"), kubelet=reported("v1.34.9"))}
+    assert draft("v1.34.9", report=report, survey=make_survey(facts=facts)).plan.left_out == ()
+
+
+def test_the_last_worker_of_an_upgrade_is_planned_also_where_it_is_blocked():
+    """Without it nothing would be left to do, which is no answer to whoever asked for it."""
+    kubelets = dict.fromkeys((*MASTERS, "w1"), "v1.35.4") | {"w2": "v1.34.7"}
+    report = with_node(make_report("v1.35.4", kubelets), "w2", ready=False)
+    made = draft("v1.35.4", report=report, survey=make_survey(facts={"w1": replace(FACTS, **AT_TARGET)}))
+    assert [f.code for f in blockers(made.findings)] == ["node-not-ready"]
+    assert "w2" in [n.name for n in made.plan.nodes]
+    assert made.blocked_workers == ()
+    with pytest.raises(Refused, match="Nothing to do"):
+        draft("v1.35.4", report=report, survey=make_survey(), without=("blocked",))
