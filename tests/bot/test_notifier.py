@@ -303,8 +303,10 @@ def test_a_blocked_machine_is_tried_again_or_skipped_by_name(desk):
     """Only a machine of the run can be named, and to skip it must be a worker."""
     run = Run(desk)
     run.move(Happened.OPERATION_STARTED, "The upgrade starts.", state=OperationState.RUNNING)
+    steps = itinerary(run.record.plan, run.record.plan.node("w-1"))
+    at = next(n for n, s in enumerate(steps) if s.verb is Verb.CORDON)  # as when it was given back
     rows = tuple(
-        replace(r, state=RowState.BLOCKED, finding=finding(), position=5) if r.node == "w-1" else r
+        replace(r, state=RowState.BLOCKED, finding=finding(), position=at) if r.node == "w-1" else r
         for r in desk.store.operation(run.operation.id).rows
     )
     run.move(Happened.OPERATION_BLOCKED, "w-1 is stuck.", state=OperationState.BLOCKED, rows=rows)
