@@ -13,6 +13,7 @@ from cluster.procedure import LATER_HOOKS, Phase, Verb, is_away, is_whole, itine
 MOST_EXTENSION = 86_400  # seconds that a drain may get beside those of its plan
 MOST_SPARED = 86_400  # seconds for which an alert may be passed over
 OVER = frozenset({RowState.FINISHED, RowState.SKIPPED})
+_AT_REST = frozenset({RowState.WAITING, RowState.BLOCKED})
 _S = OperationState
 
 
@@ -73,7 +74,7 @@ def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> 
     node, row = plan.node(name), next((r for r in operation.rows if r.node == name), None)
     if node is None or row is None:
         raise UnknownThing(f"There is no node `{name[:60]}` in {operation.id}: look with `status`.")
-    if row.state is RowState.BLOCKED and itinerary(plan, node)[row.position].verb in LATER_HOOKS:
+    if row.state in _AT_REST and itinerary(plan, node)[row.position].verb in LATER_HOOKS:
         without = _without_hooks(plan, node, row)
         return _going_on(operation, tuple(without if r.node == name else r for r in operation.rows))
     if node.role is not Role.WORKER:
@@ -152,7 +153,7 @@ def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
 
 
 def _without_hooks(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> NodeRow:
-    """Past the step of hooks that failed: what they were to follow is done."""
+    """Past the step of hooks that failed, or were not run yet: what they were to follow is done."""
     passed = replace(row, position=row.position + 1, attempt=1, note="", finding=None, started_at=None, stopped_at=None)
     is_over = passed.position == len(itinerary(plan, node))
     return (

@@ -10,7 +10,7 @@ from cluster.events import Event, Happened
 from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanNode, UpgradePlan
-from cluster.procedure import DOING, GIVING_BACK, Phase, Step, Verb, is_whole, itinerary, way_back
+from cluster.procedure import DOING, GIVING_BACK, LATER_HOOKS, Phase, Step, Verb, is_whole, itinerary, way_back
 from cluster.steering import OVER, again, is_in_hand
 from policies.goals import tell_end
 from policies.stops import drain_ends_at
@@ -183,18 +183,19 @@ def cut_short(plan: UpgradePlan, operation: Operation) -> Operation:
 
 
 def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
-    if row.state in OVER:
-        return row
     node = _node(plan, row)
     steps = itinerary(plan, node)
     step = steps[row.position]
-    if step.phase in GIVING_BACK or step.verb is Verb.UNCORDON:
+    if row.state in OVER or step.phase in GIVING_BACK or step.verb is Verb.UNCORDON:
         return row
     undisturbed = step.verb is Verb.CORDON and row.state is RowState.WAITING  # it may have to wait for a place
     if row.state is not RowState.BLOCKED and not undisturbed and is_in_hand(plan, node, row):
         return row
     if row.position == 0 and row.state is RowState.WAITING and row.attempt == 1:
         return replace(row, state=RowState.SKIPPED, note=CUT_SHORT)
+    if step.verb in LATER_HOOKS and steps[row.position + 1].phase in GIVING_BACK:  # it is upgraded, and at work
+        through = replace(row, position=row.position + 1, attempt=1, state=RowState.WAITING, note="")
+        return replace(through, finding=None, started_at=None, stopped_at=None)
     cut = replace(row, state=RowState.WAITING, note=CUT_SHORT, finding=None, started_at=None)
     if row.cordoned_by_us and is_whole(steps, row.position):  # its kubelet is untouched: it can work as before
         return replace(cut, position=_position_of(steps, step, Verb.UNCORDON))

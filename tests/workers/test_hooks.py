@@ -357,6 +357,18 @@ def test_a_person_may_go_on_without_a_hook_that_follows_what_is_done(name: str, 
         assert (row.state, way[row.position - 1]) == (RowState.WAITING, verb)
 
 
+@pytest.mark.parametrize("state", [RowState.WAITING, RowState.BLOCKED])
+@pytest.mark.parametrize("name", ["w-1", "cp-1"])
+def test_whoever_is_upgraded_is_never_told_as_left_behind(name: str, state: RowState) -> None:
+    """A skip or a cancel there leaves out what was to follow, and nothing of the upgrade."""
+    plan, operation = at(name, Verb.POST_UPGRADE, state)
+    assert not skipped(operation, plan, name, "ada").row(name).skipped_by
+    cut = cut_short(plan, wished(operation, Wish.CANCEL, "ada")).row(name)
+    assert (cut.state, cut.note) == (RowState.WAITING, "")
+    left = Verb.POST_UPGRADE if state is RowState.WAITING else Verb.UNHOLD if name == "w-1" else Verb.PRUNE
+    assert verbs(plan, name)[cut.position] is left  # who had begun the stage finishes it
+
+
 def test_a_hook_that_is_a_condition_cannot_be_passed_over() -> None:
     """Who wants to go on without it plans again without it."""
     plan, operation = at("cp-1", Verb.PRE_RUN, RowState.BLOCKED)
