@@ -30,10 +30,13 @@ def lasted(names: list[str], times: int) -> Iterator[dict[str, object]]:
 
 def main() -> None:
     times = int(sys.argv[1]) if len(sys.argv) > 1 else TIMES
+    lines = []
     for names in ([], *([name] for name in FAULTS)):
         for line in lasted(names, times):
+            lines.append(line)
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
+    sys.stdout.write("\n".join(tell(lines)) + "\n")
 
 
 def tell(lines: list[dict[str, object]]) -> Iterator[str]:
