@@ -9,11 +9,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.torture.faults import FAULTS, TAKES_MACHINES_AWAY, strike
+from tests.torture.extras import arrange, judge_extras
+from tests.torture.faults import FAULTS, TAKES_MACHINES_AWAY, reboot_machine, strike
 from tests.torture.plant import SCENARIO, plant
 
 WITHIN = 30.0  # seconds in which the faults strike: about as long as an undisturbed run
 MOST_FAULTS = 4
+_WITH_EXTRAS = 0.5  # of the upgrades reboot each machine and run hooks
 MOST_RESUMES = 6  # stops that a person resumes: more of them for so few faults is a fault of ours
 
 
@@ -21,24 +23,29 @@ def run(seed: int) -> dict[str, Any]:
     """One upgrade with the faults of this seed."""
     dice = random.Random(seed)  # noqa: S311 - a simulation
     names = [dice.choice(list(FAULTS)) for _ in range(dice.randint(1, MOST_FAULTS))]
-    return {"seed": seed} | upgrade(names, dice, WITHIN)
+    extras = dice.random() < _WITH_EXTRAS
+    return {"seed": seed} | upgrade(names, dice, WITHIN, extras=extras)
 
 
-def upgrade(names: list[str], dice: random.Random, within: float) -> dict[str, Any]:
+def upgrade(names: list[str], dice: random.Random, within: float, *, extras: bool = False) -> dict[str, Any]:
     """One upgrade with these faults; it must come to its end, resumed where it stopped with a reason."""
     began = time.monotonic()
-    with plant() as made:
+    with plant(arrange=arrange if extras else None) as made:
         made.approve()
         striking = strike(made, names, dice, within)
         operation = made.follow(resume_at_most=MOST_RESUMES)
         striking.join()
         excused = frozenset(SCENARIO.worker_names if TAKES_MACHINES_AWAY & set(names) else ())
         wrong = made.judge(excused=excused)
+        if extras:
+            power_cut = reboot_machine.__name__ in names
+            wrong += judge_extras(made.rig, made.rig.world.exec_log(), power_cut=power_cut)
         if operation.state.value != "completed":
             wrong.append(f"the run ended as {operation.state}: {operation.reason}\n{made.logs()}")
         ended = operation.ended_at or datetime.now(UTC)
         return {
             "faults": names,
+            "extras": extras,
             "stops": made.stops,
             "wrong": wrong,
             "seconds": round(time.monotonic() - began, 1),
