@@ -453,12 +453,8 @@ def release(
     desk = _desk(config)
     desk.check_locked(cluster)
     typed = confirm or typer.prompt("Type the id of the operation that holds the lock", err=True)
-    released = desk.release(cluster, typed)
-    _say(
-        json.dumps({"schema": 1, "released": released})
-        if output is Output.JSON
-        else f"The lock of {released} is released."
-    )
+    told = desk.release(cluster, typed)
+    _say(json.dumps({"schema": 1, "released": typed}) if output is Output.JSON else told)
 
 
 @app.command()

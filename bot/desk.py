@@ -30,6 +30,7 @@ from policies.approvals import check_person, may_decide
 from policies.consents import read_consents
 from policies.drained import check_living
 from policies.fleet import FleetLine
+from policies.goals import tell_release
 from policies.overview import Overview
 from policies.release_notes import confirmed, facts_of, notes_of
 from policies.sparing import tell_spared
@@ -297,14 +298,14 @@ class Desk:
         return name, holder
 
     def release(self, cluster: str, typed: str) -> str:
-        """Release the cluster's lock; `typed` must repeat the operation's id."""
+        """Release the cluster's lock; `typed` must repeat the operation's id. The answer says what is left behind."""
         name, holder = self.check_locked(cluster)
         if typed != holder:
             raise Refused(f"The lock of `{name}` is held by {holder}: type exactly that to release it.")
         operation = self.store.operation(holder)
-        sentence = f"{self.person} released the lock of {name} by hand."
+        sentence = tell_release(operation, self.person)
         self.store.release(name, holder, self.person, self._event(Happened.LOCK_RELEASED, operation, sentence))
-        return holder
+        return sentence
 
     def _event(self, kind: Happened, operation: Operation, sentence: str) -> Event:
         return Event(

@@ -9,8 +9,11 @@ import pytest
 
 from cluster.errors import ClusterUnreadable
 from cluster.inventory import Defaults
+from cluster.operation import schedule
 from cluster.plan import Options
 from cluster.procedure import Verb
+from policies.goals import tell_release
+from tests.engine_fixture import NOW, record
 from tests.workers.runbook_fixture import OPERATION, SETTINGS, Bench, denied, pod
 from workers.doctor import try_surge
 from workers.runbook import Site, StepBlocked, Yielded, perform
@@ -224,3 +227,16 @@ def test_doctor_says_where_the_right_to_scale_is_lacking(*, surge: bool, allows:
     cluster = SETTINGS.clusters["lab"].model_copy(update={"defaults": Defaults(surge=surge)})
     told = list(try_surge(Reviewer(allows=allows), "lab", cluster))  # type: ignore[arg-type]
     assert [f.code for f in told] == ["surge-refused"] * found
+
+
+def test_a_lock_that_is_released_by_hand_says_what_is_left_behind() -> None:
+    """No driver comes any more to take it back."""
+    operation = schedule(record(), operation_id="op-1", approved_by="grace", now=NOW)
+    said = "ada released the lock of prod by hand."
+    assert tell_release(operation, "ada") == said
+    row = replace(operation.rows[0], cordoned_by_us=True, surged=("demo/web",))
+    left = tell_release(replace(operation, rows=(row, *operation.rows[1:])), "ada")
+    assert left == (
+        f"{said} Still cordoned by us: {row.node}; uncordon what is well. "
+        "Maybe still with a second replica of ours: demo/web; scale back what is annotated so."
+    )
