@@ -10,7 +10,7 @@ from cluster.departures import claim_of
 from cluster.errors import ClusterUnreadable, KubeDenied
 from policies.wording import some_of
 from workers.drain_rules import Fate, PodFate
-from workers.patience import CONFLICT, NOT_FOUND, ask_api
+from workers.patience import CONFLICT, NOT_FOUND, ask_api, passing
 from workers.site import Api, Site, StepBlocked
 
 Raw = dict[str, Any]
@@ -93,20 +93,33 @@ class Surge:
 
 def take_back(kube: Api, operation: str, places: Iterable[str], check: Any = None) -> None:
     """Scale each Deployment back that still carries the mark of this operation; raises ClusterUnreadable."""
+    refused: KubeDenied | None = None
     for place in places:
-        for _ in range(_TRIES):
-            raw = _read(kube, _path_of(place))
-            if raw is None or (raw["metadata"].get("annotations") or {}).get(MARK) != operation:
-                break
-            if check is not None:
-                check()
-            try:
-                kube.patch(_path_of(place), _scaled(raw, _PLENTY, 1, None))
-            except KubeDenied as error:
-                if error.status != CONFLICT:
-                    raise
-            else:
-                break
+        try:
+            _take_back(kube, operation, place, check)
+        except KubeDenied as error:
+            if passing(error):
+                raise
+            refused = error  # of this one: the others need not stay at two as well
+    if refused is not None:
+        raise refused
+
+
+def _take_back(kube: Api, operation: str, place: str, check: Any) -> None:
+    for _ in range(_TRIES):
+        raw = _read(kube, _path_of(place))
+        if raw is None or (raw["metadata"].get("annotations") or {}).get(MARK) != operation:
+            return
+        if check is not None:
+            check()
+        try:
+            kube.patch(_path_of(place), _scaled(raw, _PLENTY, 1, None))
+        except KubeDenied as error:
+            if error.status != CONFLICT:
+                raise
+        else:
+            return
+    raise ClusterUnreadable(f"The Deployment {place} changed between reading and writing {_TRIES} times.")
 
 
 def _scaled(raw: Raw, before: int, after: int, mark: str | None) -> Raw:

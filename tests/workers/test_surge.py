@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.errors import ClusterUnreadable
+from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.inventory import Defaults
 from cluster.operation import schedule
 from cluster.plan import Options
@@ -209,6 +209,33 @@ def test_only_what_is_as_we_left_it_is_taken_back(mark: str, replicas: int, left
     found = bench.api.deployments["web"]
     assert found["spec"]["replicas"] == left
     assert (MARK in found["metadata"]["annotations"]) is (mark == "op-other")
+
+
+def doubled(bench: Bench, *names: str) -> None:
+    for name in names:
+        bench.api.deployments[name] = deployment(name, replicas=2)
+        bench.api.deployments[name]["metadata"]["annotations"] = {MARK: OPERATION}
+
+
+def test_one_that_may_not_be_taken_back_keeps_no_other_at_two() -> None:
+    """A policy may be about one namespace alone; that it said no is told all the same."""
+    bench = Bench()
+    doubled(bench, "web", "api")
+    bench.api.always = {"deployments/web": denied(403)}
+    with pytest.raises(KubeDenied):
+        take_back(bench.api, OPERATION, ["demo/web", "demo/api"])
+    assert [d["spec"]["replicas"] for d in bench.api.deployments.values()] == [2, 1]
+
+
+def test_one_that_somebody_keeps_writing_is_not_taken_for_taken_back() -> None:
+    """It is asked for again later: off the record it would stay at two for ever."""
+    bench = Bench()
+    doubled(bench, "web")
+    bench.api.answers = [("PATCH", "deployments/web", denied(409)) for _ in range(5)]
+    with pytest.raises(ClusterUnreadable, match="The Deployment demo/web changed between reading and writing"):
+        take_back(bench.api, OPERATION, ["demo/web"])
+    take_back(bench.api, OPERATION, ["demo/web"])
+    assert bench.api.deployments["web"]["spec"]["replicas"] == 1
 
 
 class Reviewer:
