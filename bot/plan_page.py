@@ -133,6 +133,8 @@ def _consents(record: PlanRecord) -> Iterator[str]:
     yield f"- Workers move: {options.workers}."
     if options.reboot is not Reboot.NEVER:
         yield f"- Machines are rebooted, once each, after their last drain: {options.reboot}."
+    if options.databases:
+        yield f"- Databases by the labels of the file, too: {prose(', '.join(r.name for r in options.databases))}."
     yield from (f"- Of each drain, {prose(rule)}." for rule in tell_rules(options))
     if options.surge:
         yield "- Deployments of one replica get a second one while their pod is moved."

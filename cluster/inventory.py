@@ -92,6 +92,17 @@ class Defaults(Model):
     pod_rules: tuple[PodRule, ...] = ()  # pods that are not simply evicted
 
 
+class DatabaseRule(Model):
+    """How the pods of a database show themselves whose operator does not come with lockkeeper."""
+
+    name: Annotated[str, Field(min_length=1)]  # of what runs it, for people
+    member: Annotated[dict[str, str], Field(min_length=1)]  # labels that each instance has
+    cluster: Annotated[str, Field(min_length=1)]  # the label with the database's name
+    role: Annotated[str, Field(min_length=1)]  # the label that tells who takes the writes
+    primary: Annotated[tuple[str, ...], Field(min_length=1)]  # its values then
+    moves_on_cordon: bool = False  # whether the primary is handed over as soon as its node is cordoned
+
+
 class Smoke(Model):
     """The pod that has to run on an upgraded node before it gets its work back."""
 
@@ -226,6 +237,7 @@ class Cluster(Model):
     machines: dict[str, Machine] = Field(default_factory=dict)  # without any: reported, never planned for
     pools: dict[Name, Pool] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
+    databases: tuple[DatabaseRule, ...] = ()  # beside those that are known
     hooks: dict[Moment, tuple[Hook, ...]] = Field(default_factory=dict)
     timezone: Timezone = "UTC"  # of its windows and freezes
     windows: tuple[Window, ...] = ()  # none: at any time

@@ -143,6 +143,19 @@ class PodRule:
     namespace: str = ""  # "" for each
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseRule:
+    """How the pods of a database show themselves whose operator does not come with lockkeeper."""
+
+    name: str  # of what runs it, for people
+    member: tuple[tuple[str, str], ...]  # labels that each instance has
+    cluster: str  # the label with the database's name
+    role: str  # the label that tells who takes the writes
+    primary: tuple[str, ...]  # its values then
+    moves_on_cordon: bool = False  # whether the primary is handed over as soon as its node is cordoned
+
+
+_Databases = Annotated[tuple[DatabaseRule, ...], Field(exclude_if=lambda value: not value)]
 _Rules = Annotated[tuple[PodRule, ...], Field(exclude_if=lambda value: not value)]
 _Workers = Annotated[WorkerMoves, Field(exclude_if=lambda value: value == WorkerMoves.EVERY_HOP)]
 _Reboot = Annotated[Reboot, Field(exclude_if=lambda value: value == Reboot.NEVER)]
@@ -160,6 +173,7 @@ class Options:
     workers: _Workers = WorkerMoves.EVERY_HOP
     reboot: _Reboot = Reboot.NEVER
     pod_rules: _Rules = ()
+    databases: _Databases = ()
     surge: _Flag = False  # whether a Deployment of one replica gets a second one before its pod is evicted
 
 

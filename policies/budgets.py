@@ -7,6 +7,7 @@ from itertools import groupby
 
 from cluster.findings import Finding, Severity
 from cluster.observation import Observation
+from cluster.plan import DatabaseRule
 from cluster.report import Budget
 from cluster.workloads import Guard, Workload
 from policies.databases import Database, is_primary, operator_of
@@ -15,7 +16,9 @@ from policies.wording import count_of, some_of
 _ONE = 1  # budgets that an eviction puts up with
 
 
-def check_budgets(seen: Observation, databases: tuple[Database, ...], *, drained: bool) -> Iterator[Finding]:
+def check_budgets(
+    seen: Observation, databases: tuple[Database, ...], rules: tuple[DatabaseRule, ...], *, drained: bool
+) -> Iterator[Finding]:
     """Every budget that holds up a drain; the report's alone where nobody read whom they guard."""
     moved = {(d.namespace, d.name) for d in databases if d.is_replicated and d.operator.moves_on_cordon}
     guards = {(g.namespace, g.name): g for g in seen.examination.workloads.guards}
@@ -26,7 +29,7 @@ def check_budgets(seen: Observation, databases: tuple[Database, ...], *, drained
     for budget in seen.report.budgets:
         guard = guards.get((budget.namespace, budget.name))
         pods = guarded.get((budget.namespace, budget.name), [])
-        if budget.allowed > 0 or (guard and guard.lag) or _is_handed_over(pods, moved):
+        if budget.allowed > 0 or (guard and guard.lag) or _is_handed_over(pods, moved, rules):
             continue
         if guard and _is_deadlocked(guard):
             yield _deadlocked(guard, pods)
@@ -68,9 +71,9 @@ def _lagging(guard: Guard) -> Finding:
     return Finding("budget-not-observed", Severity.WARNING, guard.place, sentence, remedy)
 
 
-def _is_handed_over(pods: list[Workload], moved: set[tuple[str, str]]) -> bool:
+def _is_handed_over(pods: list[Workload], moved: set[tuple[str, str]], rules: tuple[DatabaseRule, ...]) -> bool:
     """Whether it guards primaries alone, of databases whose operators move them away from a cordoned node."""
-    operators = [(operator_of(p), p) for p in pods]
+    operators = [(operator_of(p, rules), p) for p in pods]
     return bool(pods) and all(
         o is not None and is_primary(p, o) and (p.namespace, dict(p.labels)[o.cluster]) in moved for o, p in operators
     )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from cluster.findings import Finding, Severity
-from cluster.plan import PlanPool
+from cluster.inventory import Cluster
+from cluster.plan import DatabaseRule, PlanPool
 from cluster.workloads import Workload, Workloads
-from policies.data_files import DataFile, Row
+from policies.data_files import DataFile, Facts, Row
 from policies.wording import some_of
 
 _REPLICATED = 2  # instances from which on another one can take over
 
 
-class Operator(Row):
-    """How one operator labels its pods, and what it does about a cordon."""
+class Labelling(Facts):
+    """How an operator labels its pods, and what it does about a cordon."""
 
     operator: str
     member: dict[str, str]
@@ -32,6 +34,10 @@ class Operator(Row):
         return labels.get(self.role) in self.primary
 
 
+class Operator(Row, Labelling):
+    """One that comes with lockkeeper, with its source."""
+
+
 class Operators(DataFile):
     """The whole file."""
 
@@ -42,7 +48,7 @@ class Operators(DataFile):
 class Instance:
     """One pod of a database, as its labels show it."""
 
-    operator: Operator
+    operator: Labelling
     namespace: str
     name: str  # of the database
     leads: bool = False  # it takes the writes
@@ -60,7 +66,7 @@ class Instance:
 class Database:
     """One database cluster: the nodes of its instances, one entry for each, and those of its primaries."""
 
-    operator: Operator
+    operator: Labelling
     namespace: str
     name: str
     nodes: tuple[str, ...]
@@ -81,26 +87,51 @@ def read_operators() -> Operators:
     return Operators.read("databases.yaml")
 
 
-def operator_of(workload: Workload) -> Operator | None:
+def configured(cluster: Cluster) -> tuple[DatabaseRule, ...]:
+    """Those that the file names beside, as a plan carries them."""
+    return tuple(
+        DatabaseRule(r.name, tuple(sorted(r.member.items())), r.cluster, r.role, r.primary, r.moves_on_cordon)
+        for r in cluster.databases
+    )
+
+
+@cache
+def labellings(rules: tuple[DatabaseRule, ...]) -> tuple[Labelling, ...]:
+    """The plan's own ones first."""
+    own = (
+        Labelling(
+            operator=r.name,
+            member=dict(r.member),
+            cluster=r.cluster,
+            role=r.role,
+            primary=r.primary,
+            moves_on_cordon=r.moves_on_cordon,
+        )
+        for r in rules
+    )
+    return (*own, *read_operators().databases)
+
+
+def operator_of(workload: Workload, rules: tuple[DatabaseRule, ...]) -> Labelling | None:
     """Whose database these pods are instances of; None for anything else."""
-    return next((o for o in read_operators().databases if o.owns(dict(workload.labels))), None)
+    return next((o for o in labellings(rules) if o.owns(dict(workload.labels))), None)
 
 
-def is_primary(workload: Workload, operator: Operator) -> bool:
+def is_primary(workload: Workload, operator: Labelling) -> bool:
     return operator.leads(dict(workload.labels))
 
 
-def instance_of(namespace: str, labels: Mapping[str, str]) -> Instance | None:
+def instance_of(namespace: str, labels: Mapping[str, str], rules: tuple[DatabaseRule, ...]) -> Instance | None:
     """What a pod's own labels say of it; None for a pod of no database."""
-    operator = next((o for o in read_operators().databases if o.owns(labels)), None)
+    operator = next((o for o in labellings(rules) if o.owns(labels)), None)
     return Instance(operator, namespace, labels[operator.cluster], leads=operator.leads(labels)) if operator else None
 
 
-def find_databases(workloads: Workloads) -> tuple[Database, ...]:
+def find_databases(workloads: Workloads, rules: tuple[DatabaseRule, ...]) -> tuple[Database, ...]:
     """Every database cluster that shows itself, by namespace and name."""
-    found: dict[tuple[str, str, str], list[tuple[Operator, Workload]]] = {}
+    found: dict[tuple[str, str, str], list[tuple[Labelling, Workload]]] = {}
     for group in workloads.groups:
-        if (operator := operator_of(group)) is not None:
+        if (operator := operator_of(group, rules)) is not None:
             key = group.namespace, dict(group.labels)[operator.cluster], operator.operator
             found.setdefault(key, []).append((operator, group))
     return tuple(_join(namespace, name, parts) for (namespace, name, _), parts in sorted(found.items()))
@@ -174,7 +205,7 @@ def _in_one_batch(databases: tuple[Database, ...], pool: PlanPool) -> Iterator[F
         yield Finding("database-in-one-batch", Severity.NOTE, pool.name, sentence, remedy)
 
 
-def _join(namespace: str, name: str, parts: list[tuple[Operator, Workload]]) -> Database:
+def _join(namespace: str, name: str, parts: list[tuple[Labelling, Workload]]) -> Database:
     return Database(
         operator=parts[0][0],
         namespace=namespace,

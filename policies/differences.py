@@ -98,6 +98,7 @@ def _declared(version: str) -> dict[str, str]:
 
 def _options(plan: UpgradePlan) -> dict[str, str]:
     options = {name.replace("_", " "): _word(value) for name, value in asdict(plan.options).items()}
+    options["databases"] = ", ".join(r.name for r in plan.options.databases) or "those that are known"
     options["pod rules"] = "; ".join(tell_rules(plan.options)) or "none"
     return options | {f"hook {h.moment} {h.name}": _hook(h) for h in plan.hooks}
 

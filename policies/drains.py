@@ -14,7 +14,7 @@ from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads
 from policies.budgets import check_budgets
 from policies.capacity import check_capacity
-from policies.databases import check_databases, find_databases
+from policies.databases import check_databases, configured, find_databases
 from policies.drained import is_in_place
 from policies.order import ordered_pools
 from policies.places import Places
@@ -31,13 +31,14 @@ def check_drains(
 ) -> Iterator[Finding]:
     """What concerns the pods of the cluster; without options nobody is drained, and only budgets are told."""
     report, found = seen.report, _evicted(seen.examination.workloads, options)
-    databases, places = find_databases(found), Places(report)
+    rules = options.databases if options else configured(cluster)
+    databases, places = find_databases(found, rules), Places(report)
     if options is None or not _drains(options, report, minors):
-        yield from check_budgets(seen, databases, drained=False)
+        yield from check_budgets(seen, databases, rules, drained=False)
         return
     pools = ordered_pools(seen, cluster, left_out)
     yield from check_reading(found, report.cluster)
-    yield from check_budgets(seen, databases, drained=True)
+    yield from check_budgets(seen, databases, rules, drained=True)
     yield from check_workloads(_moving(found, left_out), options, places, report.cluster)
     yield from check_daemon_sets(found, report, options)
     yield from check_databases(databases, pools, report.cluster)

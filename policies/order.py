@@ -9,7 +9,7 @@ from cluster.observation import Observation
 from cluster.plan import PlanPool, Role, UpgradePlan
 from cluster.report import ClusterReport
 from cluster.workloads import Workloads
-from policies.databases import Database, find_databases, primary_nodes
+from policies.databases import Database, configured, find_databases, primary_nodes
 from policies.pace import tell_budget, tell_pace
 from policies.pools import form_pools, zone_of
 from policies.wording import count_of, some_of
@@ -20,7 +20,7 @@ _OURS = ("app.kubernetes.io/name", "lockkeeper")  # as the chart labels its pods
 def ordered_pools(seen: Observation, cluster: Cluster, left_out: frozenset[str] = frozenset()) -> tuple[PlanPool, ...]:
     """The pools of a plan, each in its order."""
     found = seen.examination.workloads
-    last = primary_nodes(find_databases(found))
+    last = primary_nodes(find_databases(found, configured(cluster)))
     return form_pools(seen.report, cluster, last=last, own=own_nodes(found), left_out=left_out)
 
 
@@ -37,7 +37,7 @@ def own_workers(seen: Observation, pools: tuple[PlanPool, ...]) -> tuple[str, ..
 
 def tell_order(plan: UpgradePlan, seen: Observation) -> tuple[str, ...]:
     """The order of the plan, a sentence for each reason."""
-    return tuple(_reasons(plan, seen.report, find_databases(seen.examination.workloads)))
+    return tuple(_reasons(plan, seen.report, find_databases(seen.examination.workloads, plan.options.databases)))
 
 
 def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database, ...]) -> Iterator[str]:

@@ -21,7 +21,7 @@ def check_workloads(found: Workloads, options: Options, places: Places, cluster:
     groups = tuple(g for g in found.groups if g.nodes)
     yield from _emptydir([g for g in groups if g.emptydir], cluster, consent=options.delete_emptydir)
     yield from _unmanaged([g for g in groups if not g.kind], cluster, consent=options.delete_unmanaged)
-    yield from _single(found.groups, cluster, surge=options.surge)
+    yield from _single(found.groups, cluster, options)
     yield from _pinned([g for g in groups if places.pins(g.placement)], cluster)
     yield from _bound([g for g in groups if places.binds(g.placement)], cluster)
 
@@ -85,7 +85,7 @@ def _way(*, consent: bool) -> str:
     return "The drain of their nodes stops there: move them, or ask for the plan with `accept delete-unmanaged`."
 
 
-def _single(groups: Iterable[Workload], cluster: str, *, surge: bool) -> Iterator[Finding]:
+def _single(groups: Iterable[Workload], cluster: str, options: Options) -> Iterator[Finding]:
     counted: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], Workload] = {}
     for group in groups:
@@ -95,14 +95,14 @@ def _single(groups: Iterable[Workload], cluster: str, *, surge: bool) -> Iterato
     single = [
         g
         for owner, g in first.items()
-        if counted[owner] == 1 and g.nodes and g.kind not in _PASSING and not operator_of(g)
+        if counted[owner] == 1 and g.nodes and g.kind not in _PASSING and not operator_of(g, options.databases)
     ]
     if single:
         sentence = f"{count_of(len(single), 'workload')} with a single replica: {_told(single)}."
         remedy = (
             "They are away from the eviction of their pod until another one is ready; scale up before what must not be."
         )
-        if surge:
+        if options.surge:
             remedy = (
                 "Deployments among them get a second replica first, unless their strategy, a volume or an autoscaler "
                 "forbids that; the others are away until another pod is ready."

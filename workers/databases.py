@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cluster.departures import is_finished, is_ready
+from cluster.plan import DatabaseRule
 from policies.databases import Instance, instance_of
 from policies.wording import some_of
 from workers.drain_rules import PodFate
@@ -19,10 +20,12 @@ _LATELY = {
 _SHARE, _LONGEST = 0.5, 300.0  # of a drain's time, and seconds: after that its budget alone says whether it may go
 
 
-def nobody_left(kube: Api, node: str, away: Collection[str]) -> str:
+def nobody_left(kube: Api, node: str, away: Collection[str], rules: tuple[DatabaseRule, ...] = ()) -> str:
     """What the databases with an instance on a node wait for before it may be cordoned as well; "" for nothing."""
     waits = []
-    for database in _databases(kube.items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}", **_LATELY})):
+    for database in _databases(
+        kube.items("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}", **_LATELY}), rules
+    ):
         others = [p for p in instances(kube, database) if _node_of(p) != node]
         if others and not any(is_ready(p) and _node_of(p) not in {"", *away} for p in others):
             where = some_of(sorted({_node_of(p) or "no node" for p in others}))
@@ -69,11 +72,11 @@ class Leaders:
         return self._rivals[pod.uid]
 
 
-def _databases(pods: Iterable[Raw]) -> Iterator[Instance]:
+def _databases(pods: Iterable[Raw], rules: tuple[DatabaseRule, ...]) -> Iterator[Instance]:
     """Each database with an instance among them, once."""
     seen: set[str] = set()
     for pod in pods:
-        found = instance_of(pod["metadata"].get("namespace", ""), pod["metadata"].get("labels") or {})
+        found = instance_of(pod["metadata"].get("namespace", ""), pod["metadata"].get("labels") or {}, rules)
         if found is not None and found.place not in seen and not is_finished(pod):
             seen.add(found.place)
             yield found

@@ -74,7 +74,7 @@ def _judge(pod: Raw, options: Options, daemon_set_exists: Callable[[str, str], b
     if fate is not Fate.STAYS and not is_finished(pod) and rule in _KEPT:
         fate, why = _KEPT[rule], "a rule of the plan"
     owner = controller_of(pod) or {}
-    database = instance_of(meta.get("namespace", ""), meta.get("labels") or {})
+    database = instance_of(meta.get("namespace", ""), meta.get("labels") or {}, options.databases)
     if fate is not Fate.STAYS and meta.get("deletionTimestamp"):
         fate, why = Fate.LEAVING, _why_ending(meta)
     return PodFate(

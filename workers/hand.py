@@ -118,8 +118,9 @@ class Hand(threading.Thread):
         running = seen.kubelet.version.minor if seen and isinstance(seen.kubelet, ReportedVersion) else None
         if not is_emptied(run.plan, self._node, step.hop, running):
             return ""
+        rules = run.plan.options.databases
         try:
-            return nobody_left(run.crew.kube(), self._node.name, everybody_away(run.plan, operation, report))
+            return nobody_left(run.crew.kube(), self._node.name, everybody_away(run.plan, operation, report), rules)
         except ClusterUnreadable as error:
             _LOG.info("%s: %s: %s", run.id, self._node.name, error)
             return "the cluster to be readable again"

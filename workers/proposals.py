@@ -26,6 +26,7 @@ from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
 from cluster.survey import Survey
 from cluster.versions import Minor, parse_target
+from policies.databases import configured
 from policies.differences import find_difference
 from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade, minors_of
 from policies.drift import base_version
@@ -198,6 +199,7 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
         workers=cluster.defaults.workers,
         reboot=cluster.defaults.reboot,
         surge=cluster.defaults.surge,
+        databases=configured(cluster),
         pod_rules=tuple(PodRule(r.selector, r.pods, r.namespace) for r in cluster.defaults.pod_rules),
     )
     check_rules(usual.pod_rules)

@@ -9,7 +9,7 @@ from cluster.findings import Severity
 from cluster.plan import Options, PlanNode, PlanPool, Role
 from cluster.report import Budget
 from cluster.tally import read_workloads
-from policies.databases import check_databases, find_databases, primary_nodes, read_operators
+from policies.databases import check_databases, configured, find_databases, primary_nodes, read_operators
 from policies.drains import check_drains
 from policies.pools import form_pools
 from tests.pods_fixture import PaperLists, make_budget, make_node, make_pod
@@ -40,7 +40,7 @@ def cnpg(*nodes, primary=0, cluster="main"):
 
 
 def databases(*pods):
-    return find_databases(read_workloads(PaperLists(pods=pods)))
+    return find_databases(read_workloads(PaperLists(pods=pods)), ())
 
 
 def pool(*names, at_once=1):
@@ -191,3 +191,32 @@ def test_a_budget_that_an_operator_lifts_by_moving_the_primary_is_no_warning(lab
     seen = see(report, examination=Examination("prod", NOW, workloads=workloads))
     found = {f.code for f in check_drains(seen, make_cluster(), Options(), ())}
     assert ("budget-allows-none" in found) is held_up
+
+
+OURS = {
+    "name": "our own MySQL",
+    "member": {"app": "mysql"},
+    "cluster": "mysql/cluster",
+    "role": "mysql/role",
+    "primary": ["primary", "leader"],
+}
+
+
+def test_a_database_of_the_file_is_one_like_those_that_are_known():
+    """Found, ordered and told by its labels; part of the plan, and so of its digest."""
+    cluster = make_cluster(databases=[OURS])
+    labels = {"app": "mysql", "mysql/cluster": "main"}
+    pods = [
+        make_pod(f"m-{n}", f"w{n}", labels={**labels, "mysql/role": role}, owner="StatefulSet/m")
+        for n, role in ((1, "leader"), (2, "replica"))
+    ]
+    found = read_workloads(PaperLists(pods=pods))
+    (database,) = find_databases(found, configured(cluster))
+    assert (database.operator.operator, database.place, database.primaries) == ("our own MySQL", "demo/main", ("w1",))
+    assert find_databases(found, ()) == ()
+    options = Options(databases=configured(cluster))
+    seen = see(examination=Examination("prod", NOW, workloads=found))
+    told = [f.sentence for f in check_drains(seen, cluster, options, ()) if f.code == "database-primaries"]
+    assert told == ["Nodes with database primaries: demo/main on w1 (our own MySQL)."]
+    plans = [draft(cluster=cluster, options=o).plan for o in (options, Options())]
+    assert plans[0].digest != plans[1].digest

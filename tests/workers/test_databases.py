@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.plan import Options
+from cluster.plan import DatabaseRule, Options
 from cluster.procedure import Verb
 from tests.workers.runbook_fixture import Bench, denied, pod
 from workers.databases import nobody_left
@@ -135,3 +135,21 @@ def test_a_primary_that_nobody_hands_over_leaves_after_all_others(others: list[d
     assert asked(bench) == ["web", "main-1"]
     assert 20 < site.elapsed(site.started_at) < 30
     assert bench.told == []
+
+
+def test_a_database_of_the_file_is_treated_like_those_that_are_known() -> None:
+    """By the rule that stands in the plan."""
+    rule = DatabaseRule(
+        "our own MySQL", (("app", "mysql"),), "mysql/cluster", "mysql/role", ("leader",), moves_on_cordon=True
+    )
+    pods = [instance(f"main-{n}", f"w{n}") for n in (1, 2)]
+    for made, role in zip(pods, ("leader", "replica"), strict=True):
+        made["metadata"]["labels"] = {"app": "mysql", "mysql/cluster": "main", "mysql/role": role}
+    bench = bench_with(*pods, options=Options(databases=(rule,), drain_timeout=20))
+    assert nobody_left(bench.api, "w1", {"w2"}, (rule,)).startswith("another instance of the database demo/main")
+    assert nobody_left(bench.api, "w1", {"w2"}) == ""
+    perform(bench.site("w1", Verb.CORDON))
+    site = bench.site("w1", Verb.DRAIN)
+    perform(site)
+    assert site.elapsed(site.started_at) > 10
+    assert "until our own MySQL has handed over" in bench.told[0]
