@@ -29,7 +29,10 @@ def observe_cordon(site: Site) -> StepDone | None:
         sentence, facts = f"{site.node.name} is cordoned.", {"cordoned": "ours"}
     else:
         by = f"by {owner}" if owner else "by somebody else"
-        sentence = f"{site.node.name} was cordoned {by} before; it will stay cordoned afterwards."
+        after = (
+            "when it is well it is uncordoned" if _is_to_be_lifted(site, node) else "it will stay cordoned afterwards"
+        )
+        sentence = f"{site.node.name} was cordoned {by} before; {after}."
         facts = {"cordoned": "theirs"}
     return StepDone(sentence, facts, look_before(site, node))
 

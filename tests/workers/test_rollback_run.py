@@ -13,13 +13,16 @@ from cluster.inventory import Alerts
 from cluster.operation import OperationState
 from cluster.plan import PlanKind, UpgradePlan
 from cluster.procedure import Verb
+from cluster.report import CORDON_OWNER
 from cluster.steering import skipped
 from cluster.store import Store
 from cluster.versions import ReportedVersion
 from tests.engine_fixture import CLUSTER, NOW, approve, plan, record, report, settings
 from tests.engine_yard import Driving, Yard
 from tests.redis_fixture import redis_server, redis_url, store
+from tests.workers.runbook_fixture import Bench
 from workers import progress
+from workers.runbook import perform
 from workers.site import Site
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
@@ -94,3 +97,21 @@ def test_one_that_does_not_come_back_is_blocked_and_can_be_given_up(yard: Yard, 
         "In prod the rollback to v1.34.7 is over. Not rolled back: w-1 (skipped by grace). "
         "Still cordoned by us, since it stopped in the middle: w-1; uncordon it when well."
     )
+
+
+@pytest.mark.parametrize(
+    ("owner", "says", "lifted"),
+    [
+        ("op-of-the-upgrade", "was cordoned by op-of-the-upgrade before; when it is well it is uncordoned", True),
+        ("", "was cordoned by somebody else before; it will stay cordoned afterwards", False),
+    ],
+)
+def test_what_is_said_of_a_cordon_at_the_begin_is_what_becomes_of_it(owner: str, says: str, lifted: bool) -> None:  # noqa: FBT001
+    """What an ended run of ours left is lifted, what a person set is kept."""
+    bench = Bench("1.34.7", kind=PlanKind.ROLLBACK)
+    node = bench.api.nodes["w1"]
+    node["spec"]["unschedulable"] = True
+    node["metadata"]["annotations"] = {CORDON_OWNER: owner} if owner else {}
+    assert perform(bench.site("w1", Verb.CORDON)).sentence == f"w1 {says}."
+    perform(bench.site("w1", Verb.UNCORDON))
+    assert bool(node["spec"].get("unschedulable")) is not lifted
