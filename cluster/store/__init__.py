@@ -7,6 +7,8 @@ do about it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cluster.findings import Finding, Findings, Severity
 from cluster.store.forces import Forces
 from cluster.store.history import History
@@ -21,6 +23,7 @@ __all__ = ["Decided", "Decision", "Moved", "Store", "already_decided"]
 _OLDEST = (6, 2)  # BLMOVE, which a wake-up needs in order not to be lost
 
 
+@dataclass
 class Store(Requests, Plans, Operations, Forces, Leases, History, Outbox):
     """One connection of its own (never shared with RQ, which waits for minutes on its); threads may share it."""
 

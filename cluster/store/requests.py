@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import TypeAdapter
@@ -24,8 +26,11 @@ _HOUR = 3_600_000  # milliseconds; Slack tries for a few minutes
 _DAY = 86_400  # seconds that an answered request is kept
 
 
+@dataclass
 class Requests(Ledger):
     """What was asked for; a request stays open until it is answered."""
+
+    _surveys: dict[str, tuple[bytes, Survey | None]] = field(default_factory=dict, repr=False)
 
     def hear(self, event_id: str) -> bool:
         """Whether nobody heard this event of Slack's before."""
@@ -94,8 +99,14 @@ class Requests(Ledger):
         self.ask(lambda r: r.set(key("survey", survey.cluster), text))
 
     def survey(self, cluster: str) -> Survey | None:
-        """The last survey, whatever its age."""
-        return _last(SURVEY, self.text(key("survey", cluster)))
+        """The last survey, whatever its age; made of its megabytes of text only where that has changed."""
+        text = self.text(key("survey", cluster))
+        mark = hashlib.blake2b((text or "").encode()).digest()
+        known, survey = self._surveys.get(cluster, (b"", None))
+        if known != mark:
+            survey = _last(SURVEY, text)
+            self._surveys[cluster] = mark, survey
+        return survey
 
     def save_sighting(self, sighting: Sighting) -> None:
         text = SIGHTING.dump_json(sighting).decode()

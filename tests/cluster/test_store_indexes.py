@@ -1,4 +1,4 @@
-"""Nothing is ever removed from the store: whoever looks for the newest reads no more of it than that."""
+"""Nothing is ever removed from the store: whoever looks for the newest reads no more of it, and nothing large twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from cluster.operation import OperationState, schedule
 from cluster.plan import PlanKind, PlanRecord
 from cluster.store import Store
-from cluster.store.ledger import MOST
+from cluster.store.ledger import MOST, key
 from cluster.store.operations import create_operation
+from tests import scale_fixture as scale
 from tests.engine_fixture import CLUSTER, NOW, plan, propose, record
 from tests.redis_fixture import redis_server, redis_url, store
 
@@ -79,3 +80,19 @@ def test_an_index_is_read_page_by_page_as_far_as_somebody_looks(full: Store) -> 
     full.commit(token=late.id, checks=[], effects=create_operation(late))
     assert [*first, *ids] == [f"op-{number:03}" for number in range(MANY, 0, -1)]
     assert spent(full, "zrevrange") - before == 2
+
+
+def test_a_survey_is_made_of_its_text_once_and_anew_when_another_one_was_kept(redis_url: str, store: Store) -> None:
+    """Thousands of machines, for each report: who keeps the newer one does not matter."""
+    older, newer = scale.survey(5), replace(scale.survey(5), read_at=NOW)
+    assert store.survey("prod") is None
+    store.save_survey(older)
+    read = store.survey("prod")
+    assert read == older
+    assert store.survey("prod") is read
+    other = Store.connect(redis_url)
+    other.save_survey(newer)
+    other.close()
+    assert store.survey("prod") == newer != older
+    store.client.delete(key("survey", "prod"))
+    assert store.survey("prod") is None
