@@ -62,6 +62,8 @@ class Hand(threading.Thread):
                 run.cordoning.discard(self._node.name)
             if row.state in OVER or row.state is RowState.BLOCKED or step.stage != stage:
                 return
+            if step.verb is Verb.DRAIN:
+                self._await_cordons()  # before its time begins to count
             if row.state is RowState.WAITING:
                 if not self._pass_gate(operation, row, step):
                     return
@@ -71,8 +73,6 @@ class Hand(threading.Thread):
                     return
             elif not self._may_go_on(operation, row, step):
                 return
-            if step.verb is Verb.DRAIN:
-                self._await_cordons()
             operation = self._attempts.make(row, step)
 
     def is_before_cordon(self, row: NodeRow) -> bool:

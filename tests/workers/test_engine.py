@@ -670,6 +670,12 @@ def test_a_window_is_cordoned_before_its_first_eviction(yard: Yard, store: Store
     ]
     first_drain = next(n for n, (what, node) in enumerate(told) if what == "start" and node.startswith("w"))
     assert {node for what, node in told[:first_drain] if node.startswith("w")} == {"w-1", "w-2", "w-3"}
+    steps = [(e.kind, e.step, e.node) for _, e in store.events(OP)]
+    cordoned = steps.index((Happened.STEP_FINISHED, "0/workers/cordon", "w-2"))
+    drains = [
+        n for n, (kind, step, _) in enumerate(steps) if (kind, step) == (Happened.STEP_STARTED, "0/workers/drain")
+    ]
+    assert min(drains) > cordoned  # no drain's time counts before it may begin
 
 
 @pytest.mark.parametrize("verb", [Verb.SET_SOURCE, Verb.INSTALL_KUBEADM, Verb.UPGRADE_NODE])
