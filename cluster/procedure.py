@@ -138,11 +138,13 @@ ROLLING_BACK: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.PREPARE, Role.WORKER): (Verb.HOLD, Verb.FETCH),
     (Phase.WORKERS, Role.WORKER): (
         Verb.CORDON,
+        Verb.PRE_DRAIN,
         Verb.DRAIN,
         Verb.ROLL_BACK_KUBELET,
         Verb.VERIFY_NODE,
         Verb.SMOKE_TEST,
         Verb.UNCORDON,
+        Verb.POST_UPGRADE,
     ),
 }
 _AFTER: dict[Role, tuple[Verb, ...]] = {  # kubeadm leaves copies of etcd behind, and none of them ever goes
@@ -180,7 +182,7 @@ def _chosen(plan: UpgradePlan) -> frozenset[Verb]:
 
 @cache
 def _optional(kind: PlanKind, reboot: Reboot, moments: frozenset[Moment]) -> frozenset[Verb]:
-    if kind is not PlanKind.UPGRADE:
+    if kind is PlanKind.REVERT:
         return frozenset()
     rebooted = {Verb.REBOOT} if reboot is not Reboot.NEVER else set()
     return frozenset(rebooted | {Verb(moment) for moment in moments})
@@ -208,7 +210,7 @@ def _itinerary(
         if role is not Role.WORKER:  # a downgrade of a control plane is not supported: there is no way to take
             return ()
         way = (Step(0, phase, v) for phase in _HOP_PHASES for v in ROLLING_BACK.get((phase, role), ()))
-        return (*way, *_after(0, role))
+        return (*(s for s in way if s.verb not in _OPTIONAL or s.verb in chosen), *_after(0, role))
     steps = [
         Step(hop, phase, verb)
         for hop, is_whole in enumerate(whole_hops)

@@ -8,9 +8,21 @@ from dataclasses import replace
 
 from cluster.errors import Refused
 from cluster.findings import Finding, Findings, Severity, worst_first
+from cluster.hooks import PER_RUN
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import DrainMode, Hop, Options, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, UpgradePlan
+from cluster.plan import (
+    DrainMode,
+    Hop,
+    Options,
+    PlanKind,
+    PlanNode,
+    PlanPool,
+    PlanRecord,
+    PlanStatus,
+    Reboot,
+    UpgradePlan,
+)
 from cluster.procedure import kubelet_moves
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
@@ -19,6 +31,7 @@ from policies.basis import identity_of
 from policies.consents import acceptances
 from policies.distributions import demand_kubeadm
 from policies.drains import check_drains
+from policies.hooks import check_hooks, check_webhooks
 from policies.pools import CONTROL_PLANE, form_pools
 from policies.preflight import check_preflight
 from policies.skew import check_way_back
@@ -84,7 +97,8 @@ def plan_rollback(
         identity=identity_of(report),
         hops=(hop,),
         pools=_pools(report, cluster, frozenset(before)),
-        options=replace(options, drain=DrainMode.ALWAYS),
+        options=replace(options, drain=DrainMode.ALWAYS, reboot=Reboot.NEVER),
+        hooks=tuple(h for h in cluster.planned_hooks if h.moment not in PER_RUN),
     )
     findings = check_rollback(plan, seen, cluster)
     return replace(plan, accepted=acceptances(findings)), findings
@@ -102,6 +116,8 @@ def check_rollback(plan: UpgradePlan, seen: Observation, cluster: Cluster) -> Fi
             *(f for f in machines if f.subject in mine and f.code not in _MENDED),
             *(f for f in drains if f.subject not in others | {CONTROL_PLANE}),
             *_old_kubelet(plan, seen),
+            *check_hooks(plan, seen.survey),
+            *check_webhooks(plan, cluster),
         )
     )
 

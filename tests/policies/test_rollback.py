@@ -8,7 +8,7 @@ from cluster.errors import Refused
 from cluster.facts import Package
 from cluster.findings import blockers
 from cluster.operation import schedule
-from cluster.plan import DrainMode, Options, PlanKind, PlanStatus
+from cluster.plan import DrainMode, Options, PlanKind, PlanStatus, Reboot
 from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import Unread
 from policies.drafting import draft_rollback, recheck
@@ -224,3 +224,15 @@ def test_a_waiting_rollback_is_judged_again_and_brings_nothing_new():
     later = replace(survey_of(offers=("1.35.4-1.1",)), read_at=NOW.replace(hour=13))
     assert "no longer offered" in " ".join(void_reasons(record, None, later))
     assert codes(recheck(made.plan, see(AFTER, later), make_cluster())) == ["kubelet-not-offered"]
+
+
+def test_hooks_of_a_node_run_as_in_an_upgrade_and_those_of_a_run_do_not():
+    """Whoever takes a worker from a balancer before its drain also puts it back; nothing is rebooted."""
+    hooks = {"pre-run": ["page"], "pre-drain": ["out"], "post-upgrade": ["in"]}
+    cluster = make_cluster(hooks={moment: [{"command": name} for name in names] for moment, names in hooks.items()})
+    made = roll_back("w1", cluster=cluster, options=Options(reboot=Reboot.ALWAYS))
+    verbs = [s.verb for s in itinerary(made.plan, made.plan.nodes[0])]
+    assert verbs[2:5] == [Verb.CORDON, Verb.PRE_DRAIN, Verb.DRAIN]
+    assert verbs[-3:] == [Verb.UNCORDON, Verb.POST_UPGRADE, Verb.UNHOLD]
+    assert not {Verb.PRE_RUN, Verb.REBOOT} & set(verbs)
+    assert codes(blockers(made.findings)) == ["hook-missing"]
