@@ -122,7 +122,7 @@ class Driver:
         if operation.state is _S.SCHEDULED and operation.wish is Wish.PAUSE:
             ending.park(run, operation)
             return False
-        if not self._opening.open(operation):
+        if not self._opening.open(operation) or (over and not self._opening.end()):
             return True
         report = run.newest_report()
         if report is not None:

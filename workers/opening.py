@@ -33,6 +33,8 @@ class Opening:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._claimed = threading.Event()
+        self._writing = threading.Lock()  # while our name may be written into the cluster
+        self._over = False
         self._told = False  # that the operation runs
         self.obstacle: Finding | None = None  # who else has the cluster, or why nothing may run at all
         self.in_time = False  # the approval has not expired: what is in hand need not wait for the cluster's witness
@@ -71,6 +73,14 @@ class Opening:
         run.woken.set()
         return was_open
 
+    def end(self) -> bool:
+        """The cluster is not claimed any more; False while it may be just now, as that mark would outlast the run."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        self._over = True
+        self._writing.release()
+        return True
+
     def read_rows(self) -> Finding | None:
         """Whether this release reads the rows as the one that wrote them: what they count are steps of its own."""
         run, ours = self._run, fingerprint(self._run.plan)
@@ -104,7 +114,7 @@ class Opening:
         while not run.leaving():
             try:
                 operation = run.crew.store.operation(run.id)
-                self.obstacle = claim_of(run, operation).acquire(run.now(), partial(self._may_begin, operation))
+                self.obstacle = self._acquire(operation)
                 if self.obstacle is None and not has_started(operation):
                     self.obstacle = self._preflight(operation)
             except StoreUnavailable:
@@ -128,6 +138,12 @@ class Opening:
         if self.obstacle is None:
             self._claimed.set()
         run.woken.set()
+
+    def _acquire(self, operation: Operation) -> Finding | None:
+        with self._writing:
+            if self._over:
+                return self._cannot_begin(f"{operation.id} has ended.", "")
+            return claim_of(self._run, operation).acquire(self._run.now(), partial(self._may_begin, operation))
 
     def _cannot_begin(self, sentence: str, remedy: str) -> Finding:
         return Finding("cannot-begin", Severity.BLOCKER, self._run.plan.cluster, sentence, remedy)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
-from cluster.operation import OperationState
+from cluster.operation import OperationState, Wish
 from cluster.store import Store
 from tests.engine_fixture import approve, event, plan, record
-from tests.engine_yard import Driving, Yard, wait_until
+from tests.engine_yard import Driving, LeaseApi, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
+from workers.crew import Crew
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
@@ -52,3 +57,36 @@ def test_preflight_is_not_asked_again_once_a_node_has_begun(small: Yard, store: 
     small.preflight_findings = (FULL,)
     Driving(small, store, OP).join()
     assert store.operation(OP).state is OperationState.COMPLETED
+
+
+@dataclass
+class SlowYard(Yard):
+    """Its API keeps whoever claims the cluster waiting until the run has ended, but not for long."""
+
+    def crew(self, store: Store) -> Crew:
+        return replace(super().crew(store), kube=lambda: _SlowApi(self, store))
+
+
+class _SlowApi(LeaseApi):
+    def __init__(self, yard: Yard, store: Store) -> None:
+        super().__init__(yard)
+        self._store = store
+
+    def get(self, path: str, *args: Any, **more: Any) -> dict[str, Any]:
+        until = time.monotonic() + 0.5
+        while threading.current_thread().name == "claim" and time.monotonic() < until:
+            if self._store.operation(OP).ended:
+                break
+            time.sleep(0.01)
+        return super().get(path, *args, **more)
+
+
+def test_a_run_that_ends_while_its_cluster_is_claimed_leaves_no_mark_there(small: Yard, store: Store) -> None:
+    """Cancelled before it began, on a slow API: another installation would take the cluster for upgraded for ever."""
+    yard = SlowYard(small.record, small.log)
+    approve(store, yard.record, OP)
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(yard, store, OP).join()
+    for thread in [t for t in threading.enumerate() if t.name == "claim"]:
+        thread.join(5.0)
+    assert (store.operation(OP).state, yard.lease) == (OperationState.CANCELLED, None)
