@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 
 from bot.blocks import (
     ROOM,
@@ -31,11 +31,13 @@ from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord, Role
 from cluster.procedure import DOING, LATER_HOOKS, Step, Verb, itinerary
 from cluster.versions import KubeVersion
+from policies.sparing import tell_standing
 
 PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "run_retry", "run_skip"
 EXTEND, GO_ON = "run_extend", "run_go_on"
 _MOST_LINES = 14  # lines of machines; more of them are folded
 _BAR = 20
+_MOST_STANDING = 4  # sentences of what it waits for, and in spite of what it goes on
 _LAST_OF_A_NODE = {
     PlanKind.UPGRADE: Verb.UNCORDON,
     PlanKind.REVERT: Verb.VERIFY_CONTROL_PLANE,
@@ -148,6 +150,7 @@ def _state(record: PlanRecord, operation: Operation, now: datetime) -> str:
         lines[0] += f" \u00b7 {escape(operation.wished_by, 60)} asked to {asked}"
     if operation.reason and not any(r.finding and r.finding.sentence in operation.reason for r in operation.rows):
         lines[0] += f"\n{escape(_capital(operation.reason), 500)}"
+    lines[0] += "".join(f"\n{escape(sentence, 300)}" for sentence in islice(tell_standing(operation), _MOST_STANDING))
     passed = ((operation.ended_at or now) - operation.created_at).total_seconds()
     lines[1] += f" \u00b7 {duration(passed)} so far" if not operation.ended_at else f" \u00b7 took {duration(passed)}"
     return "\n".join(lines)

@@ -35,6 +35,7 @@ from policies.origins import origins_of
 from policies.overview import Overview
 from policies.permanence import find_permanent
 from policies.release_notes import notes_of
+from policies.sparing import tell_standing
 from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
@@ -205,6 +206,7 @@ def render_operation(operation: Operation, record: PlanRecord) -> str:
         lines.append(f"{clean(operation.wished_by)} asked to {operation.wish}")
     if operation.reason:
         lines.append(clean(operation.reason, 1000))
+    lines += [clean(sentence, 400) for sentence in tell_standing(operation)]
     rows = [
         ("MACHINE", "STATE", "DOING"),
         *((r.node, r.state.value, machine_words(record, operation, r)) for r in operation.rows),

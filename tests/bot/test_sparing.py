@@ -9,13 +9,14 @@ import pytest
 
 from bot.commands import IgnoreAlert, NotUnderstood, parse_command
 from bot.desk import Desk as Terminal
-from bot.run_card import GO_ON
+from bot.run_card import GO_ON, render_run
 from bot.spare_view import spare_view
 from bot.stop_card import render_reminder, render_stop
+from bot.terminal import render_operation
 from cluster.errors import Refused
 from cluster.events import Happened
 from cluster.inventory import OnCall
-from cluster.operation import OperationState
+from cluster.operation import OperationState, Spared
 from cluster.queues import Wakeups
 from cluster.store import Store
 from lab.slack.lint import lint_blocks
@@ -103,6 +104,19 @@ def test_a_halted_run_is_a_stop_that_calls_nobody_at_once() -> None:
     assert [s.since for s in stops_of(replace(run, state=OperationState.BLOCKED, stopped_at=NOW + timedelta(1)))] == [
         NOW + timedelta(1)
     ]
+
+
+def test_whoever_looks_sees_what_it_waits_for_and_in_spite_of_what_it_goes_on() -> None:
+    """On the card and on a terminal, until it has ended."""
+    known = tuple(Spared(f"Alert{n}", "grace", "known", NOW) for n in range(9))
+    run = operation(waits_for="w-3 to be Ready", spared=known)
+    until = f"It goes on in spite of Alert0 until {NOW:%Y-%m-%d %H:%M} UTC, as grace chose: known"
+    card = render_run(record(), run, NOW)
+    assert lint_blocks(list(card.blocks), "message") == ()
+    for shown in (str(card.blocks), render_operation(run, record())):
+        assert "It waits for w-3 to be Ready." in shown
+        assert until in shown
+    assert "in spite of" not in render_operation(replace(run, state=OperationState.COMPLETED), record())
 
 
 def test_it_is_typed_with_a_name_a_time_and_a_reason() -> None:
