@@ -18,6 +18,7 @@ from cluster.errors import LockkeeperError
 if TYPE_CHECKING:
     from bot.desk import Desk
     from cluster.requests import Answer
+    from policies.overview import Overview
 
 EXIT_REFUSED = 1  # said no, with a reason; nothing was changed
 EXIT_WAITING = 3  # stopped, waiting for a person
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="Upgrades kubeadm clusters one safe level at a time: says what runs, plans, asks, carries it out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -47,6 +49,7 @@ ConfigPath = Annotated[Path | None, typer.Option("--config", "-c", help="lockkee
 Form = Annotated[Output, typer.Option("--output", "-o", help="How to write the answer.")]
 ClusterName = Annotated[str | None, typer.Argument(help="A cluster of the configuration; not needed with only one.")]
 Which = Annotated[str | None, typer.Argument(help="An operation (op-…); else the cluster's running or last one.")]
+TheirCluster = Annotated[str | None, typer.Option("--cluster", help="Their cluster; not needed with only one.")]
 OfCluster = Annotated[str | None, typer.Option("--cluster", help="Its cluster, where no operation is named.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]
 
@@ -85,9 +88,16 @@ def versions(
     if isinstance(seen, tuple):
         _say(terminal.fleet_json(seen) if output is Output.JSON else terminal.render_fleet(seen))
     else:
-        _say(terminal.report_json(seen) if output is Output.JSON else terminal.render_report(seen, images=images))
-        if not seen.report.nodes_read:  # what there is to tell was told, and a script has to notice
-            raise typer.Exit(1)
+        _show_report(seen, output, images=images)
+
+
+def _show_report(seen: Overview, output: Output, *, images: bool = False) -> None:
+    """Exits 1 for a cluster whose nodes were not read: what there is to tell was told, and a script has to notice."""
+    from bot import terminal
+
+    _say(terminal.report_json(seen) if output is Output.JSON else terminal.render_report(seen, images=images))
+    if not seen.report.nodes_read:
+        raise typer.Exit(EXIT_REFUSED)
 
 
 @app.command()
@@ -98,11 +108,9 @@ def survey(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:
     """Ask every machine anew for its packages, their source, certificates and etcd, and say what runs with it."""
-    from bot import terminal
     from bot.survey_desk import ask_for_survey
 
-    seen = ask_for_survey(_desk(config), cluster, timeout=timeout)
-    _say(terminal.report_json(seen) if output is Output.JSON else terminal.render_report(seen))
+    _show_report(ask_for_survey(_desk(config), cluster, timeout=timeout), output)
 
 
 @app.command()
@@ -136,7 +144,7 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
 @app.command()
 def rollback(
     workers: Annotated[list[str], typer.Argument(help="The workers whose kubelets are to go back.")],
-    cluster: OfCluster = None,
+    cluster: TheirCluster = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,

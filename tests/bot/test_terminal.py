@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from bot import terminal
 from bot.plan_card import node_rows, render_plan
@@ -15,6 +16,7 @@ from cluster.findings import Severity
 from cluster.operation import NodeRow, OperationState, RowState
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
+from lockkeeper import app
 from tests.bot_fixture import NASTY, NOW, WORKERS, finding, operation, overview, plan, record, report
 
 
@@ -99,3 +101,11 @@ def test_every_noun_has_a_json_form_with_its_schema():
         assert (read["schema"], read["kind"]) == (terminal.SCHEMA, kind)
         assert read[kind]
     assert json.loads(forms["plan"])["plan"]["plan"]["hops"][0]["target"] == "v1.35.4"
+
+
+@pytest.mark.parametrize("verb", [(), ("plan",), ("config", "check")])
+def test_each_verb_tells_what_it_takes_by_the_short_option_too(verb):
+    """As people try it first."""
+    said = CliRunner().invoke(app, [*verb, "-h"])
+    assert said.exit_code == 0
+    assert "Show this message and exit" in said.output

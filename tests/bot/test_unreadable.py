@@ -1,8 +1,10 @@
-"""`versions` of a cluster that cannot be read: a report with what its machines told, and no plan is voided by it."""
+"""`versions` and `survey` of an unreadable cluster: a report of what its machines told, and no plan is voided by it."""
 
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,29 +31,51 @@ def ask(store: Store, redis_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     """The command line of an installation whose kubeconfig is not there, and whose machines were asked before."""
     store.save_survey(make_survey())
     monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("LOGNAME", "ada")
     config = tmp_path / "lockkeeper.yaml"
     known = settings().model_dump(mode="json", exclude_none=True)
     known["clusters"]["prod"]["kubeconfig"] = "/nowhere/kubeconfig"
+    known["people"]["ada"]["logins"] = ["ada"]
     config.write_text(yaml.safe_dump(known), encoding="utf-8")
 
     def invoke(*words: str) -> Result:
-        return CliRunner().invoke(app, ["versions", *words, "--config", str(config)])
+        return CliRunner().invoke(app, [*words, "--config", str(config)])
 
     return invoke
 
 
 def test_a_report_of_an_unreadable_cluster_is_printed_and_ends_with_an_error(ask) -> None:
     """A person reads it, and a script notices."""
-    said = ask()
+    said = ask("versions")
     assert said.exit_code == 1
     assert "not read: the whole cluster: The credentials of `prod` in the kubeconfig /nowhere/kubeconfig" in said.output
     assert "1.34.7-1.1" in next(line for line in said.output.splitlines() if line.startswith("w1 "))
     assert "BLOCKER nodes-unread" in said.output
 
 
+def test_a_survey_of_it_ends_with_the_same_error(ask, store: Store) -> None:
+    """The machines told what they could; the report after it still has no nodes."""
+    worker = threading.Thread(target=_answer_the_next, args=(store,), daemon=True)
+    worker.start()
+    said = ask("survey", "--timeout", "20")
+    worker.join()
+    assert said.exit_code == 1
+    assert "BLOCKER nodes-unread" in said.output
+
+
+def _answer_the_next(store: Store) -> None:
+    """What a worker does when it has asked the machines."""
+    deadline = time.monotonic() + 20
+    while not (asked := store.open_requests()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for request in asked:
+        event = Event(Happened.SURVEY_FINISHED, NOW, "prod", "Asked.", facts={"request": request.id})
+        store.answer_request(request.id, findings=(), event=event)
+
+
 def test_a_program_reads_why_there_are_no_nodes(ask) -> None:
     """The same, as JSON."""
-    told = json.loads(ask("-o", "json").output)
+    told = json.loads(ask("versions", "-o", "json").output)
     assert told["report"]["nodes"] == []
     assert "check that file" in told["report"]["nodes_unread"]
     assert [f["code"] for f in told["findings"] if f["severity"] == "blocker"] == ["nodes-unread"]
