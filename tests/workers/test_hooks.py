@@ -267,6 +267,17 @@ def test_a_receiver_that_is_not_well_is_told_again_under_the_same_name(
     assert receiver.names == ["op-11112222-n0-s0-a1-h0"] * 2
 
 
+def test_a_driver_that_takes_over_sends_the_same_message_again(receiver: Receiver, tmp_path: Path) -> None:
+    """Nobody knows whether the one before it was heard: the receiver tells by the name."""
+    site = webhook(Bench(), receiver, tmp_path, Moment.PRE_DRAIN)
+    perform(site)
+    perform(site)
+    assert len(set(receiver.names)) == 1
+    assert len({body for _, body in receiver.got}) == 1
+    perform(replace(site, attempt_id=f"{site.attempt_id[:-1]}2", attempt=2))
+    assert len(set(receiver.names)) == 2
+
+
 def test_after_so_many_tries_it_blocks(receiver: Receiver, tmp_path: Path) -> None:
     """With what the receiver said at the last one."""
     receiver.answers = [(503, "")] * 2 + [(503, "the queue\n is full")]
