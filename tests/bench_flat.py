@@ -34,8 +34,7 @@ WORKERS, WINDOW = 997, 100
 SHORTEST = 0.5  # seconds of a step
 WAITS = {"stable": 0.5, "poll": 1.0}
 MOST_REDIS = 50.0  # MB
-FIRST, THIRD = 1, 3  # quarters: at both of them the window is full
-MOST_GROWTH = 1.1
+MOST_GROWTH = 1.25  # from begin to end; the scripts themselves remember each command, a tenth or so
 
 
 class WillingSlack:
@@ -85,8 +84,8 @@ def run(size: int, folder: Path) -> tuple[list[Sample], SimpleNamespace]:
 
 
 def has_grown(samples: Sequence[Sample]) -> bool:
-    """Whether it keeps more the longer it lasts, with as many machines in hand; or takes too much of Redis at all."""
-    return samples[THIRD].blocks > samples[FIRST].blocks * MOST_GROWTH or samples[-1].redis >= MOST_REDIS
+    """Whether it kept more than it may when nothing is in hand any more; or took too much of Redis."""
+    return samples[-1].blocks > samples[0].blocks * MOST_GROWTH or samples[-1].redis >= MOST_REDIS
 
 
 def main() -> None:
@@ -99,7 +98,7 @@ def main() -> None:
         f"told Slack in {calls['messages']:,} messages and {calls['edits']:,} edits",
         tell_memory(samples),
         f"blocks of memory, in thousands: {', '.join(f'{s.blocks / 1000:.0f}' for s in samples)}",
-        f"blocks after the third quarter: {samples[THIRD].blocks / samples[FIRST].blocks:.2f} of those after the first",
+        f"blocks at the end: {samples[-1].blocks / samples[0].blocks:.2f} of those at the begin",
         f"Redis at the end: {samples[-1].redis:.1f} MB",
     )
     sys.stdout.write("\n".join(lines) + "\n")
