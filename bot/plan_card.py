@@ -26,6 +26,7 @@ from bot.blocks import (
     text_size,
 )
 from bot.left_out import left_out_words, words_without
+from bot.option_words import option_sentences
 from bot.plan_changes import changes_blocks
 from bot.plan_notes import notes_blocks
 from bot.report_card import findings_within
@@ -130,6 +131,7 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         )
         yield from _straggler_line(plan)
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
+    yield from (spans(sentence, 600) for sentence in option_sentences(plan))
     yield from _hook_line(plan)
     yield from (spans(sentence, 400) for sentence in record.order[:_MOST_REASONS])
     if left_out := left_out_words(record, _MOST_LEFT_OUT):

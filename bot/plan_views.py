@@ -39,7 +39,7 @@ def details_view(record: PlanRecord) -> Block:
         f"accepted warnings: {clean(', '.join(plan.accepted) or 'none', 1000)}"
     )
     nodes = [("Machine", "Role", "Now", "After"), *node_rows(record, most=500)]
-    blocks = [preformatted(facts), preformatted(monospace(hops)), *_chunks(monospace(nodes))]
+    blocks = [*_chunks(facts), preformatted(monospace(hops)), *_chunks(monospace(nodes))]
     return _window(
         record.id,
         [

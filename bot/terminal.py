@@ -12,6 +12,7 @@ from bot.blocks import monospace_columns
 from bot.fleet_card import fleet_row
 from bot.left_out import left_out_words, options_without
 from bot.machine_rows import HEAD, machine_lines, machine_rows
+from bot.option_words import option_sentences
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.plan_changes import changes_lines
@@ -169,6 +170,7 @@ def render_plan(record: PlanRecord) -> str:
         f"workers move: {record.plan.options.workers}",
         f"reboot: {record.plan.options.reboot}",
     ]
+    lines += [f"drains: {clean(sentence, 3000)}" for sentence in option_sentences(record.plan)]
     lines += [f"hook {clean(sentence, 400)}" for sentence in tell_hooks(record.plan.hooks)]
     lines += [f"order: {clean(sentence, 400)}" for sentence in record.order]
     if left_out := left_out_words(record, most=100_000):

@@ -17,8 +17,21 @@ from bot.run_thread import SIGNS, is_told, old_to_new, render_line, render_resul
 from bot.terminal import render_plan as render_on_terminal
 from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity
+from cluster.hooks import Moment, PlanHook
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
-from cluster.plan import Basis, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role
+from cluster.plan import (
+    Basis,
+    Options,
+    PlanKind,
+    PlanNode,
+    PlanPool,
+    PlanRecord,
+    PlanStatus,
+    PodRule,
+    Reboot,
+    Role,
+    Treatment,
+)
 from cluster.procedure import Verb, itinerary
 from lab.slack.lint import lint_blocks
 from tests.bot_fixture import CONTROL_PLANES, NASTY, NOW, WORKERS, finding, operation, overview, plan, record, report
@@ -84,10 +97,19 @@ def wide_plan(names: tuple[str, ...]) -> PlanRecord:
     pools = tuple(PlanPool(f"pool-{n}".ljust(63, "p"), 2, workers[n::5]) for n in range(5))
     before = tuple((n, "v1.34.7") for n in names)
     return record(
-        plan=replace(plan(), pools=(PlanPool("control-plane", 1, masters), *pools)),
+        plan=replace(
+            plan(),
+            pools=(PlanPool("control-plane", 1, masters), *pools),
+            options=Options(reboot=Reboot.ALWAYS, pod_rules=long_rules(30), surge=True),
+            hooks=tuple(PlanHook(moment, f"{n}".ljust(63, "h"), 300) for moment in Moment for n in range(9)),
+        ),
         findings=tuple(wordy_finding(n) for n in range(20)),
         basis=Basis(before[:3], before, "v1.34.7", NOW),
     )
+
+
+def long_rules(number: int) -> tuple[PodRule, ...]:
+    return tuple(PodRule(f"k{n}=".ljust(126, "v"), Treatment.FINISH, "n" * 63) for n in range(number))
 
 
 def wordy_finding(number: int) -> Finding:
@@ -101,6 +123,7 @@ def test_a_card_of_long_names_and_much_to_say_keeps_its_form(number):
     made = wide_plan(names)
     check(render_plan(made))
     assert any(b["type"] == "table" for b in render_plan(made).blocks)
+    assert lint_blocks(details_view(made)["blocks"], "modal") == ()
     rows = tuple(NodeRow(n, 2, state=RowState.BLOCKED, finding=wordy_finding(i)) for i, n in enumerate(names[:30]))
     rows += tuple(NodeRow(n, i % 5, note="n" * 300) for i, n in enumerate(names[30:]))
     run = operation(OperationState.BLOCKED, rows=rows, reason="r" * 900)

@@ -1,4 +1,4 @@
-"""Hooks and reboots in what people see: of a plan before they approve it, and of a run that a hook has stopped."""
+"""Hooks, reboots and how pods are treated: what is seen before a plan is approved, and where a hook has stopped a run."""
 
 from dataclasses import replace
 
@@ -11,13 +11,16 @@ from bot.run_card import SKIP, skip_choice
 from bot.terminal import render_plan as render_on_terminal
 from cluster.hooks import Moment
 from cluster.operation import OperationState, RowState
-from cluster.plan import Options, Reboot
+from cluster.plan import Options, PodRule, Reboot, Treatment
 from cluster.procedure import Verb, itinerary
 from tests.bot_fixture import operation, record
 from tests.policies.test_hooks import HOOKS
 from tests.policies_fixture import draft, make_cluster, make_record
 
-SHOWN = make_record(drafted=draft(cluster=make_cluster(hooks=HOOKS), options=Options(reboot=Reboot.IF_REQUIRED)))
+RULES = (PodRule("app=gluster", Treatment.STAY, "storage"), PodRule("app=broker", Treatment.LAST))
+OPTIONS = Options(reboot=Reboot.IF_REQUIRED, pod_rules=RULES, surge=True)
+SHOWN = make_record(drafted=draft(cluster=make_cluster(hooks=HOOKS), options=OPTIONS))
+PODS = ("app=gluster in the namespace storage stay where they are", "app=broker leave when all others have", "second")
 FORMS = {
     "card": lambda: str(render_plan(SHOWN).blocks),
     "full plan": lambda: str(details_view(SHOWN)),
@@ -27,10 +30,10 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_whoever_approves_sees_the_hooks_and_the_reboots(form):
+def test_whoever_approves_sees_the_hooks_the_reboots_and_the_pods(form):
     """By name; of an address the host alone."""
     text = FORMS[form]()
-    for words in ("check-backup", "leave-balancer", "https://cmdb.example.org", "reboot"):
+    for words in ("check-backup", "leave-balancer", "https://cmdb.example.org", "reboot", *PODS):
         assert words in text
     assert "t0k3n" not in text
 
