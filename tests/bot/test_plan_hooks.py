@@ -1,4 +1,4 @@
-"""Hooks, reboots and how pods are treated: what is seen before a plan is approved, and where a hook has stopped a run."""
+"""Hooks, reboots and how pods are treated: what is seen before an approval, and where a hook has stopped a run."""
 
 from dataclasses import replace
 
