@@ -39,7 +39,7 @@ def check_drains(
     pools = ordered_pools(seen, cluster, left_out)
     yield from check_reading(found, report.cluster)
     yield from check_budgets(seen, databases, rules, drained=True)
-    yield from check_workloads(_moving(found, left_out), options, places, report.cluster)
+    yield from check_workloads(_moving(found, left_out), options, places, report.cluster, left_out)
     yield from check_daemon_sets(found, report, options)
     yield from check_databases(databases, pools, report.cluster)
     yield from check_capacity(found, pools, report, places)

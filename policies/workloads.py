@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from cluster.findings import Finding, Severity
 from cluster.plan import Options
@@ -16,9 +17,11 @@ from policies.wording import count_of, some_of
 _PASSING = frozenset({"", "Job"})  # nobody counts on these to be there all the time
 
 
-def check_workloads(found: Workloads, options: Options, places: Places, cluster: str) -> Iterator[Finding]:
-    """Findings about all of the cluster's pods: one for each matter, however many it concerns."""
-    groups = tuple(g for g in found.groups if g.nodes)
+def check_workloads(
+    found: Workloads, options: Options, places: Places, cluster: str, left_out: frozenset[str]
+) -> Iterator[Finding]:
+    """Findings about the pods of all nodes but those left out: one for each matter, however many it concerns."""
+    groups = tuple(leaving for g in found.groups if (leaving := _leaving(g, left_out)).nodes)
     yield from _emptydir([g for g in groups if g.emptydir], cluster, consent=options.delete_emptydir)
     yield from _unmanaged([g for g in groups if not g.kind], cluster, consent=options.delete_unmanaged)
     yield from _single(found.groups, cluster, options)
@@ -49,6 +52,11 @@ def check_reading(found: Workloads, cluster: str) -> Iterator[Finding]:
         remedy = "Look at them with kubectl; if they are in order, it is lockkeeper that errs."
         told = sentence + some_of(found.examples)
         yield Finding("objects-malformed", Severity.WARNING, cluster, told, remedy)
+
+
+def _leaving(group: Workload, left_out: frozenset[str]) -> Workload:
+    """Those of its pods that are told: nobody drains the others away."""
+    return replace(group, nodes=tuple((n, c) for n, c in group.nodes if n not in left_out)) if left_out else group
 
 
 def _emptydir(groups: list[Workload], cluster: str, *, consent: bool) -> Iterator[Finding]:

@@ -41,10 +41,10 @@ def examined(pods=(), *, nodes=NODES, **lists):
     return Examination("prod", NOW, workloads=read_workloads(PaperLists(pods=pods, nodes=nodes, **lists)))
 
 
-def meet(pods=(), *, seen_by=None, options=None, minors=(), cluster=ONE_AT_A_TIME, **lists):
+def meet(pods=(), *, seen_by=None, options=None, minors=(), cluster=ONE_AT_A_TIME, left_out=frozenset(), **lists):
     """The findings by code."""
     seen = see(seen_by or report(), examination=examined(pods, **lists))
-    found = tuple(check_drains(seen, cluster, options or Options(), minors))
+    found = tuple(check_drains(seen, cluster, options or Options(), minors, left_out))
     assert len({(f.code, f.subject) for f in found}) == len(found)
     return {f.code: f for f in found}
 
@@ -73,6 +73,14 @@ def on(key, *values):
 
 def two(**spec):
     return [make_pod("a", "w1", **spec), make_pod("b", "w2", **spec)]
+
+
+def test_the_pods_of_a_worker_that_is_left_out_are_not_told():
+    """They stay where they are, also where others of their controller leave."""
+    found = meet(two(**EMPTYDIR), left_out=frozenset({"w1"}))
+    assert found["emptydir-pods"].sentence == (
+        "1 pod with data in an emptyDir, which a drain deletes: demo/web (on w2)."
+    )
 
 
 def test_a_sound_cluster_has_nothing_to_say():
