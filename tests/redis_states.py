@@ -19,8 +19,11 @@ def _break_snapshots(client: Redis) -> None:
     _snapshot(client).mkdir()
     client.config_set("save", "3600 1")
     client.bgsave()
-    while client.info("persistence")["rdb_last_bgsave_status"] == "ok":
+    for _ in range(1000):
+        if client.info("persistence")["rdb_last_bgsave_status"] != "ok":
+            return
         time.sleep(0.01)
+    raise TimeoutError("the snapshot does not fail")
 
 
 def _mend_snapshots(client: Redis) -> None:

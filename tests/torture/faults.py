@@ -8,14 +8,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+
+from redis.exceptions import RedisError
 
 from cluster.errors import StoreUnavailable
 from lab.apiserver import Availability
 from lab.chaos import worker_of
 from lab.faults import Fault
 from lab.rig import kill_tree
+from tests.redis_states import UNWILLING, unwilling
 from tests.torture.plant import SCENARIO, Plant
 from workers.lease import TTL
 
@@ -67,6 +71,14 @@ def restart_redis(made: Plant, dice: random.Random) -> None:
     made.rig.redis.kill()
     time.sleep(dice.uniform(0.2, 8.0))
     made.rig.redis.restart()
+
+
+def refuse_writes(made: Plant, dice: random.Random) -> None:
+    """Redis answers, and takes no write: it is full, cannot save, is a replica or has lost its own."""
+    state = dice.choice(list(UNWILLING))
+    # Where it is killed and restarted at the same time, it is as willing again as it was made.
+    with suppress(RedisError, OSError), unwilling(made.rig.redis, state):
+        time.sleep(dice.uniform(0.5, 8.0))
 
 
 def cut_ssh(made: Plant, dice: random.Random) -> None:
@@ -128,6 +140,7 @@ FAULTS: Mapping[str, Callable[[Plant, random.Random], None]] = MappingProxyType(
             end_worker,
             freeze_driver,
             restart_redis,
+            refuse_writes,
             cut_ssh,
             swallow_ssh,
             reboot_machine,
