@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.report import CORDON_OWNER
 from lab.controllers import lose
 from lab.discovery import check_lines
 from lab.faults import Fault
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from lab.machines import Machine
     from lab.site import Site
 
+LEFT, FORGOTTEN = "op-0badcafe", "op-0badf00d"  # runs of this installation
 _READYZ = check_lines("/readyz").replace("[+]etcd ok", "[-]etcd failed: reason withheld").replace("passed", "failed")
 
 
@@ -34,9 +36,12 @@ def lose_sight(machine: Machine) -> None:
 
 
 async def lose_one(site: Site) -> None:
-    """`ailing-etcd`: one control plane is off, another API server misses its etcd, and kubeadm-config is gone."""
+    """`ailing-etcd`: a control plane is off, an API server misses its etcd, kubeadm-config is gone, runs were left."""
     site.cluster.servers["cp2"].faults.add(Fault("^/readyz", code=500, body=_READYZ, times=None))
     site.store.delete("ConfigMap", "kubeadm-config", "kube-system")
+    for server in site.cluster.servers.values():
+        server.faults.fail("^/api/v1/persistentvolumes", 500, times=None)
+    _leave_runs(site)
     machine = site.machines["cp3"]
     machine.up = False
     if machine.ssh is not None:
@@ -46,3 +51,12 @@ async def lose_one(site: Site) -> None:
     node = site.store.get("Node", "cp3")
     if node is not None:
         lose(site.store, node, 0)
+
+
+def _leave_runs(site: Site) -> None:
+    """The Lease and the cordons of runs that nobody saw to their end."""
+    holder = {"holderIdentity": f"demo/{LEFT}"}
+    site.store.put({"kind": "Lease", "metadata": {"name": "lockkeeper", "namespace": "kube-system"}, "spec": holder})
+    for node, operation in (("w1", LEFT), ("w2", FORGOTTEN)):
+        ours = {"metadata": {"annotations": {CORDON_OWNER: f"demo/{operation}"}}, "spec": {"unschedulable": True}}
+        site.store.merge("Node", node, "", ours)

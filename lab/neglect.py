@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ETCD = "3.5.21-0"  # that somebody wrote down once
 _CONF = "/etc/lockkeeper-node.conf"
+_PATCHES = "/etc/kubernetes/patches"
 _OLD_PAUSE = "k8s.gcr.io/pause:3.5"
 _DISTRIBUTION = "http://deb.lab/debian"
 
@@ -29,7 +30,7 @@ def neglect(machine: Machine) -> None:
 
 
 async def forget_add_ons(site: Site) -> None:
-    """What the cluster carries along: a pinned etcd, a plugin of CoreDNS, a worker that is silent."""
+    """What the cluster carries along: a pinned etcd, a plugin of CoreDNS, an old cordon, a worker that is silent."""
     found = site.store.get("ConfigMap", "kubeadm-config", "kube-system")
     body = yaml.safe_load(found["data"]["ClusterConfiguration"]) if found else {}
     body["etcd"]["local"]["imageTag"] = _ETCD
@@ -39,6 +40,7 @@ async def forget_add_ons(site: Site) -> None:
     corefile = dns["data"]["Corefile"] if dns else ""
     template = corefile.replace("    errors\n", "    errors\n    template IN A old.internal\n")
     site.store.merge("ConfigMap", "coredns", "kube-system", {"data": {"Corefile": template}})
+    site.store.merge("Node", "w3", "", {"spec": {"unschedulable": True}})
     silent = site.machines["w4"]
     if silent.kubelet is not None:
         await silent.kubelet.stop()
@@ -61,7 +63,7 @@ def _first(machine: Machine) -> None:
     command = "    - kube-scheduler\n"
     machine.write(f"{MANIFESTS}/kube-scheduler.yaml", scheduler.replace(command, f"{command}    - --v=9\n"), 0o600)
     machine.write(f"{MANIFESTS}/kube-scheduler.yaml.orig", scheduler, 0o600)
-    machine.write(_CONF, machine.read(_CONF) + "PATCHES_DIR=/etc/kubernetes/patches\n")
+    machine.write(_CONF, f"{machine.read(_CONF)}PATCHES_DIR={_PATCHES}\n")
 
 
 def _second(machine: Machine) -> None:
@@ -76,13 +78,16 @@ def _second(machine: Machine) -> None:
 
 
 def _unwatched(machine: Machine) -> None:
-    """Packages that are not on hold, the source of another minor, apt killed in the middle, and another at work."""
+    """Packages that are not on hold, the source of another minor, apt killed in the middle, a reboot that is due."""
     put_packages(machine, "v1.33.4", held=False)
     machine.packages.put(Package("kubectl", "1.33.4-1.1", PackageState.UNPACKED))
     use_source(machine, "v1.35")
     machine.hold_packages("unattended-upgr", 2 * 3600)
     machine.write("/etc/apt/apt.conf.d/20auto-upgrades", 'APT::Periodic::Unattended-Upgrade "1";\n')
     machine.write("/etc/apt/preferences.d/kubernetes", "Package: kube*\nPin: version 1.33.*\nPin-Priority: 1001\n")
+    machine.write("/run/reboot-required", "*** System restart required ***\n")
+    machine.write(f"{_PATCHES}/kubeletconfiguration.yaml", "maxPods: 60\n")
+    machine.write(_CONF, f"{machine.read(_CONF)}PATCHES_DIR={_PATCHES}\n")
 
 
 def _aged(machine: Machine) -> None:
@@ -95,13 +100,15 @@ def _aged(machine: Machine) -> None:
     put_packages(machine, "v1.33.6", "kubelet")
     config = machine.read("/var/lib/kubelet/config.yaml")
     machine.write("/var/lib/kubelet/config.yaml", f"{config}featureGates:\n  NodeSwap: true\n")
+    machine.write(f"{_PATCHES}/kubeletconfiguration.yaml", "maxPods: 60\n")  # and nothing names the folder
 
 
 def _frozen(machine: Machine) -> None:
-    """A repository that was given up, and arguments of a kubelet of long ago."""
+    """A repository that was given up, arguments of a kubelet of long ago, a configuration that is not there."""
     machine.write(SOURCE, "deb https://apt.kubernetes.io/ kubernetes-xenial main\n")
     gone = "--pod-infra-container-image=registry.k8s.io/pause:3.9 --feature-gates=SizeMemoryBackedVolumes=true"
     machine.write("/etc/default/kubelet", f'KUBELET_EXTRA_ARGS="{gone}"\n')
+    machine.write(_CONF, f"{machine.read(_CONF)}UPGRADE_CONFIG=/etc/kubernetes/upgrade.yaml\n")
 
 
 def _silent(machine: Machine) -> None:

@@ -28,8 +28,11 @@ _ARGUMENTS = [
 
 
 def strand(machine: Machine) -> None:
-    """A worker that was left out for long, whose mirror has not what the others run; a registry that lacks an image."""
+    """A worker that was left out for long, whose mirror is old; a registry without an image; a snapshot kept back."""
     machine.faults.images_missing = {"kube-scheduler:v1.35.4"}
+    if machine.name == "cp1":
+        settings = machine.read("/etc/lockkeeper-node.conf")
+        machine.write("/etc/lockkeeper-node.conf", f"{settings}SNAPSHOT_EXPORT=no\n")
     if machine.name == "w2":
         minors = {minor: releases for minor, releases in machine.repository.minors.items() if minor != "v1.34"}
         machine.repository = replace(machine.repository, minors=minors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 START = "v1.34.7"
 # What the package source offers of each minor.
@@ -58,6 +59,7 @@ class Scenario:
     unlisted: tuple[str, ...] = ()  # machines that nobody put into the inventory
     outside_etcd: tuple[str, ...] = ()  # endpoints of an etcd that is not kubeadm's
     state: str = ""  # what somebody made of it, by its name in lab/states.py
+    rules: Mapping[str, Any] = field(default_factory=dict)  # what lockkeeper.yaml says of it beside its machines
     cluster: str = "lab"  # its name in the configuration
     beside: tuple[Neighbour, ...] = ()
 
@@ -72,6 +74,10 @@ class Scenario:
 
 POSTGRES = (("application", "patroni"),)
 _ORDERS = (*POSTGRES, ("cluster-name", "orders"))
+
+# A quarter of an hour, and a freeze that somebody meant to lift again.
+_NIGHTLY = {"days": ["saturday", "sunday"], "opens": "03:00", "closes": "03:15"}
+_FORGOTTEN = {"begins": "2026-01-07", "ends": "2099-12-31", "reason": "until further notice"}
 
 _ALONE = (
     Scenario("healthy", "three control planes and four workers, all well", 3, 4),
@@ -111,11 +117,12 @@ _ALONE = (
     ),
     Scenario(
         "obstructed",
-        "a webhook that nobody answers for, an old API in use, arguments that the target drops, and other tools about",
+        "a webhook that nobody answers for, an old API in use, a hook that is not there, windows that hardly open",
         1,
         2,
         offered={"v1.31": ("1.31.14",), **OFFERED_NEXT},
         state="obstructed",
+        rules={"windows": [_NIGHTLY], "hooks": {"pre-drain": [{"command": "leave-balancer"}]}},
     ),
     Scenario(
         "neglected",
@@ -126,6 +133,7 @@ _ALONE = (
         offered={"v1.33": ("1.33.4", "1.33.6", "1.33.13"), **OFFERED_NEXT},
         network=("quay.io/calico/node:v3.29.1", "docker.io/flannel/flannel:v0.26.1"),
         state="neglected",
+        rules={"freezes": [_FORGOTTEN]},
     ),
     Scenario(
         "skewed",

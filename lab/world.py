@@ -115,7 +115,7 @@ class World:
             if machine.ssh is not None and name not in self.scenario.unlisted
         }
         pools = {POOL: {"selector": f"{POOL_LABEL}={POOL}", "max_unavailable": MAX_UNAVAILABLE}}
-        return {"kubeconfig": str(self.kubeconfig), "machines": machines, "pools": pools}
+        return {"kubeconfig": str(self.kubeconfig), "machines": machines, "pools": pools, **self.scenario.rules}
 
     # ---- what there is to see
 

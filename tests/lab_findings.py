@@ -12,22 +12,23 @@ SHOWN = {
     """,
     "obstructed": """
         api-away api-service-unavailable capacity-short deprecated-api-in-use dns-version-unknown emptydir-pods
-        etcd-image-pinned feature-gate-unverified image-not-offered images-on-offer kubectl-apart
+        etcd-image-pinned feature-gate-unverified hook-missing image-not-offered images-on-offer kubectl-apart
         kubelet-too-old-for-hop other-upgrader plan-breaks-skew pool-versions-differ release-ended removed-api-in-use
-        removed-argument webhook-single webhook-unanswered webhook-unseen
+        removed-argument snapshot-kept-back webhook-single webhook-unanswered webhook-unseen window-closed
+        window-too-short
     """,
     "neglected": """
-        another-binary binary-without-package ca-expiring certificate-expired certificate-expiring
-        certificate-missing certificates-external cgroup-v1 clean-up-skipped daemonset-not-ready disk-low
-        disk-space dns-plugin-unsupported dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ
-        images-not-checked images-on-offer installed-not-running kernel-not-validated kubectl-apart
-        kubelet-edit-lost kubelet-not-running machine-partly-unread manifest-drift manifest-missing
-        network-fit-unknown network-untested no-etcdctl node-not-ready package-origin-other
-        package-origin-unknown packages-locked patch-first patches-behind patches-missing release-ended
-        removed-feature-gate removed-flag role-differs runtime-not-recommended runtime-too-old sandbox-image-old
-        signing-key-expired signing-key-expiring signing-key-unchecked source-frozen source-missing
-        source-of-another-minor source-unreachable sources-differ static-pod-missing stray-manifest swap-on
-        two-member-etcd unattended-upgrades version-pinned
+        another-binary binary-without-package ca-expiring certificate-expired certificate-expiring certificate-missing
+        certificates-external cgroup-v1 clean-up-skipped daemonset-not-ready disk-low disk-space dns-plugin-unsupported
+        dpkg-interrupted emptydir-pods etcd-image-pinned etcd-versions-differ foreign-cordon freeze images-not-checked
+        images-on-offer installed-not-running kernel-not-validated kubeadm-given kubectl-apart kubelet-edit-lost
+        kubelet-not-running left-out-fill-pool machine-partly-unread manifest-drift manifest-missing network-fit-unknown
+        network-untested no-etcdctl node-not-ready package-origin-other package-origin-unknown packages-locked
+        patch-first patches-behind patches-missing patches-unused reboot-due release-ended removed-feature-gate
+        removed-flag role-differs runtime-not-recommended runtime-too-old sandbox-image-old signing-key-expired
+        signing-key-expiring signing-key-unchecked source-frozen source-missing source-of-another-minor
+        source-unreachable sources-differ static-pod-missing stray-manifest swap-on two-member-etcd unattended-upgrades
+        upgrade-config-missing version-pinned
     """,
     "skewed": """
         api-away capacity-short emptydir-pods foreign-cordon images-on-offer kube-proxy-behind kubectl-apart
@@ -45,10 +46,10 @@ SHOWN = {
         package-differs package-origin-unknown plan-breaks-skew pool-versions-differ release-ended
     """,
     "ailing-etcd": """
-        api-server-not-ready api-server-unread capacity-short daemonset-not-ready emptydir-pods etcd-alarm
+        api-server-not-ready api-server-unread capacity-short cordon-left daemonset-not-ready emptydir-pods etcd-alarm
         etcd-database-large etcd-lagging etcd-learner etcd-member-unhealthy etcd-quorum-at-risk etcd-unread
-        images-not-checked kubeadm-config-unread machine-partly-unread machine-unreadable node-not-ready
-        not-examined release-ended
+        images-not-checked kubeadm-config-unread lease-left machine-partly-unread machine-unreadable node-not-ready
+        not-examined release-ended traces-without-record workloads-unread
     """,
     "external-etcd": """
         api-away capacity-short emptydir-pods etcd-external etcd-lagging etcd-unread images-on-offer release-ended

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from bot.export_forms import ExportForm
@@ -18,12 +19,15 @@ from bot.plan_export import export_plan
 from cluster.errors import Refused
 from cluster.examine import examine
 from cluster.findings import Finding, Severity, blockers
+from cluster.inventory import Cluster, Snapshots
 from cluster.observation import Observation
 from cluster.observe import observe
+from cluster.operation import OperationState
 from cluster.plan import Options, WorkerMoves
 from cluster.procedure import kubelet_moves
 from cluster.settings import parse_settings
 from cluster.versions import parse_target
+from lab.ailments import LEFT
 from lab.scenarios import SCENARIOS
 from lab.world import World
 from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
@@ -48,6 +52,10 @@ _PASSING = (
     (r"\b\d{4}-\d\d-\d\d\b", "DAY"),
 )
 TARGETS = {"neglected": "v1.36.2"}
+# What a rig gives every cluster; only here a machine has something against it.
+STORES = {"obstructed": {"store": "/srv/snapshots", "recipients": [str(pyrage.x25519.Identity.generate().to_public())]}}
+WITHOUT = {"neglected": ("w3", "w4")}  # the plan is asked for once more without these
+RECORDED = {LEFT: OperationState.CANCELLED}  # the one run on record
 # A worker that skips v1.35 keeps a flag that only the kubeadm of that minor takes out.
 OPTIONS = {"neglected": Options(delete_emptydir=True, workers=WorkerMoves.WITHIN_SKEW)}
 
@@ -70,13 +78,21 @@ class Sight:
         return " ".join(f.remedy for f in self.found if f.code == code)
 
 
+def configure(world: World) -> tuple[str, Cluster]:
+    """The lab's cluster, as lockkeeper.yaml names it."""
+    name, cluster = parse_settings(
+        world.config() | {"people": {"ann": {}}, "approvals": {"approvers": ["ann"]}}
+    ).cluster(None)
+    store = STORES.get(world.scenario.name)
+    return name, cluster.model_copy(update={"snapshots": Snapshots.model_validate(store)} if store else {})
+
+
 @cache
 def look_at(name: str) -> Sight:
     """One lab, read as a plan reads it: over its API, and by the node script on each machine."""
     sight = Sight()
     with World.start(name, speed=SPEED) as world:
-        settings = parse_settings(world.config() | {"people": {"ann": {}}, "approvals": {"approvers": ["ann"]}})
-        cluster_name, cluster = settings.cluster(None)
+        cluster_name, cluster = configure(world)
         target = parse_target(TARGETS.get(name, "v1.35.4"))
         report, survey = observe(cluster_name, cluster, now=NOW), None
         try:
@@ -85,11 +101,15 @@ def look_at(name: str) -> Sight:
             sight.refusal = str(refused)
         seen = examine(cluster_name, cluster, report, now=NOW)
         survey = replace(survey, apis=seen.api_use) if survey else None  # as it is kept
-        sight.found += look_over(report, survey, cluster, installation="lab", known={}, now=NOW).findings
+        sight.found += look_over(report, survey, cluster, installation="demo", known=RECORDED, now=NOW).findings
         if survey is not None:
             options = OPTIONS.get(name, Options(delete_emptydir=True))
             all_seen = Observation(report, survey, seen)
             draft = draft_upgrade(all_seen, cluster, target, options=options, accepted=(), now=NOW)
+            if without := WITHOUT.get(name):
+                sight.found += draft_upgrade(
+                    all_seen, cluster, target, options=options, accepted=(), without=without, now=NOW
+                ).findings
             sight.draft = with_images(draft, cluster, seen.declared)
             revert = draft_revert(all_seen, cluster, options=options)
             sight.found += (*sight.draft.findings, *(revert.findings if revert else ()))
@@ -121,11 +141,13 @@ def test_an_obstructed_cluster_is_told_of_before_anybody_approves():
     """What would stop the upgrade itself blocks; who is behind it is named."""
     sight = look_at("obstructed")
     assert sight.blockers == {
+        "hook-missing": "cp1",
         "image-not-offered": "registry.k8s.io/kube-scheduler:v1.35.4",
         "kubelet-too-old-for-hop": "w2",
         "plan-breaks-skew": "w2",
         "removed-api-in-use": "volumeattributesclasses of storage.k8s.io/v1alpha1",
         "removed-argument": "kube-controller-manager",
+        "snapshot-kept-back": "cp1",
         "webhook-unanswered": "guard",
     }
     assert {f.subject for f in sight.found if f.code == "other-upgrader"} == {"kured", "Cluster API"}
