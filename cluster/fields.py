@@ -15,6 +15,7 @@ import pyrage
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cluster.errors import InvalidConfig
+from cluster.selectors import check_selector
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -95,8 +96,11 @@ def _timezone(value: str) -> str:
 
 def _span(value: object) -> object:
     """Seconds, also as `90s`, `15m`, `2h`."""
-    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    return int(found[1]) * _UNITS[found[2]] if found else value
+    if not isinstance(value, str) or value.isdecimal():
+        return value
+    if found := _SPAN.fullmatch(value):
+        return int(found[1]) * _UNITS[found[2]]
+    raise ValueError("must be whole seconds, or a time like 90s, 15m or 2h")
 
 
 def _web_address(value: str) -> str:
@@ -123,6 +127,13 @@ def _hook_name(value: str) -> str:
     return value
 
 
+def _selector(value: str) -> str:
+    try:
+        return check_selector(value)
+    except InvalidConfig as error:
+        raise ValueError(str(error)) from error
+
+
 def _how_many(value: int | str) -> int | str:
     if isinstance(value, int) and value >= 1:
         return value
@@ -142,6 +153,7 @@ CommandName = Annotated[str, _like(r"/[a-z0-9_-]{1,31}", "a command like /k8s")]
 KeyLine = Annotated[str, AfterValidator(_key_line)]
 Recipient = Annotated[str, AfterValidator(_recipient)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Selector = Annotated[str, AfterValidator(_selector)]
 HookName = Annotated[str, AfterValidator(_hook_name)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]

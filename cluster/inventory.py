@@ -25,6 +25,7 @@ from cluster.fields import (
     Pattern,
     Recipient,
     Secret,
+    Selector,
     Span,
     Timezone,
     WebAddress,
@@ -51,7 +52,7 @@ class Machine(Model):
 class Pool(Model):
     """Worker nodes that are upgraded under one limit."""
 
-    selector: str  # labels, as kubectl's -l takes them: "a=b,c!=d,e"
+    selector: Selector  # labels, as kubectl's -l takes them: "a=b,c!=d,e"
     max_unavailable: HowMany = 1
     canary: Annotated[int, Field(ge=0)] = 0  # so many go before the others
     soak: Span = 0  # from the end of the last canary until the others follow
@@ -74,7 +75,7 @@ class Pool(Model):
 class PodRule(Model):
     """How drains treat the pods that these labels pick."""
 
-    selector: Annotated[str, Field(min_length=1)]  # as kubectl's -l takes them
+    selector: Annotated[Selector, Field(min_length=1)]  # as kubectl's -l takes them
     namespace: str = ""  # default: each
     pods: Treatment
 
@@ -179,6 +180,8 @@ class Hook(Model):
             raise ValueError(
                 "a `webhook` needs a `secret`, by which it knows that we sent the message; a command has none"
             )
+        if self.webhook is None and "tries" in self.model_fields_set:
+            raise ValueError("`tries` are those of a `webhook`: a command is run once per attempt of its node")
         if self.webhook is not None and not _LOCAL_OR_TLS.match(self.webhook):
             raise ValueError("a `webhook` needs an address with https, or one on this host")
         return self

@@ -21,7 +21,7 @@ def list_mistakes(source: str, told: list[tuple[str, str]]) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    parts = [str(p) for p in location if p not in {"int", "str"} and not str(p).startswith("function-")]
+    parts = [str(p) for p in location if p not in {"int", "str", "[key]"} and not str(p).startswith("function-")]
     return ".".join(parts) or "(top level)"
 
 
@@ -31,6 +31,13 @@ _PLAIN = {
     "path_type": "should be a path, in text",
     "model_type": "should be a mapping of settings",
     "dict_type": "should be a mapping of names",
+    "tuple_type": "should be a list",
+    "string_too_short": "must not be empty",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
 }
 
 

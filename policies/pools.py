@@ -8,7 +8,7 @@ from dataclasses import replace
 from cluster.inventory import Cluster
 from cluster.plan import PlanNode, PlanPool, Role
 from cluster.report import ClusterReport, Node
-from policies.selectors import matches
+from cluster.selectors import matches
 
 CONTROL_PLANE = "control-plane"
 _ZONE = "topology.kubernetes.io/zone"

@@ -32,7 +32,6 @@ from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade
 from policies.drift import base_version
 from policies.history import Past
 from policies.overview import tell_without_nodes
-from policies.pod_rules import check_rules
 from policies.preflight import check_preflight
 from policies.rollback import check_workers, minors_before
 from policies.traces import check_traces, operations_named
@@ -202,7 +201,6 @@ def _options(cluster: Cluster, request: PlanRequest) -> Options:
         databases=configured(cluster),
         pod_rules=tuple(PodRule(r.selector, r.pods, r.namespace) for r in cluster.defaults.pod_rules),
     )
-    check_rules(usual.pod_rules)
     known = asdict(usual)
     if lost := sorted(set(request.overrides) - set(known)):
         raise Refused(f"There is no option {', '.join(lost)[:80]}: name one of {', '.join(known)}.")

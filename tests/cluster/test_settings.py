@@ -116,6 +116,25 @@ def test_a_good_file_is_read():
         ("people.ada.ssh_keys", [KEY[:40]], "people.ada.ssh_keys.0: must be a whole public key"),
         ("approvals.public_key", "SHA256:abc", "approvals.public_key: must be a whole public key"),
         ("clusters", {}, "clusters: must name at least one"),
+        ("clusters.prod.hooks", {"pre-dran": []}, "clusters.prod.hooks.pre-dran: input should be 'pre-run', 'pre-"),
+        ("clusters.prod.hooks", {"pre-run": {}}, "clusters.prod.hooks.pre-run: should be a list"),
+        (
+            "clusters.prod.hooks",
+            {"pre-run": [{"command": "a", "timeout": "5x"}]},
+            "clusters.prod.hooks.pre-run.0.timeout: must be whole seconds, or a time like 90s, 15m or 2h",
+        ),
+        (
+            "clusters.prod.hooks",
+            {"pre-run": [{"command": "a", "tries": 3}]},
+            "clusters.prod.hooks.pre-run.0: `tries` are those of a `webhook`",
+        ),
+        ("clusters.prod.defaults.surge", "maybe", "clusters.prod.defaults.surge: should be true or false"),
+        (
+            "clusters.prod.pools.workers.selector",
+            "a=b,role in (web",
+            "clusters.prod.pools.workers.selector: the selector `role in (web` cannot be read",
+        ),
+        ("waits", {"place": "30m"}, "waits.place: should be a number"),
     ],
 )
 def test_a_mistake_is_named_with_its_path(path, value, words):

@@ -8,9 +8,9 @@ import pytest
 from cluster.errors import InvalidConfig
 from cluster.findings import Finding, Severity, worst_first
 from cluster.operation import OperationState
+from cluster.selectors import matches
 from cluster.versions import Minor
 from policies.releases import check_support, read_file, release_of
-from policies.selectors import matches
 from policies.traces import check_traces, operations_named
 from tests.policies_fixture import codes, make_report, v, with_node
 
@@ -47,7 +47,7 @@ def test_selectors_read_as_kubectl_reads_them(selector, expected):
     assert matches(selector, LABELS) is expected
 
 
-@pytest.mark.parametrize("selector", ["role = = web", "a=b=c", "role in db", "$x=1"])
+@pytest.mark.parametrize("selector", ["role = = web", "a=b=c", "role in db", "$x=1", "missing=x,role in (db"])
 def test_a_selector_that_cannot_be_read_is_refused(selector):
     """It must never match by accident."""
     with pytest.raises(InvalidConfig, match="selector"):
