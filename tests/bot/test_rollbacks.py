@@ -1,4 +1,4 @@
-"""A rollback as people see it: asked for, shown, exported and followed; and the hint to it where a new kubelet does not do."""
+"""A rollback as people see it: asked for, shown and followed; and the hint to it where a new kubelet does not do."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_its_run_ends_with_what_went_back() -> None:
 
 
 @pytest.mark.parametrize(("verb", "told"), [(Verb.VERIFY_NODE, True), (Verb.SMOKE_TEST, True), (Verb.DRAIN, False)])
-def test_a_stop_after_a_new_kubelet_says_how_it_goes_back(verb: Verb, told: bool) -> None:
+def test_a_stop_after_a_new_kubelet_says_how_it_goes_back(verb: Verb, *, told: bool) -> None:
     """Before it there is nothing to put back."""
     made = record()
     stopped = blocked_at(made.plan, verb)
