@@ -169,7 +169,7 @@ class Hook(Model):
     secret: Secret | None = None  # the webhook's: each message is signed with it
     ca_file: Path | None = None  # default: what this system trusts
     timeout: Annotated[Span, Field(ge=1, le=3600)] | None = None  # default: 300 for a command, 10 for a webhook
-    tries: Annotated[int, Field(ge=1, le=10)] = 3  # of a webhook that does not answer, or is not well
+    tries: Annotated[int, Field(ge=1, le=10)] | None = None  # of a webhook that is not well; default: 3
     on_failure: OnFailure = OnFailure.BLOCK
 
     @model_validator(mode="after")
@@ -180,8 +180,8 @@ class Hook(Model):
             raise ValueError(
                 "a `webhook` needs a `secret`, by which it knows that we sent the message; a command has none"
             )
-        if self.webhook is None and "tries" in self.model_fields_set:
-            raise ValueError("`tries` are those of a `webhook`: a command is run once per attempt of its node")
+        if self.webhook is None and (self.tries or self.ca_file):
+            raise ValueError("`tries` and `ca_file` belong to a `webhook`: a command is run once per attempt")
         if self.webhook is not None and not _LOCAL_OR_TLS.match(self.webhook):
             raise ValueError("a `webhook` needs an address with https, or one on this host")
         return self
@@ -193,7 +193,7 @@ class Hook(Model):
         parts = urlsplit(self.webhook)
         summed = hashlib.sha256(self.webhook.encode()).hexdigest()
         origin = f"{parts.scheme}://{parts.netloc}"
-        return PlanHook(moment, origin, self.timeout or 10, self.on_failure, summed, self.tries)
+        return PlanHook(moment, origin, self.timeout or 10, self.on_failure, summed, self.tries or 3)
 
 
 class Window(Model):

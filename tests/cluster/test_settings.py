@@ -126,7 +126,7 @@ def test_a_good_file_is_read():
         (
             "clusters.prod.hooks",
             {"pre-run": [{"command": "a", "tries": 3}]},
-            "clusters.prod.hooks.pre-run.0: `tries` are those of a `webhook`",
+            "clusters.prod.hooks.pre-run.0: `tries` and `ca_file` belong to a `webhook`",
         ),
         ("clusters.prod.defaults.surge", "maybe", "clusters.prod.defaults.surge: should be true or false"),
         (
