@@ -122,7 +122,7 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
     accept: Annotated[
         list[str] | None,
         typer.Option(
-            help="A consent or an option: no-etcdctl, delete-emptydir, workers-within-skew …; may be repeated."
+            help="A consent or an option: no-etcdctl, delete-emptydir, reboot-if-required, surge …; may be repeated."
         ),
     ] = None,
     without: Annotated[

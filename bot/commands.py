@@ -195,7 +195,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("plan <version> [cluster]", "draft an upgrade to v1.35.4, or v1.35 for its newest patch"),
     ("plan latest-patch [cluster]", "to the newest patch of the minor that runs"),
     ("plan next [cluster]", "to the newest patch of the next minor"),
-    ("plan … accept <what>", "with a consent or an option: no-etcdctl, delete-emptydir, workers-within-skew"),
+    ("plan … accept <what>", "with a consent or an option: no-etcdctl, delete-emptydir, reboot-if-required, surge …"),
     ("plan … without <worker …>", "leave these workers as they are; `without blocked` those that block the plan"),
     ("rollback <worker …> [cluster]", "draft a plan that puts the kubelets of workers back to what they ran before"),
     (

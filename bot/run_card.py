@@ -221,7 +221,7 @@ def _buttons(record: PlanRecord, operation: Operation) -> Iterator[Element]:
     yield from _skip_button(record, operation)
     if not operation.ended and state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
         question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
-        confirm = confirmation("Cancel this upgrade?", question, "Cancel it", "Let it run")
+        confirm = confirmation("Cancel this run?", question, "Cancel it", "Let it run")
         yield button("Cancel", CANCEL, value, style="danger", confirm=confirm)
 
 

@@ -34,7 +34,7 @@ def spare_view(operation_id: str, channel: str, alerts: tuple[str, ...]) -> Bloc
     if len(remembered) > _MOST_METADATA:
         return None
     said = (
-        f"These alerts keep {operation_id} from beginning a node: {listing(alerts, 10)}. Any other one halts it again."
+        f"These alerts keep {operation_id} from beginning a node: {listing(alerts, 10)}. Any other one stops it again."
     )
     return {
         "type": "modal",

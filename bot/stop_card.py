@@ -110,7 +110,10 @@ def _holders(row: NodeRow) -> Iterator[str]:
 def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> str:
     """What will happen if nobody does anything."""
     if row is None and operation.halting:
-        return "An approver may let it go on in spite of them, for a while and with a reason; any other halts it again."
+        return (
+            "It goes on by itself when all has been quiet for a while. An approver may let it go on before, "
+            "for some time and with a reason; any other alert stops it again."
+        )
     if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
         return f"If that lasts until {moment(ends)}, the drain is given up: the node is {back}, and a person is asked."
@@ -165,7 +168,7 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
         yield button("Pause", PAUSE, operation.id)
     if operation.state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
         question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
-        confirm = confirmation("Cancel this upgrade?", question, "Cancel it", "Let it run")
+        confirm = confirmation("Cancel this run?", question, "Cancel it", "Let it run")
         yield button("Cancel", CANCEL, operation.id, style="danger", confirm=confirm)
 
 
