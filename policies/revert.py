@@ -8,7 +8,7 @@ from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity, worst_first
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
+from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Reboot, Role, UpgradePlan
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, PackageVersion
@@ -43,6 +43,7 @@ def plan_revert(
         )
     )
     pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
+    options = replace(options, reboot=Reboot.NEVER, pod_rules=(), databases=(), surge=False)  # it drains nobody
     return UpgradePlan(PlanKind.REVERT, identity_of(report), (hop,), pools, options, acceptances(findings)), findings
 
 

@@ -7,7 +7,7 @@ import pytest
 from cluster.errors import Refused
 from cluster.facts import EtcdTool, KubeletUnit, Offer, OfferState, Package, Room
 from cluster.findings import Severity, blockers
-from cluster.plan import Options, PlanKind, Role
+from cluster.plan import Options, PlanKind, PodRule, Reboot, Role, Treatment
 from cluster.report import ApiServer, Budget, DaemonSet, Unread
 from cluster.versions import Minor
 from policies.consents import BLOCKERS
@@ -268,6 +268,14 @@ def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
     assert [(n.name, n.role) for n in made.plan.nodes] == [("cp1", Role.FIRST_CONTROL_PLANE)]
     assert made.plan.target == v("v1.34.7")
     assert str(made.plan.hops[0].kubeadm) == "1.34.7-1.1"
+
+
+def test_a_revert_says_nothing_of_what_only_a_drain_would_do():
+    """Whoever approves it would take the cluster's defaults for what happens: no machine of it reboots."""
+    options = Options(reboot=Reboot.ALWAYS, surge=True, pod_rules=(PodRule("app=web", Treatment.STAY),))
+    made = draft_revert(see(edited_report()), make_cluster(), options=options)
+    assert made.plan.options == Options()
+    assert made.plan.digest == draft_revert(see(edited_report()), make_cluster(), options=Options()).plan.digest
 
 
 def test_a_revert_needs_the_kubeadm_of_the_declared_minor():
