@@ -108,10 +108,12 @@ def render_report(seen: Overview, *, images: bool = False) -> str:
     rows = [("WHAT", "VERSION", "WHERE"), *((r.what, r.version, r.place) for r in overview_rows(seen))]
     lines = [f"{clean(report.cluster)}, read {moment(report.read_at)}", *_sentence_lines(seen.meaning), ""]
     lines += [monospace_columns(rows), *(f"not read: {clean(u.what)}: {clean(u.reason, 300)}" for u in seen.unread)]
-    lines += ["", monospace_columns(_support_rows(seen.support))]
+    if seen.support.running:
+        lines += ["", monospace_columns(_support_rows(seen.support))]
     if survey is not None:
         lines += ["", *_survey_lines(survey, whole=images)]
-    lines += ["", *_image_listing(report, whole=images)]
+    if count_images(report):
+        lines += ["", *_image_listing(report, whole=images)]
     return "\n".join([*lines, "", render_findings(seen.findings)] if seen.findings else lines)
 
 

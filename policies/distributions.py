@@ -51,6 +51,12 @@ def maker_of(report: ClusterReport) -> str:
     return UNKNOWN if report.has_kubeadm_config is False and not _has_static_pods(report) else KUBEADM
 
 
+def unread_of(report: ClusterReport) -> tuple[Unread, ...]:
+    """What could not be read; a kubeadm-config is not missing where there can be none."""
+    is_kubeadm = maker_of(report) == KUBEADM
+    return tuple(u for u in report.unread if is_kubeadm or u is not report.declared)
+
+
 def check_distribution(report: ClusterReport) -> Findings:
     """The one blocker of a cluster that kubeadm did not make; nothing else of a plan is worth judging then."""
     maker = maker_of(report)

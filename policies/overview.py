@@ -13,7 +13,7 @@ from cluster.report import ClusterReport, Unread
 from cluster.survey import ApiUse, Survey, SurveyedMachine
 from cluster.versions import ReportedVersion
 from policies.deprecations import check_deprecations
-from policies.distributions import KUBEADM, check_distribution, maker_of
+from policies.distributions import KUBEADM, check_distribution, maker_of, unread_of
 from policies.drift import check_drift
 from policies.etcd import check_etcd
 from policies.halfway import check_halfway
@@ -40,9 +40,7 @@ class Overview:
 
     @property
     def unread(self) -> tuple[Unread, ...]:
-        """What could not be read; a kubeadm-config is not missing where there can be none."""
-        report = self.report
-        return tuple(u for u in report.unread if self.maker == KUBEADM or u is not report.declared)
+        return unread_of(self.report)
 
 
 def look_over(

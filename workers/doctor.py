@@ -14,6 +14,7 @@ from cluster.kube import Kube
 from cluster.observe import observe
 from cluster.settings import Settings
 from policies.alerts import check_alerts
+from policies.distributions import unread_of
 from policies.wording import count_of, some_of
 from workers.monitoring import Monitoring
 from workers.patience import NOT_FOUND
@@ -42,7 +43,7 @@ def _examine_cluster(settings: Settings, name: str, now: datetime) -> Iterator[F
     except LockkeeperError as error:
         yield Finding("cluster-unreadable", Severity.BLOCKER, name, str(error), "Check its kubeconfig and the network.")
         return
-    for unread in report.unread:
+    for unread in unread_of(report):
         sentence = f"{unread.what} of {name} could not be read: {unread.reason}"
         yield Finding("partly-unreadable", Severity.WARNING, name, sentence, "Check the rights of the account.")
     yield from smoke
