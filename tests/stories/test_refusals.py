@@ -74,8 +74,8 @@ def forge_button(office, token, channel=CHANNEL, action="plan_approve"):
     return client.chat_postMessage(channel=channel, text="A plan", blocks=blocks)["ts"]
 
 
-def approve_in_redis(office, record, signer):
-    """What the bot writes at a click, with a signature by this key; answers with the operation."""
+def approve_in_redis(office, record, signer, **changes):
+    """What the bot writes at a click, with a signature by this key; `changes` in what it signs. The operation."""
     now = datetime.now(UTC)
     statement = Statement(
         plan_id=record.id,
@@ -90,7 +90,7 @@ def approve_in_redis(office, record, signer):
         operation_id=f"op-{secrets.token_hex(4)}",
     )
     operation = schedule(record, operation_id=statement.operation_id, approved_by="grace", now=now)
-    approval = sign_as_bot(statement, signer)
+    approval = sign_as_bot(dataclasses.replace(statement, **changes), signer)
     event = told(record, Happened.PLAN_APPROVED, operation_id=operation.id)
     office.store.approve(record, approval, operation, event, now)
     return operation.id
@@ -175,7 +175,11 @@ def proposed(office, made_before):
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize(
     ("user", "words"),
-    [("U0ADA", "own plan"), ("U0GUS", "guest"), ("U0OLGA", "workspace")],
+    [
+        pytest.param("U0ADA", "own plan", id="own-plan"),
+        pytest.param("U0GUS", "guest", id="guest"),
+        pytest.param("U0OLGA", "workspace", id="outsider"),
+    ],
 )
 def test_who_may_not_approve_is_told_why(office, proposed, user, words):
     """The requester, a guest and an outsider: three reasons."""
@@ -212,13 +216,14 @@ def test_a_right_that_was_lost_a_moment_ago_is_gone(office, proposed):
 
 
 @pytest.mark.usefixtures("untouched")
-def test_a_button_in_another_channel_decides_nothing(office, proposed):
+@pytest.mark.parametrize("words", [pytest.param("in its own channel only", id="other-channel")])
+def test_a_button_in_another_channel_decides_nothing(office, proposed, words):
     """A plan is decided where its people see it."""
     record, _ = proposed
     place = office.slack.directory.channels["C0RANDOM"]
     office.slack.directory.change_channel("C0RANDOM", members=place.members | {"U0LOCK"})
     ts = forge_button(office, record.token, "C0RANDOM")
-    assert "in its own channel only" in office.click("U0GRACE", ts, "plan_approve")
+    assert words in office.click("U0GRACE", ts, "plan_approve")
 
 
 @pytest.mark.usefixtures("untouched")
@@ -273,8 +278,9 @@ def test_four_eyes_are_two_persons_also_by_two_ways(office):
     """Who asked in Slack does not approve on a terminal with their own key."""
     record, _ = office.plan(user="U0GRACE")
     desk = desk_of(office.rig.config, office.rig.redis.url)
-    with pytest.raises(Refused, match="your own plan"):
+    with pytest.raises(Refused, match="your own plan") as refused:
         desk.approve(record, office.rig.directory / "grace.key")
+    assert {f.code for f in refused.value.findings} == {"own-plan"}
 
 
 @pytest.mark.usefixtures("untouched")
@@ -282,8 +288,30 @@ def test_what_was_shown_on_the_terminal_is_what_is_signed(office, proposed):
     """The record may change between the look and the signature; then nothing is signed."""
     record, _ = proposed
     shown = dataclasses.replace(record, digest="0" * 64)
-    with pytest.raises(Refused, match="is not the one"):
+    with pytest.raises(Refused, match="is not the one") as refused:
         desk_of(office.rig.config, office.rig.redis.url).approve(shown, office.rig.directory / "linus.key")
+    assert "other-digest" in {f.code for f in refused.value.findings}
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("code", "approvals", "plan"),
+    [
+        ("not-an-approver", {"approvers": ("grace",)}, {}),
+        ("release-notes-unread", {"confirm_release_notes": True}, {}),
+        ("plan-expired", {}, {"expires_at": datetime(2026, 1, 7, tzinfo=UTC)}),
+    ],
+)
+def test_a_terminal_says_no_for_the_same_reasons(office, proposed, code, approvals, plan):
+    """Linus, by a file that says otherwise who approves and how, or for a plan that is over."""
+    desk = desk_of(office.rig.config, office.rig.redis.url)
+    asked = desk.settings.approvals.model_copy(update=approvals)
+    desk = dataclasses.replace(desk, settings=desk.settings.model_copy(update={"approvals": asked}))
+    record, _ = proposed
+    made = copy_plan(office, record, **plan)
+    with pytest.raises(Refused) as refused:
+        desk.approve(made, office.rig.directory / "linus.key")
+    assert [f.code for f in refused.value.findings] == [code]
 
 
 @pytest.mark.usefixtures("idle")
@@ -298,6 +326,47 @@ def test_an_approval_forged_straight_into_redis_starts_nothing(office, proposed,
         said = blocked(office, operation_id)
         assert "approval-not-genuine" in said
         assert "no valid signature" in said
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("approval-expired", {"at": datetime(2026, 1, 7, tzinfo=UTC)}),
+        ("approval-of-another-plan", {"cluster": "elsewhere"}),
+        ("approval-of-another-run", {"operation_id": "op-0badcafe"}),
+        ("approver-not-entitled", {"person": "gus"}),
+    ],
+)
+def test_what_the_bot_signed_for_something_else_starts_nothing(office, proposed, code, changes):
+    """Copied from where it belongs, or signed by a bot that another file told who may approve."""
+    record, _ = proposed
+    bot_key = load_signing_key((office.rig.directory / "bot.key").read_text())
+    with released(office):
+        assert code in blocked(office, approve_in_redis(office, copy_plan(office, record), bot_key, **changes))
+
+
+@pytest.mark.usefixtures("idle")
+def test_an_approval_that_was_taken_out_of_redis_is_none(office, proposed):
+    """The run alone is not enough, also where the bot itself made it."""
+    record, _ = proposed
+    bot_key = load_signing_key((office.rig.directory / "bot.key").read_text())
+    with released(office):
+        operation_id = approve_in_redis(office, copy_plan(office, record), bot_key)
+        office.store.client.delete(key("approval", operation_id))
+        assert "approval-missing" in blocked(office, operation_id)
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_plan_of_another_cluster_is_not_carried_out_on_this_one(office, proposed):
+    """As after its API address went to another cluster, which has a CA of its own."""
+    record, _ = proposed
+    other = dataclasses.replace(record.plan, identity=dataclasses.replace(record.plan.identity, ca_hash="0" * 64))
+    bot_key = load_signing_key((office.rig.directory / "bot.key").read_text())
+    with released(office), Kube.connect("lab", load_settings(office.rig.config).clusters["lab"]) as kube:
+        made = copy_plan(office, record, plan=other, digest=other.digest)
+        assert "other-cluster" in blocked(office, approve_in_redis(office, made, bot_key))
+        kube.delete(LEASE)  # it claims a cluster before it looks at it
 
 
 def rewrite(office, operation):
@@ -364,8 +433,9 @@ def test_unknown_machines_block_the_plan_and_nobody_can_approve_it(office, tmp_p
         stops = {f.subject: f.sentence for f in blockers(record.findings)}
         assert "host key" in stops["w1"]
         assert "w2" in stops
-        with pytest.raises(Refused, match="is blocked by"):
+        with pytest.raises(Refused, match="is blocked by") as refused:
             desk.approve(record, office.rig.directory / "grace.key")
+        assert {f.code for f in refused.value.findings} == {"plan-blocked"}
         assert desk.store.operations() == ()
 
 
