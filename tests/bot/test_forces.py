@@ -111,11 +111,24 @@ def test_on_a_terminal_it_is_signed_with_the_persons_own_key(terminal, key):
         allow_force(terminal, shown, key)
 
 
-def test_on_a_terminal_nobody_allows_their_own_or_one_that_is_unknown(terminal, key):
-    """The key says who it is, and no flag does."""
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"requester": "grace"}, "own-force"),
+        ({"expires_at": NOW}, "force-over"),
+        ({"pod": "shop/other"}, "force-not-needed"),
+    ],
+)
+def test_on_a_terminal_nobody_allows_their_own_or_what_is_over(terminal, key, changes, code):
+    """The key says who it is, and no flag does; what it is for must still wait."""
     asked = ask_force(terminal, "shop/web-1", None)
-    with pytest.raises(Refused, match="second person"):
-        allow_force(terminal, replace(asked, requester="grace"), key)
+    with pytest.raises(Refused) as refused:
+        allow_force(terminal, replace(asked, **changes), key)
+    assert [f.code for f in refused.value.findings] == [code]
+
+
+def test_on_a_terminal_a_deletion_that_is_unknown_is_not_found(terminal):
+    """One sentence, with its id."""
     with pytest.raises(UnknownThing, match="f-9"):
         find_force(terminal, "f-9")
 
