@@ -61,4 +61,4 @@ def _spare(  # noqa: PLR0917 - what was asked, part by part
     event = station.event(Happened.ALERT_SPARED, operation, sentence, person)
     station.store.spare(operation.id, alerts, person, reason, minutes, event)
     station.wakeups.wake(operation.id)
-    return said(f"{sentence} The thread of the run says it.")
+    return said(f"{sentence.rstrip('.')}. The thread of the run says it.")

@@ -58,10 +58,14 @@ def render_over(record: PlanRecord, operation: Operation, key: str) -> Message:
     """The same message when the stop is over: what became of the node, and no buttons."""
     name = key.split("/")[1]
     row = next((r for r in operation.rows if r.node == name), None)
-    now = f"it is now: {machine_words(record, operation, row)}" if row else f"the run is {operation.state}"
+    now = f"it is now: {machine_words(record, operation, row)}" if row else _now(operation)
     said = f"{_code(name) if row else title(record)} does not wait here any more; {now.rstrip('.')}."
     body = line(emoji("heavy_check_mark"), text_element(" "), *spans(said, 600))
     return Message(escape(said, 600), stamp([rich_text(body)], f"{STOP}:{key}"))
+
+
+def _now(operation: Operation) -> str:
+    return "the run goes on" if operation.state is OperationState.RUNNING else f"the run is {operation.state}"
 
 
 def render_reminder(
@@ -111,8 +115,7 @@ def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> 
     """What will happen if nobody does anything."""
     if row is None and operation.halting:
         return (
-            "It goes on by itself when all has been quiet for a while. An approver may let it go on before, "
-            "for some time and with a reason; any other alert stops it again."
+            "An approver may let it go on before that, for some time and with a reason; any other alert stops it again."
         )
     if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"

@@ -32,7 +32,7 @@ def run_hooks(site: Site) -> StepDone:
         except HookFailed as error:
             if hook.on_failure is OnFailure.BLOCK:
                 raise _blocked(site, moment, str(error)) from error
-            site.tell(f"{error} The run goes on, as this hook is configured.")
+            site.tell(f"{str(error).rstrip('.')}. The run goes on, as this hook is configured.")
             failed.append(str(hook))
         else:
             ran.append(str(hook))
@@ -76,12 +76,12 @@ def _send(site: Site, hook: PlanHook, name: str) -> None:
                 ),
             )
         except InvalidConfig as error:  # its secret is not there
-            raise HookFailed(f"The hook {hook} could not be signed: {error}") from error
+            raise HookFailed(f"The message to the {hook} could not be signed: {error}") from error
         if refusal is None:
             return
         if not refusal.passing or number >= hook.tries:
             tries = f" at each of {number} tries" if number > 1 else ""
-            raise HookFailed(f"The hook {hook} {refusal.why}{tries}.")
+            raise HookFailed(f"The {hook} {refusal.why}{tries}.")
         site.wait(site.waits.poll * 2 ** (number - 1))
 
 
@@ -92,7 +92,7 @@ def _configured(site: Site, hook: PlanHook) -> Hook:
             return known
     raise site.blocked(
         "hook-changed",
-        f"The hook {hook} that was approved is no longer in lockkeeper.yaml as it was.",
+        f"The {hook} that was approved is no longer in lockkeeper.yaml as it was.",
         "Put it back and start the workers anew, then `retry`; or `cancel`, and plan again.",
     )
 

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -100,4 +101,5 @@ def _reason(error: Exception) -> str:
         error, urllib3.exceptions.NewConnectionError
     ):
         return "no answer in time"
-    return str(error).rpartition(": ")[2].strip("()'\" ") or type(error).__name__
+    said = str(error).rpartition(": ")[2].strip("()'\" ")
+    return re.sub(r"^\[Errno -?\d+\] ", "", said) or type(error).__name__
