@@ -31,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 refused, or not to be read; 3 waits for a person; 4 facts that want a new look.",
 )
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -554,7 +555,9 @@ def demo(  # noqa: PLR0917 - options of a command line, all by name
     target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",
     headless: Annotated[bool, typer.Option("--headless", help="Play the story without a browser and exit.")] = False,
     chaos: Annotated[str | None, typer.Option(help="worker-kill, ssh-cut, redis-restart or slack-outage.")] = None,
-    speed: Annotated[float, typer.Option(help="How much faster than recorded the lab's machines are.", min=0)] = 0,
+    speed: Annotated[
+        float, typer.Option(help="How much faster than recorded the lab's machines are; 0: as fast as fits.", min=0)
+    ] = 0,
     port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """A lab cluster, a lab Slack and a page to try everything in; all on this host's loopback."""

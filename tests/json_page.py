@@ -53,7 +53,7 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
     ),
     "fleet": ("lockkeeper versions", {"fleet": (tuple[FleetLine, ...], "one line a cluster, worst first")}),
     "plan": (
-        "lockkeeper plan, reject",
+        "lockkeeper plan, rollback, reject",
         {
             "plan": (PlanRecord, "the plan and what stands beside it"),
             "notes": (tuple[ReleaseNotes, ...], "what is to be read before, minor by minor"),
@@ -75,7 +75,7 @@ KINDS: Mapping[str, tuple[str, Parts]] = {
         {"dry_run": (DryRun, "what the API server said to a trial of each eviction; it judges that moment")},
     ),
     "operation": (
-        "lockkeeper approve, status, pause, resume, cancel, retry, skip, extend",
+        "lockkeeper approve, status, pause, resume, cancel, retry, skip, extend, ignore-alert",
         {"operation": (Operation, "one run of one approved plan")},
     ),
     "force": (

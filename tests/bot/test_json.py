@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import pytest
 from pydantic import TypeAdapter
@@ -14,6 +15,7 @@ from cluster.dry_run import DryRun, NodeTrial
 from cluster.events import Event, Happened
 from cluster.force import ForceRequest
 from cluster.report import ClusterReport
+from lockkeeper import app
 from policies.fleet import FleetLine, line_of
 from policies.staleness import judge_freshness
 from policies.support import Support
@@ -38,6 +40,15 @@ def test_the_page_is_what_the_code_says():
     """A field that was added, renamed or explained anew stands on the page."""
     wanted = make_page()
     assert PAGE.read_text(encoding="utf-8") == wanted, "write it anew with: python -m tests.json_page"
+
+
+def test_every_verb_that_writes_it_is_on_the_page():
+    """By its name, under what it writes; `release` stands in the page's own words."""
+    writing = {
+        c.name or c.callback.__name__ for c in app.registered_commands if "output" in signature(c.callback).parameters
+    }
+    listed = {word.strip() for said, _ in KINDS.values() for word in said.removeprefix("lockkeeper").split(",")}
+    assert writing - {word.split(" ")[0] for word in listed} == {"release"}
 
 
 def test_every_kind_is_on_the_page():
