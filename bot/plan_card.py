@@ -36,6 +36,7 @@ from cluster.hooks import Moment, PlanHook
 from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.procedure import kubelet_moves
 from policies.permanence import find_permanent
+from policies.windows import GO_ON_BY_THEMSELVES
 
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
 CONTROL_PLANE = "control-plane"
@@ -245,10 +246,16 @@ def _approve_button(record: PlanRecord) -> Element:
     plan = record.plan
     question = (
         f"{title(record)}: {count(len(plan.nodes), 'machine')}, digest {record.digest[:8]}. "
-        "The work starts at once; it can be paused after any machine."
+        f"The work starts {_begins(record)}; it can be paused after any machine."
     )
     confirm = confirmation("Approve this plan?", question, "Approve")
     return button("Approve", APPROVE, record.token, style="primary", confirm=confirm)
+
+
+def _begins(record: PlanRecord) -> str:
+    """By what was found when it was made; a window that closed since then only makes it wait."""
+    waits = any(f.code in GO_ON_BY_THEMSELVES for f in record.findings)
+    return "by itself when the cluster is open for it" if waits else "at once"
 
 
 def _decision(record: PlanRecord) -> str:

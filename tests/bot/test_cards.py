@@ -184,6 +184,15 @@ def test_only_a_proposed_plan_without_blockers_can_be_approved():
         assert APPROVE not in buttons(render_plan(record(status=status, decided_by="grace", decided_at=NOW)))
 
 
+@pytest.mark.parametrize(
+    ("code", "begins"), [("some-code", "at once"), ("window-closed", "by itself"), ("freeze", "by")]
+)
+def test_whoever_approves_is_asked_with_the_moment_at_which_it_begins(code, begins):
+    """Not at once where the cluster is closed, as the plan was told when it was made."""
+    asked = json.dumps(render_plan(record(findings=(replace(finding(Severity.NOTE), code=code),))).blocks)
+    assert f"The work starts {begins}" in asked
+
+
 def test_a_revert_plan_says_that_nothing_is_drained():
     """It is another thing than an upgrade, and its card says so."""
     message = render_plan(record(plan=plan(PlanKind.REVERT)))
