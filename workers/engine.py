@@ -142,7 +142,8 @@ class Driver:
             )
         if self._hands:
             return True
-        waits = turn.waits or "; ".join(dict.fromkeys(resting.values()))
+        kept = () if operation.wish is Wish.PAUSE else resting.values()  # whoever rests has begun nothing
+        waits = turn.waits or "; ".join(dict.fromkeys(kept))
         if not turn.nodes and not waits and not self._try_again(operation) and ending.settle(run, operation):
             return False
         # what a database lacks is as little ours to bring about as a place that somebody else takes

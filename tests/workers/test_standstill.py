@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.events import Happened
-from cluster.operation import OperationState, schedule
+from cluster.operation import OperationState, Wish, schedule
 from cluster.plan import PlanNode, Role
 from cluster.procedure import Phase, Verb, itinerary
 from cluster.report import Node
@@ -40,6 +40,17 @@ def crowded(tmp_path: Path, place: float = 1800.0) -> Yard:
     kubelet = yard.report.nodes[0].kubelet
     foreign = Node("w-3", "uid-w-3", control_plane=False, kubelet=kubelet, ready=True, cordoned=True)
     yard.set_nodes(*yard.report.nodes, foreign)
+    return yard
+
+
+def leaderless(tmp_path: Path, place: float = 1800.0) -> Yard:
+    """Everybody is at work, but the other instance of a database on w-1 is not ready."""
+    yard = crowded(tmp_path, place)
+    yard.change_node("w-3", cordoned=False)
+    yard.pods = [pod("main-1", "w-1", kind="Cluster"), pod("main-2", "w-3", kind="Cluster")]
+    for made in yard.pods:
+        made["metadata"]["labels"] = {"cnpg.io/podRole": "instance", "cnpg.io/cluster": "main"}
+    yard.pods[1]["status"]["conditions"] = []
     return yard
 
 
@@ -81,23 +92,34 @@ def test_a_place_that_does_not_come_free_is_a_stop_after_a_while(tmp_path: Path,
 
 def test_a_database_that_nobody_could_take_over_is_a_stop_after_a_while_too(tmp_path: Path, store: Store) -> None:
     """Its other instance may be ill for good: nobody would look for a run that only waits."""
-    yard = crowded(tmp_path, place=0.2)
-    yard.change_node("w-3", cordoned=False)
-    pods = [pod("main-1", "w-1", kind="Cluster"), pod("main-2", "w-3", kind="Cluster")]
-    for made in pods:
-        made["metadata"]["labels"] = {"cnpg.io/podRole": "instance", "cnpg.io/cluster": "main"}
-    pods[1]["status"]["conditions"] = []
-    yard.pods = pods
+    yard = leaderless(tmp_path, place=0.2)
     approve(store, yard.record, OP)
     Driving(yard, store, OP).join()
     operation = store.operation(OP)
     assert operation.state is OperationState.BLOCKED
     assert "another instance of the database demo/main to be ready on a node at work (w-3)" in operation.reason
     assert Verb.CORDON not in yard.verbs("w-1")
-    pods[1]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    yard.pods[1]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     store.resume(OP, "grace", event(Happened.RESUME_ASKED, operation_id=OP))
     Driving(yard, store, OP).join()
     assert store.operation(OP).state is OperationState.COMPLETED
+
+
+def test_a_run_is_paused_also_where_a_node_that_is_tried_again_waits_for_a_database(
+    tmp_path: Path, store: Store
+) -> None:
+    """It counts as in hand by its attempts, and has begun nothing."""
+    yard = leaderless(tmp_path)
+    approve(store, yard.record, OP)
+    driving = Driving(yard, store, OP)
+    wait_until(lambda: store.operation(OP).waits_for)
+    driving.end()
+    before = store.operation(OP)
+    rows = tuple(replace(r, attempt=2) if r.node == "w-1" else r for r in before.rows)
+    store.move(before, replace(before, rows=rows), fence=None, events=(), token="t-1")
+    store.wish(OP, Wish.PAUSE, "grace", event(Happened.PAUSE_ASKED, operation_id=OP))
+    Driving(yard, store, OP).join()
+    assert store.operation(OP).state is OperationState.PARKED
 
 
 @pytest.mark.parametrize("took", [0.0, 0.1, 2.0, 20.0])
