@@ -125,12 +125,14 @@ def _consents(record: PlanRecord) -> Iterator[str]:
     yield "## What an approval consents to"
     yield ""
     yield f"- Warnings: {codes(accepted) if accepted else 'none'}."
-    when = "always" if options.drain is DrainMode.ALWAYS else "for another minor only"
+    partly = "for another minor only" if options.reboot is Reboot.NEVER else "for another minor or a reboot only"
+    when = "always" if options.drain is DrainMode.ALWAYS else partly
     yield f"- Nodes are drained {when}, each within {options.drain_timeout} s."
     yield f"- Data in emptyDir volumes of drained pods: {_may(yes=options.delete_emptydir)}."
     yield f"- Pods that no controller owns: {_may(yes=options.delete_unmanaged)}."
     yield f"- Without an etcd snapshot where there is no etcdctl: {'yes' if options.without_snapshot else 'no'}."
-    yield f"- Workers move: {options.workers}."
+    if record.plan.kind is PlanKind.UPGRADE:
+        yield f"- Workers move: {options.workers}."
     if options.reboot is not Reboot.NEVER:
         yield f"- Machines are rebooted, once each, after their last drain: {options.reboot}."
     if options.databases:

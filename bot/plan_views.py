@@ -33,6 +33,7 @@ def details_view(record: PlanRecord) -> Block:
         f"workers move: {options.workers}\n"
         f"reboot: {options.reboot}\n"
         f"second replica for single ones: {_yes(yes=options.surge)}\n"
+        f"databases of the file: {clean(', '.join(r.name for r in options.databases) or 'none', 300)}\n"
         f"hooks: {clean('; '.join(tell_hooks(plan.hooks)) or 'none', 1500)}\n"
         f"{''.join(f'drains: {clean(rule, 300)}' + chr(10) for rule in tell_rules(options))}"
         f"order: {clean(' '.join(record.order) or 'by name', 1500)}\n"

@@ -26,7 +26,7 @@ from cluster.events import Event
 from cluster.findings import Finding, blockers, worst_first
 from cluster.force import ForceRequest
 from cluster.operation import Operation
-from cluster.plan import Hop, PlanRecord
+from cluster.plan import Hop, PlanKind, PlanRecord
 from cluster.report import ClusterReport
 from cluster.survey import Survey
 from policies.add_ons import recognise
@@ -169,9 +169,9 @@ def render_plan(record: PlanRecord) -> str:
         f"{record.id}, {record.status}, asked for by {clean(record.requester)}, expires {moment(record.expires_at)}",
         f"digest {record.digest}",
         f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
-        f"workers move: {record.plan.options.workers}",
-        f"reboot: {record.plan.options.reboot}",
     ]
+    if record.plan.kind is PlanKind.UPGRADE:
+        lines += [f"workers move: {record.plan.options.workers}", f"reboot: {record.plan.options.reboot}"]
     lines += [f"drains: {clean(sentence, 3000)}" for sentence in option_sentences(record.plan)]
     lines += [f"hook {clean(sentence, 400)}" for sentence in tell_hooks(record.plan.hooks)]
     lines += [f"order: {clean(sentence, 400)}" for sentence in record.order]
