@@ -12,7 +12,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "v1.34": ("1.34.6", "1.34.7"),
     "v1.35": ("1.35.0", "1.35.1", "1.35.2", "1.35.3", "1.35.4"),
 }
-_OLDER = {"v1.30": ("1.30.14",), "v1.31": ("1.31.14",), "v1.33": ("1.33.13",)}
+_OLDER = {"v1.23": ("1.23.17",), "v1.31": ("1.31.14",), "v1.33": ("1.33.13",)}
 OFFERED_NEXT: Mapping[str, tuple[str, ...]] = {**OFFERED, "v1.36": ("1.36.0", "1.36.1", "1.36.2")}
 
 
@@ -167,6 +167,24 @@ _ALONE = (
         2,
         outside_etcd=("https://10.1.0.5:2379", "https://10.1.0.6:2379", "https://10.1.0.7:2379"),
         state="external-etcd",
+    ),
+    Scenario(
+        "bygone",
+        "a cluster of long ago, whose kubeadm is given a configuration that only a later one knows",
+        1,
+        1,
+        version="v1.30.10",
+        offered={"v1.30": ("1.30.10", "1.30.14"), "v1.31": ("1.31.14",)},
+        state="bygone",
+    ),
+    Scenario(
+        "newest",
+        "a cluster whose settings v1.37 reads otherwise, or not at all",
+        1,
+        1,
+        version="v1.36.2",
+        offered={"v1.36": ("1.36.2",), "v1.37": ("1.37.0", "1.37.1")},
+        state="newest",
     ),
     Scenario(
         "other-distribution",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lab.ailments import lose_one, lose_sight, sicken
 from lab.crowd import crowd
 from lab.distributions import make_otherwise
+from lab.eras import configure_early, keep_settings
 from lab.neglect import forget_add_ons, neglect
 from lab.obstacles import obstruct, strand
 from lab.versions_apart import break_skew, declare_ahead, interrupt, let_straggle, pile_up, scatter
@@ -44,5 +45,7 @@ STATES: Mapping[str, State] = {
     "out-of-skew": State(break_skew, pile_up),
     "ailing-etcd": State(sicken, lose_one),
     "external-etcd": State(lose_sight),
+    "bygone": State(configure_early),
+    "newest": State(cluster=keep_settings),
     "other-distribution": State(make_otherwise),
 }

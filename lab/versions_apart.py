@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lab.site import Site
 
 _MIRROR = "http://mirror.lab/kubernetes"  # it builds its packages itself
-OLDEST, OLD, BEHIND, AHEAD = "v1.30.14", "v1.31.14", "v1.33.13", "v1.35.4"
+OLDEST, OLD, BEHIND, AHEAD = "v1.23.17", "v1.31.14", "v1.33.13", "v1.35.4"
 
 
 def let_straggle(machine: Machine) -> None:
@@ -79,7 +79,9 @@ def break_skew(machine: Machine) -> None:
 
 
 async def pile_up(site: Site) -> None:
-    """`out-of-skew`: an old kube-proxy that waits for its pod to be deleted, and a second DNS under kubeadm's label."""
+    """`out-of-skew`: an old kube-proxy that waits for its pod to be deleted, a second DNS, a node with dockershim."""
+    old = {"nodeInfo": {"containerRuntimeVersion": "docker://20.10.24"}}
+    site.store.merge("Node", "w3", "", {"status": old})
     for pod in site.store.list("Pod", "kube-system"):
         meta = pod["metadata"]
         if meta["name"].startswith("kube-proxy-") and pod["spec"]["nodeName"] == "w2":

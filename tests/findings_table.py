@@ -22,7 +22,12 @@ CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAKERS = {"Finding", "MachineStep", "blocked", "finding", "_stop", "_warn", "_note", "_finding", "_blocker"}
 _IMPLIED = {"_stop": "blocker", "_blocker": "blocker", "blocked": "blocker", "MachineStep": "blocker"}
 _IMPLIED |= {"_warn": "warning", "_note": "note"}
-_LAB = re.compile(r"World\.start|lab_walk")
+# What a test is played on, by what it says; the first that fits.
+_STAGES = (
+    ("the lab", re.compile(r"World\.start|lab_walk")),
+    ("a stand-in", re.compile(r"runbook_fixture|engine_yard|monitoring_fixture")),
+    ("the lab's Slack or Redis", re.compile(r"\bLabSlack\b|\bbot_desk\b|\bredis_fixture\b")),
+)
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
 
 
@@ -83,22 +88,25 @@ def make_table() -> str:
     for code, weights in sorted(used_codes().items()):
         weight = ", ".join(w for w in ("blocker", "warning", "note") if w in weights) or "by the case"
         shown = [f"a real cluster ({', '.join(places)})"] if (places := recorded.get(code)) else []
-        shown += list(_on_the_lab(code, named.get(code, set())))
+        shown += list(_played_on(code, named.get(code, set())))
         lines.append(f"| [{code}](#{code}) | {weight} | {', '.join(shown) or 'what was written by hand'} |")
     return "\n".join([*lines, "", END])
 
 
-def _on_the_lab(code: str, tests: set[Path]) -> Iterator[str]:
+def _played_on(code: str, tests: set[Path]) -> Iterator[str]:
     """With the scenarios that begin with it; other tests make it there by themselves."""
     if scenarios := [name for name, codes in SHOWN.items() if code in codes.split()]:
         yield f"the lab ({', '.join(scenarios)})"
-    elif any(map(_runs_the_lab, tests)):
-        yield "the lab"
+    else:
+        stages = set(map(_stage, tests))
+        yield from [stage for stage, _ in _STAGES if stage in stages][:1]
 
 
 @cache
-def _runs_the_lab(path: Path) -> bool:
-    return not {"stories", "lab"}.isdisjoint(path.parts) or bool(_LAB.search(path.read_text(encoding="utf-8")))
+def _stage(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    in_lab = not {"stories", "lab"}.isdisjoint(path.parts)
+    return "the lab" if in_lab else next((stage for stage, said in _STAGES if said.search(text)), "")
 
 
 def table_of(page: str) -> str:

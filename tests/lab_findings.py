@@ -39,11 +39,12 @@ SHOWN = {
         source-of-another-minor
     """,
     "out-of-skew": """
-        api-server-emulates api-servers-apart controller-newer controller-too-old dns-deployments downgrade
+        api-server-emulates api-servers-apart controller-newer controller-too-old dns-deployments dockershim downgrade
         emptydir-pods etcd-before-jump etcd-versions-differ hand-edited-component images-on-offer
         kube-proxy-kubelet-apart kube-proxy-newer kube-proxy-too-old kubeadm-config-ahead kubeadm-config-behind
-        kubeadm-of-another-minor kubectl-apart kubelet-newer kubelet-too-old machine-missing manifest-drift
-        package-differs package-origin-unknown plan-breaks-skew pool-versions-differ release-ended
+        kubeadm-of-another-minor kubectl-apart kubelet-newer kubelet-not-offered kubelet-too-old machine-missing
+        manifest-drift newer-kubelet-config package-differs package-origin-unknown plan-breaks-skew pool-versions-differ
+        release-ended release-unknown
     """,
     "ailing-etcd": """
         api-server-not-ready api-server-unread capacity-short cordon-left daemonset-not-ready emptydir-pods etcd-alarm
@@ -53,6 +54,14 @@ SHOWN = {
     """,
     "external-etcd": """
         api-away capacity-short emptydir-pods etcd-external etcd-lagging etcd-unread images-on-offer release-ended
+    """,
+    "bygone": """
+        api-away capacity-short emptydir-pods images-on-offer kubeadm-given patches-behind release-ended
+        upgrade-config-early
+    """,
+    "newest": """
+        api-away capacity-short emptydir-pods etcd-before-jump images-on-offer kubeadm-config-old
+        kubelet-setting-changes runtime-not-recommended
     """,
     "other-distribution": "not-kubeadm release-ended",
 }

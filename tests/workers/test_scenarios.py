@@ -23,15 +23,17 @@ from cluster.inventory import Cluster, Snapshots
 from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import OperationState
-from cluster.plan import Options, WorkerMoves
+from cluster.plan import Options, PlanStatus, WorkerMoves
 from cluster.procedure import kubelet_moves
 from cluster.settings import parse_settings
 from cluster.versions import parse_target
 from lab.ailments import LEFT
 from lab.scenarios import SCENARIOS
 from lab.world import World
-from policies.drafting import Draft, draft_revert, draft_upgrade, minors_of
+from policies.basis import basis_of
+from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade, minors_of
 from policies.overview import look_over
+from tests.engine_fixture import plan
 from tests.lab_findings import SHOWN
 from tests.plan_scenarios import ON_PAPER
 from tests.policies_fixture import NOW, SETTINGS, make_record
@@ -43,7 +45,7 @@ pytestmark = pytest.mark.long
 SPEED = 200
 GOLDEN = Path(__file__).parents[1] / "bot" / "golden" / "export" / "lab"
 # The others are drawn on paper: tests/bot/test_plan_export.py.
-EXPORTED = ("neglected", "out-of-skew", "ailing-etcd", "external-etcd")
+EXPORTED = ("neglected", "out-of-skew", "ailing-etcd", "external-etcd", "bygone", "newest")
 # What no two labs have alike, or no two days.
 _PASSING = (
     (r"\b[0-9a-f]{64}\b", "DIGEST"),
@@ -51,9 +53,10 @@ _PASSING = (
     (r"127\.0\.0\.1:\d{5}\b", "ADDRESS"),
     (r"\b\d{4}-\d\d-\d\d\b", "DAY"),
 )
-TARGETS = {"neglected": "v1.36.2"}
+TARGETS = {"neglected": "v1.36.2", "bygone": "v1.30.14", "newest": "v1.37.1"}
 # What a rig gives every cluster; only here a machine has something against it.
 STORES = {"obstructed": {"store": "/srv/snapshots", "recipients": [str(pyrage.x25519.Identity.generate().to_public())]}}
+PUT_BACK = {"out-of-skew": ("w1", "v1.34.5")}  # a worker, and the kubelet that a run on record brought it from
 WITHOUT = {"neglected": ("w3", "w4")}  # the plan is asked for once more without these
 RECORDED = {LEFT: OperationState.CANCELLED}  # the one run on record
 # A worker that skips v1.35 keeps a flag that only the kubeadm of that minor takes out.
@@ -87,6 +90,17 @@ def configure(world: World) -> tuple[str, Cluster]:
     return name, cluster.model_copy(update={"snapshots": Snapshots.model_validate(store)} if store else {})
 
 
+def draft_back(seen: Observation, cluster: Cluster, worker: str, before: str, *, options: Options) -> Draft:
+    """After a run of one hop that brought what is installed there now."""
+    node = seen.report.node(worker)
+    assert node is not None
+    ran = plan((), (worker,), targets=(str(node.kubelet).removeprefix("v"),))
+    pool = replace(ran.pools[1], nodes=(replace(ran.pools[1].nodes[0], uid=node.uid),))
+    basis = replace(basis_of(seen.report), kubelets=((worker, before),))
+    record = make_record(drafted=Draft(replace(ran, pools=(pool,)), (), basis, (1, 2)), status=PlanStatus.APPROVED)
+    return draft_rollback(seen, cluster, (worker,), (record,), options=options)
+
+
 @cache
 def look_at(name: str) -> Sight:
     """One lab, read as a plan reads it: over its API, and by the node script on each machine."""
@@ -113,6 +127,8 @@ def look_at(name: str) -> Sight:
             sight.draft = with_images(draft, cluster, seen.declared)
             revert = draft_revert(all_seen, cluster, options=options)
             sight.found += (*sight.draft.findings, *(revert.findings if revert else ()))
+            if put_back := PUT_BACK.get(name):
+                sight.found += draft_back(all_seen, cluster, *put_back, options=options).findings
     return sight
 
 
