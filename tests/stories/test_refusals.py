@@ -25,7 +25,7 @@ from cluster.settings import load_settings
 from cluster.signing import load_signing_key, sign_as_bot
 from cluster.store import Store
 from cluster.store.ledger import key
-from cluster.store.records import OPERATION, ROW
+from cluster.store.records import OPERATION, PLAN, ROW
 from lab.redis import RedisServer
 from lab.rig import CHANNEL, assemble
 
@@ -347,14 +347,18 @@ def test_what_the_bot_signed_for_something_else_starts_nothing(office, proposed,
 
 
 @pytest.mark.usefixtures("idle")
-def test_an_approval_that_was_taken_out_of_redis_is_none(office, proposed):
-    """The run alone is not enough, also where the bot itself made it."""
-    record, _ = proposed
+@pytest.mark.parametrize("code", ["approval-missing", "plan-not-approved"])
+def test_a_run_alone_starts_nothing(office, proposed, code):
+    """Also where the bot itself made it: its approval was taken out of Redis, or its plan was put back."""
     bot_key = load_signing_key((office.rig.directory / "bot.key").read_text())
+    made = copy_plan(office, proposed[0])
     with released(office):
-        operation_id = approve_in_redis(office, copy_plan(office, record), bot_key)
-        office.store.client.delete(key("approval", operation_id))
-        assert "approval-missing" in blocked(office, operation_id)
+        operation_id = approve_in_redis(office, made, bot_key)
+        if code == "approval-missing":
+            office.store.client.delete(key("approval", operation_id))
+        else:
+            office.store.client.hset(key("plan", made.id), "record", PLAN.dump_json(made).decode())
+        assert code in blocked(office, operation_id)
 
 
 @pytest.mark.usefixtures("idle")

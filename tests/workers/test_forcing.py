@@ -15,6 +15,7 @@ from cluster.plan import Options
 from cluster.procedure import Verb
 from cluster.settings import Person
 from cluster.signing import bot_signature, public_line
+from policies.forcing import judge_force
 from tests.workers.runbook_fixture import OPERATION, SETTINGS, Bench, denied, pod
 from workers.runbook import StepBlocked, perform
 from workers.site import Site
@@ -113,6 +114,8 @@ def test_a_word_that_was_changed_after_it_was_signed_deletes_nothing() -> None:
     drain.run()
     assert drain.bodies == []
     assert "no valid signature" in drain.outcomes[0]
+    (stop,) = judge_force(drain.stored["f-1"], CHOSEN, drain.bench.clock.now())
+    assert stop.code == "force-not-genuine"
 
 
 @pytest.mark.parametrize("words", [{"node": "w2"}, {"outcome": "it was deleted"}])

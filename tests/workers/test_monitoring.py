@@ -13,7 +13,9 @@ import pytest
 from cluster.alerts import Alert
 from cluster.errors import AlertsUnreadable, LockkeeperError
 from cluster.inventory import Alerts
+from cluster.report import Unread
 from lab.pki import Authority, server_context
+from policies.alerts import check_alerts
 from tests.engine_fixture import settings
 from tests.monitoring_fixture import LabMonitoring, lab_monitoring
 from workers.doctor import try_alerts
@@ -48,6 +50,19 @@ def test_an_alertmanager_is_asked_for_what_is_neither_silenced_nor_inhibited(lab
     lab.alerts = [DOWN, {"alertname": "Quiet", "state": "suppressed"}, {"alertname": "New", "state": "unprocessed"}]
     assert [a.name for a in firing({"alertmanager": lab.url})] == ["KubeAPIDown", "New"]
     assert lab.asked == [("/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=true", "")]
+
+
+def test_what_fires_keeps_a_run_and_so_does_a_monitoring_that_is_away(lab: LabMonitoring) -> None:
+    """As the policy judges what was read."""
+    lab.alerts = [DOWN]
+    config = Alerts.model_validate({"prometheus": lab.url})
+    (fires,) = check_alerts("prod", config, Monitoring(config).firing())
+    assert (fires.code, fires.subject) == ("alert-firing", "KubeAPIDown")
+    lab.status = 503
+    with pytest.raises(AlertsUnreadable) as away:
+        Monitoring(config).firing()
+    (unread,) = check_alerts("prod", config, Unread("alerts", str(away.value)))
+    assert unread.code == "alerts-unread"
 
 
 def test_a_token_is_read_anew_for_each_question(lab: LabMonitoring, tmp_path: Path) -> None:
