@@ -72,15 +72,25 @@ class Surge:
         site.record_surge(())
 
     def _raise(self, single: _Single) -> None:
-        site = self._site
+        site, raw = self._site, single.raw
         self._raised[single.place] = None
         site.record_surge(tuple(self._raised))
-        body = _scaled(single.raw, 1, _PLENTY, site.operation_id)
-        site.check_lease()
-        try:
-            ask_api(site, lambda: site.kube().patch(single.path, body))
-        except KubeDenied as error:
-            site.tell(f"{single.place} gets no second replica: {error}")
+        for _ in range(_TRIES):
+            body = _scaled(raw, 1, _PLENTY, site.operation_id)
+            site.check_lease()
+            try:
+                ask_api(site, lambda body=body: site.kube().patch(single.path, body))  # type: ignore[misc]
+            except KubeDenied as error:
+                if error.status != CONFLICT:
+                    site.tell(f"{single.place} gets no second replica: {error}")
+                    return
+            else:
+                return
+            found = ask_api(site, lambda: _read(site.kube(), single.path))
+            if found is None or found["spec"].get("replicas", 1) != 1:
+                return  # somebody decides on it, or our own change had come through and its answer was lost
+            raw = found
+        site.tell(f"{single.place} gets no second replica: it changed between reading and writing {_TRIES} times.")
 
     def _await(self) -> None:
         site, since = self._site, self._site.now()

@@ -79,6 +79,16 @@ def test_a_single_replica_has_a_second_one_before_it_is_evicted_and_is_alone_aga
     assert bench.told == []
 
 
+def test_a_deployment_that_changes_just_then_is_read_anew() -> None:
+    """Its controller writes its status all the time; that is no reason to go without the second pod."""
+    bench = bench_with(deployment())
+    bench.api.answers = [("PATCH", "deployments/web", denied(409))]
+    site, recorded = drain_of(bench)
+    perform(site)
+    assert [line.split("/")[-1] for line in changes(bench)] == ["web", "web", "eviction", "web"]
+    assert (recorded, bench.told) == ([("demo/web",), ()], [])
+
+
 def test_without_the_option_nothing_is_scaled() -> None:
     """It is off unless a plan has it."""
     bench = bench_with(deployment(), surge=False)
