@@ -239,7 +239,8 @@ def _foot(record: PlanRecord) -> list[Block]:
             )
     else:
         note = f"Needs one approval by somebody other than {escape(record.requester, 60)}."
-    return [actions(*buttons), context(f"{note} On a terminal: `lockkeeper approve {record.id}`")]
+        note += f" On a terminal: `lockkeeper approve {record.id}`"
+    return [actions(*buttons), context(note)]
 
 
 def _approve_button(record: PlanRecord) -> Element:

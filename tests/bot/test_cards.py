@@ -179,7 +179,9 @@ def test_only_a_proposed_plan_without_blockers_can_be_approved():
     """A blocked or a decided plan has no Approve button."""
     assert APPROVE in buttons(render_plan(record()))
     assert APPROVE in buttons(render_plan(record(findings=(finding(),))))
-    assert APPROVE not in buttons(render_plan(record(findings=(finding(Severity.BLOCKER),))))
+    blocked = render_plan(record(findings=(finding(Severity.BLOCKER),)))
+    assert APPROVE not in buttons(blocked)
+    assert "lockkeeper approve" not in json.dumps(blocked.blocks)
     for status in set(PlanStatus) - {PlanStatus.PROPOSED}:
         assert APPROVE not in buttons(render_plan(record(status=status, decided_by="grace", decided_at=NOW)))
 
