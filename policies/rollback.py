@@ -134,19 +134,34 @@ def _old_kubelet(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
             sentence = f"The package source of {node.name} does not offer the kubelet {target} any more."
             remedy = "Let it offer that package again, or bring the node on to a version that works."
             yield Finding("kubelet-not-offered", Severity.BLOCKER, node.name, sentence, remedy)
-        if facts.kubeadm is None or facts.kubeadm.version.minor == target.minor:
+    yield from _newer_config(plan, seen)
+
+
+def _newer_config(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
+    """A warning for each worker with feature gates; one note for all others, since nothing is to be done there."""
+    target, plain = plan.target, dict[Minor, list[str]]()
+    for node in plan.nodes:
+        facts = seen.survey.facts(node.name)
+        if facts is None or facts.kubeadm is None or (minor := facts.kubeadm.version.minor) == target.minor:
             continue
-        gates = [f"{name}={value}" for name, value in facts.feature_gates or ()]
-        sentence = (
-            f"kubeadm of {facts.kubeadm.version.minor} wrote the kubelet's configuration on {node.name}; the kubelet "
-            f"{target} passes over settings that it does not know"
-        )
-        if gates:
-            sentence += f", but does not start with a feature gate that it does not know ({some_of(gates)})."
+        if gates := [f"{name}={value}" for name, value in facts.feature_gates or ()]:
+            sentence = (
+                f"{_written(minor, [node.name], target)}, but does not start with a feature gate that it does not know "
+                f"({some_of(gates)})."
+            )
             remedy = f"Look whether {target.minor} knows them all; take out of its config.yaml there what it does not."
             yield Finding("newer-kubelet-config", Severity.WARNING, node.name, sentence, remedy)
         else:
-            yield Finding("newer-kubelet-config", Severity.NOTE, node.name, f"{sentence}.", "")
+            plain.setdefault(minor, []).append(node.name)
+    for minor, names in plain.items():
+        yield Finding("newer-kubelet-config", Severity.NOTE, plan.cluster, f"{_written(minor, names, target)}.", "")
+
+
+def _written(minor: Minor, names: list[str], target: KubeVersion) -> str:
+    return (
+        f"kubeadm of {minor} wrote the kubelet's configuration on {some_of(names)}; the kubelet {target} passes over "
+        "settings that it does not know"
+    )
 
 
 def _kubelet_before(report: ClusterReport, survey: Survey, name: str, records: tuple[PlanRecord, ...]) -> KubeVersion:

@@ -122,7 +122,9 @@ def test_what_its_machine_lacks_blocks():
 
 def test_a_newer_configuration_is_told_and_its_feature_gates_are_warned_of():
     """Unknown settings are passed over by a kubelet, unknown gates end it."""
-    assert "newer-kubelet-config" in codes(f for f in roll_back("w1").findings if f.severity == "note")
+    (told,) = [f for f in roll_back("w1", "w2").findings if f.code == "newer-kubelet-config"]
+    assert (told.severity, told.subject) == ("note", "prod")  # one for all of them
+    assert "on w1, w2;" in told.sentence
     gated = roll_back("w1", survey=survey_of(replace(NEW, feature_gates=(("Shiny", "true"),))))
     (warned,) = [f for f in gated.findings if f.code == "newer-kubelet-config"]
     assert (warned.severity, "Shiny=true" in warned.sentence) == ("warning", True)
