@@ -84,10 +84,13 @@ def versions(
 ) -> None:
     """Say what runs where and what that means: API servers by their own endpoints, kubelets, add-ons, support."""
     from bot import terminal
+    from policies.fleet import Standing
 
     seen = _desk(config).versions(cluster)
     if isinstance(seen, tuple):
         _say(terminal.fleet_json(seen) if output is Output.JSON else terminal.render_fleet(seen))
+        if any(one.standing is Standing.UNREADABLE for one in seen):
+            raise typer.Exit(EXIT_REFUSED)
     else:
         _show_report(seen, output, images=images)
 

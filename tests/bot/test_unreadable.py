@@ -36,9 +36,10 @@ def ask(store: Store, redis_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     known = settings().model_dump(mode="json", exclude_none=True)
     known["clusters"]["prod"]["kubeconfig"] = "/nowhere/kubeconfig"
     known["people"]["ada"]["logins"] = ["ada"]
-    config.write_text(yaml.safe_dump(known), encoding="utf-8")
 
-    def invoke(*words: str) -> Result:
+    def invoke(*words: str, clusters: tuple[str, ...] = ("prod",)) -> Result:
+        several = known | {"clusters": dict.fromkeys(clusters, known["clusters"]["prod"])}
+        config.write_text(yaml.safe_dump(several), encoding="utf-8")
         return CliRunner().invoke(app, [*words, "--config", str(config)])
 
     return invoke
@@ -52,6 +53,13 @@ def test_a_report_of_an_unreadable_cluster_is_printed_and_ends_with_an_error(ask
     assert "1.34.7-1.1" in next(line for line in said.output.splitlines() if line.startswith("w1 "))
     assert "BLOCKER nodes-unread" in said.output
     assert "IN KUBE-SYSTEM" not in said.output  # no heads of tables without a row
+
+
+def test_a_list_of_several_clusters_ends_with_it_too(ask) -> None:
+    """One of them that nobody can read is enough."""
+    said = ask("versions", clusters=("prod", "edge"))
+    assert said.exit_code == 1
+    assert "unreadable" in said.output
 
 
 def test_a_survey_of_it_ends_with_the_same_error(ask, store: Store) -> None:
