@@ -203,6 +203,46 @@ def test_a_new_key_is_taken_back_with_the_source(bench: Bench):
     assert ring.read_text() == "old"
 
 
+_KEPT = """for word; do case $word in Dir::Etc::SourceList=*) cat "${word#*=}" >>"$B/lists" ;; esac; done"""
+_FETCHED = """while [ "$1" != -o ]; do shift; done; printf '\\231new' >"$2" """
+
+
+@pytest.mark.parametrize("verb", ["offers", "fetch", "set-source"])
+def test_the_key_is_refreshed_from_the_newest_minor_before_anything_is_checked_with_it(bench: Bench, verb: str):
+    """One that has expired on the machine must not keep a plan from being made, nor a run from its packages."""
+    bench.file("/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/MINOR/deb/Release.key\n")
+    bench.tool("apt-get", f"{_KEPT}\n{STUBS['apt-get']}")
+    bench.tool("curl", _FETCHED)
+    match verb:
+        case "offers":
+            bench.answer("offers", "v1.35")
+        case "fetch":
+            assert bench.finish("op-1", "fetch", "1.35.4-1.1").code == 0
+        case _:
+            assert bench.finish("op-1", "set-source", "v1.35").code == 0
+            assert (bench.root / "etc/apt/keyrings/k.gpg").read_bytes() == b"\x99new"
+    assert any(line.endswith("https://pkgs.example/v1.35/deb/Release.key") for line in bench.log)
+    if verb != "set-source":  # whose list is the machine's own, with the keyring that was just renewed
+        assert "/fresh.gpg] https://pkgs.example/core:/stable:/v1.35/deb/ /" in (bench.home / "lists").read_text()
+
+
+def test_a_way_back_is_checked_with_the_newest_key_as_well(bench: Bench):
+    """Old minors publish a copy of the key that has expired."""
+    bench.file("/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/MINOR/deb/Release.key\n")
+    bench.tool("curl", _FETCHED)
+    assert bench.finish("op-1", "roll-back-kubelet", "1.33.1-1.1").code == 0
+    assert any(line.endswith("https://pkgs.example/v1.34/deb/Release.key") for line in bench.log)
+
+
+def test_without_its_address_the_machines_own_key_is_asked(bench: Bench):
+    """A site behind a wall goes on with what it has."""
+    bench.file("/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/Release.key\n")
+    bench.tool("apt-get", f"{_KEPT}\n{STUBS['apt-get']}")
+    bench.tool("curl", "exit 6")
+    bench.answer("offers", "v1.35")
+    assert "signed-by=/etc/apt/keyrings/k.gpg" in (bench.home / "lists").read_text()
+
+
 def test_a_page_in_place_of_the_key_changes_nothing(bench: Bench):
     """A proxy's log-in page, say, with the code 200."""
     ring = bench.file("/etc/apt/keyrings/k.gpg", "old")

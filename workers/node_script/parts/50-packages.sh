@@ -84,6 +84,10 @@ private_apt() { # FOLDER TOOL ARGS…
 private_list() { # FOLDER MINOR
     mkdir -p "$1/lists/partial" && chmod 0755 "$1" "$1/lists" || return
     chown _apt "$1/lists/partial" 2>/dev/null   # the user that apt downloads as; without it, it goes on as root
+    if fresh=$(fresh_key "$1" "$2"); then
+        (umask 077 && say "deb [signed-by=$fresh] $(base_url)/$2/deb/ /" >"$1/kubernetes.list")
+        return
+    fi
     own=$(kube_sources | head -n 1)
     case "$own " in
         *" $(base_url) "*)
@@ -96,6 +100,22 @@ private_list() { # FOLDER MINOR
             fi ;;
     esac
     (umask 077 && say "deb [signed-by=$ROOT$(keyring)] $(base_url)/$2/deb/ /" >"$1/kubernetes.list")
+}
+# A key that has expired on the machine is no reason to see nothing where the settings say who has the new one.
+fresh_key() { # FOLDER MINOR: the file with the key of KEY_URL; fails where none is configured or to be had
+    [ -n "$KEY_URL" ] && download "$(key_url "$2")" "$1/key" 10 >&2 2>/dev/null || return
+    kind=$(kind_of_key "$1/key")
+    [ -n "$kind" ] && mv -f "$1/key" "$1/fresh.$kind" && chmod 0644 "$1/fresh.$kind" && say "$1/fresh.$kind"
+}
+key_url() { # MINOR: old minors publish the key as it was when they ended
+    newest=$({ say "$1"; kube_sources | cut -d' ' -f3; } | sort -V | tail -n 1)
+    say "$KEY_URL" | sed "s/MINOR/$newest/"
+}
+kind_of_key() { # FILE: the ending that apt wants for it, and nothing for what is no key
+    case $(head -c 40 "$1" | od -An -tx1 | tr -d ' \n') in
+        2d2d2d2d2d424547494e20504750205055*) say asc ;;   # -----BEGIN PGP PU…
+        9[89a]* | c6*) say gpg ;;   # the first byte of a key that is not armoured
+    esac
 }
 throw_away_folder() {
     prepare_state
@@ -232,7 +252,7 @@ set_source() { # MINOR
     [ -n "$rows" ] || refuse 66 "No Kubernetes package source was found under /etc/apt: add one like 'deb [signed-by=$(keyring)] $(base_url)/$1/deb/ /' first."
     prepare_state
     mkdir -p "$STATE/sources" || refuse 71 "$STATE/sources cannot be written: check the disk."
-    refresh_key
+    refresh_key "$1"
     say "$rows" | cut -d' ' -f1 | sort -u | while read -r file; do switch_file "$file" "$1" || exit; done || {
         code=$?
         put_key_back
@@ -268,22 +288,23 @@ update_list() { # LIST LOG
     cat "$2"
     return "$updated"
 }
-refresh_key() {
+refresh_key() { # MINOR
     [ -n "$KEY_URL" ] || return 0
     case $KEYRING$(kube_sources | head -n 1 | cut -d' ' -f4) in
         /*) ;;
-        *) say "[lockkeeper] the package source names no key file, so the key of $KEY_URL is not fetched"; return 0 ;;
+        *) say "[lockkeeper] the package source names no key file, so the key of $(key_url "$1") is not fetched"; return 0 ;;
     esac
-    download "$KEY_URL" "$STATE/key" || refuse 69 "The signing key could not be fetched from $KEY_URL: check the address and the network."
+    url=$(key_url "$1")
+    download "$url" "$STATE/key" || refuse 69 "The signing key could not be fetched from $url: check the address and the network."
     ring=$ROOT$(keyring)
     mkdir -p "${ring%/*}" || refuse 71 "$ring cannot be written: check the disk."
-    case $ring:$(head -c 40 "$STATE/key" | od -An -tx1 | tr -d ' \n') in
-        *.asc:2d2d2d2d2d424547494e20504750205055*) cp "$STATE/key" "$ring.new" ;;   # -----BEGIN PGP PU…
+    case $ring:$(kind_of_key "$STATE/key") in
+        *.asc:asc) cp "$STATE/key" "$ring.new" ;;
         *.asc:*) false ;;
-        *:2d2d2d2d2d424547494e20504750205055*) gpg --batch --yes --dearmor -o "$ring.new" "$STATE/key" ;;
-        *:9[89a]* | *:c6*) cp "$STATE/key" "$ring.new" ;;   # the first byte of a key that is not armoured
+        *:asc) gpg --batch --yes --dearmor -o "$ring.new" "$STATE/key" ;;
+        *:gpg) cp "$STATE/key" "$ring.new" ;;
         *) false ;;
-    esac || refuse 69 "What $KEY_URL gave cannot be used as ${ring#"$ROOT"}: it must be an OpenPGP key, armoured for a file .asc; for others gnupg must be installed."
+    esac || refuse 69 "What $url gave cannot be used as ${ring#"$ROOT"}: it must be an OpenPGP key, armoured for a file .asc; for others gnupg must be installed."
     [ ! -e "$ring" ] || cp -p "$ring" "$STATE/sources/keyring" || refuse 71 "$STATE/sources cannot be written: check the disk."
     chmod 0644 "$ring.new" && mv -f "$ring.new" "$ring" && rm -f "$STATE/key"
 }
@@ -291,9 +312,9 @@ put_key_back() {
     [ -n "$KEY_URL" ] && [ -e "$STATE/sources/keyring" ] || return 0
     cp -p "$STATE/sources/keyring" "$ROOT$(keyring)"
 }
-download() { # URL FILE
-    if command -v curl >/dev/null 2>&1; then curl -fsSL --proto =https --max-time 60 -o "$2" -- "$1"
-    elif command -v wget >/dev/null 2>&1; then wget -q -T 60 -O "$2" -- "$1"
+download() { # URL FILE [SECONDS]
+    if command -v curl >/dev/null 2>&1; then curl -fsSL --proto =https --max-time "${3:-60}" -o "$2" -- "$1"
+    elif command -v wget >/dev/null 2>&1; then wget -q -t 2 -T "${3:-60}" -O "$2" -- "$1"
     else "$ROOT/usr/lib/apt/apt-helper" download-file "$1" "$2"; fi
 }
 
