@@ -24,7 +24,7 @@ def words_without(record: PlanRecord) -> str:
     """What asks for the same plan without the workers that block this one, as typed in Slack; "" where none do."""
     if not record.blocked_workers:
         return ""
-    consents = consents_of(record.plan)
+    consents = consents_of(record.plan, record.asked)
     accept = ["accept", *consents] if consents else []
     return " ".join((*_target(record), "without", *_names(record), *accept))
 
@@ -34,7 +34,7 @@ def options_without(record: PlanRecord) -> str:
     if not record.blocked_workers:
         return ""
     options = [f"--without {name}" for name in _names(record)]
-    options += [f"--accept {word}" for word in consents_of(record.plan)]
+    options += [f"--accept {word}" for word in consents_of(record.plan, record.asked)]
     return " ".join(("lockkeeper", *_target(record), *options))
 
 

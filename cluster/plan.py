@@ -278,6 +278,7 @@ class PlanRecord:
     blocked_workers: tuple[str, ...] = ()  # without these nothing would block this plan
     estimate_grounds: str = ""  # what the estimate rests on
     difference: Difference | None = None  # from the plan before, where that was not approved
+    asked: _Names = ()  # options that this plan was asked for by name
 
     @property
     def token(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.errors import Refused
@@ -48,8 +48,13 @@ def read_consents(words: Iterable[str]) -> Consents:
     return Consents(tuple(w for w in wanted if w in BLOCKERS), overrides)
 
 
-def consents_of(plan: UpgradePlan) -> tuple[str, ...]:
-    """The words that ask for the same once more."""
+def words_of(overrides: Mapping[str, bool | int | str]) -> tuple[str, ...]:
+    """The options of a request, by the words that ask for them."""
+    return tuple(word for word, (option, value) in OPTIONS.items() if overrides.get(option) == value)
+
+
+def consents_of(plan: UpgradePlan, asked: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The words that ask for the same once more; `asked` are those that also say no to what is the default."""
     options = plan.options
     taken = [w for w in BLOCKERS if w in plan.accepted]
     taken += ["delete-emptydir"] if options.delete_emptydir else []
@@ -57,7 +62,7 @@ def consents_of(plan: UpgradePlan) -> tuple[str, ...]:
     taken += [f"reboot-{options.reboot}"] if options.reboot is not Reboot.NEVER else []
     taken += ["surge"] if options.surge else []
     taken += [f"workers-{options.workers}"] if len(plan.hops) > 1 else []
-    return tuple(taken)
+    return tuple(dict.fromkeys((*taken, *asked)))
 
 
 def acceptances(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings
 from cluster.survey import Survey
 from cluster.versions import Minor, parse_target
+from policies.consents import words_of
 from policies.databases import configured
 from policies.differences import find_difference
 from policies.drafting import Draft, draft_revert, draft_rollback, draft_upgrade, minors_of
@@ -241,6 +242,7 @@ def _record(request: PlanRequest, draft: Draft, now: datetime, expires: datetime
         left_out_for=draft.left_out_for,
         blocked_workers=draft.blocked_workers,
         order=draft.order,
+        asked=words_of(request.overrides),
     )
 
 

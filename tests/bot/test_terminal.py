@@ -51,6 +51,9 @@ def test_a_plan_that_single_workers_block_says_how_to_go_on_without_them():
     many = record(findings=stop, blocked_workers=tuple(f"w-{n}" for n in range(21)))
     assert "21 workers: lockkeeper plan v1.35.4 prod --without blocked" in terminal.render_plan(many)
     assert "`plan v1.35.4 prod without blocked`" in str(render_plan(many).blocks)
+    unlike = replace(made, asked=("reboot-never",))
+    assert "--without w-2 --accept reboot-never" in terminal.render_plan(unlike)
+    assert "without w-1 w-2 accept reboot-never`" in str(render_plan(unlike).blocks)
 
 
 def test_a_plan_names_whom_it_leaves_out_and_why():

@@ -7,7 +7,7 @@ import pytest
 from cluster.events import Happened
 from cluster.plan import DrainMode, Options, Reboot
 from cluster.procedure import Verb
-from policies.consents import consents_of, read_consents
+from policies.consents import consents_of, read_consents, words_of
 from policies.drained import is_drained
 from policies.estimates import REBOOT, estimate, tell_grounds
 from policies.handwork import type_leg
@@ -57,6 +57,12 @@ def test_the_option_is_asked_for_by_name_and_asked_for_again():
     plan = draft(options=ASKED[Reboot.ALWAYS]).plan
     assert "reboot-always" in consents_of(plan)
     assert not [w for w in consents_of(draft().plan) if w.startswith("reboot")]
+
+
+def test_a_no_to_what_the_cluster_does_otherwise_is_asked_for_again_too():
+    """Without that word the next plan would reboot the machines, and scale the single replicas."""
+    asked = words_of(read_consents(("reboot-never", "no-surge")).overrides)
+    assert consents_of(draft().plan, asked) == ("reboot-never", "no-surge")
 
 
 @pytest.mark.parametrize(("mode", "shortest"), [(Reboot.ALWAYS, REBOOT[0]), (Reboot.IF_REQUIRED, 0)])

@@ -182,6 +182,7 @@ def test_options_of_the_request_override_the_clusters(world, store):
     (plan_id,) = ask(world, store, "v1.35.4", overrides={"drain_timeout": 60, "delete_emptydir": True}).plan_ids
     options = store.plan(plan_id).plan.options
     assert (options.drain_timeout, options.delete_emptydir, options.delete_unmanaged) == (60, True, False)
+    assert store.plan(plan_id).asked == ("delete-emptydir",)  # what has a word of its own
 
 
 def test_an_unknown_host_key_blocks_the_plan_in_the_machines_own_words(world, store):
