@@ -92,10 +92,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class AsFound:
-    """How a node was before its drain: what has to be there again, and what need not get better by an upgrade."""
+    """How a node was before it is changed: what has to be there again, and what need not get better by an upgrade."""
 
     drivers: tuple[str, ...] = ()  # CSI drivers that its kubelet had registered
     ailing: tuple[str, ...] = ()  # DaemonSets ("namespace/name") that had no ready pod on it
+    replaced: tuple[tuple[str, str], ...] = ()  # static pods that the upgrade replaces: component, config.hash
 
 
 _Places = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]

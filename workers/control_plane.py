@@ -11,7 +11,9 @@ import yaml
 
 from cluster.departures import is_ready
 from cluster.errors import ClusterUnreadable, InvalidVersion, KubeDenied
+from cluster.operation import AsFound
 from cluster.versions import KubeVersion
+from workers.patience import ask_api
 from workers.site import Site, StepDone
 
 Raw = dict[str, Any]
@@ -89,15 +91,26 @@ def static_pods_on(site: Site) -> dict[str, Raw]:
     return {(p["metadata"].get("labels") or {}).get("component", ""): p for p in here}
 
 
+def look_before_replacing(site: Site) -> AsFound:
+    """The static pods that kubeadm is about to replace, by the hash of their configuration."""
+    pods = ask_api(site, lambda: static_pods_on(site))
+    old = (
+        (c, _hash(pods[c])) for c in VERSIONED if c in pods and not image_of(pods[c]).endswith(f":{site.hop.target}")
+    )
+    return AsFound(replaced=tuple((component, known) for component, known in old if known))
+
+
 def static_pod_problems(site: Site, pods: dict[str, Raw]) -> Iterator[str]:
     """What is wrong with the node's static pods, each as a clause."""
-    target = str(site.hop.target)
+    target, before = str(site.hop.target), dict(site.as_found.replaced)
     for component in VERSIONED:
         pod = pods.get(component)
         if pod is None:
             yield f"{component} has no pod on {site.node.name}"
         elif not (image := image_of(pod)).endswith(f":{target}"):
             yield f"{component} runs {image.rpartition('/')[2] or 'no image'} and not {target}"
+        elif component in before and before[component] == _hash(pod):
+            yield f"{component} still has the configuration of before ({_HASH} {before[component]})"
         elif not _settled(pod):
             yield f"{component} is not ready"
     if "etcd" in pods and not is_ready(pods["etcd"]):
@@ -127,8 +140,11 @@ def _restarts(container: Raw) -> int:
 
 
 def _settled(pod: Raw) -> bool:
-    notes = pod["metadata"].get("annotations") or {}
-    return is_ready(pod) and notes.get(_HASH) == notes.get(_MIRROR)
+    return is_ready(pod) and _hash(pod) == _hash(pod, _MIRROR)
+
+
+def _hash(pod: Raw, mark: str = _HASH) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(mark, ""))
 
 
 def _problems(site: Site) -> tuple[tuple[str, ...], Restarts]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from cluster.errors import KubeDenied
 from cluster.facts import UPGRADED_PACKAGES, EtcdTool, MachineFacts
 from cluster.findings import Findings
+from cluster.operation import AsFound
 from cluster.plan import Role
 from cluster.procedure import DOING, Verb
 from workers.complaint import find_complaint
-from workers.control_plane import read_declared
+from workers.control_plane import look_before_replacing, read_declared
 from workers.patience import api_refused, ask_api
 from workers.remote import Link, Outcome, await_earlier, run_remote, was_started
 from workers.site import Site, StepBlocked, StepDone
@@ -36,6 +37,7 @@ class MachineStep:
     seen: Callable[[Site, MachineFacts], bool] | None = None  # None: only running it tells, and it is idempotent
     before: Callable[[Site], None] | None = None  # a gate of its own, asked right before the start
     after: Callable[[Site, Outcome], StepDone] | None = None  # what is left to do when it ended well
+    look: Callable[[Site], AsFound | None] | None = None  # what the next steps change, looked at when it is done
 
     def observe(self, site: Site) -> StepDone | None:
         """Done already? Never while this very attempt is known to the machine: then its end is awaited."""
@@ -46,7 +48,7 @@ class MachineStep:
             return self._done(site, earlier)
         facts = self._facts(site)
         if facts is not None and self.seen is not None and self.seen(site, facts):
-            return StepDone(self.done(site), {"already": "yes"})
+            return self._looked(site, StepDone(self.done(site), {"already": "yes"}))
         if facts is not None:
             _repair(site, facts)
         if self.before is not None:
@@ -69,7 +71,11 @@ class MachineStep:
         return Link(site).ask(partial(site.machine.observe, briefly=not whole), patience=site.waits.node_ready)
 
     def _done(self, site: Site, outcome: Outcome) -> StepDone:
-        return StepDone(self.done(site)) if self.after is None else self.after(site, outcome)
+        done = StepDone(self.done(site)) if self.after is None else self.after(site, outcome)
+        return self._looked(site, done)
+
+    def _looked(self, site: Site, done: StepDone) -> StepDone:
+        return done if self.look is None else replace(done, as_found=self.look(site))
 
     def _failed(self, site: Site, outcome: Outcome) -> StepBlocked:
         if site.step.verb is Verb.SNAPSHOT_ETCD and outcome.code == NO_TOOL:
@@ -134,6 +140,11 @@ def _kubelet_is_there(site: Site, facts: MachineFacts) -> bool:
 
 def _source_is_there(site: Site, facts: MachineFacts) -> bool:
     return bool(facts.sources) and all(s.minor == site.hop.target.minor for s in facts.sources)
+
+
+def _look(site: Site) -> AsFound | None:
+    """None on a worker, which has been looked at at its cordon, and has no static pods."""
+    return None if site.node.role is Role.WORKER else look_before_replacing(site)
 
 
 def _goes_without_snapshot(site: Site, facts: MachineFacts) -> bool:
@@ -206,6 +217,7 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: f"{s.node.name} has kubeadm {s.hop.kubeadm}.",
         code="package-step-failed",
         seen=_kubeadm_is_there,
+        look=_look,
     ),
     Verb.PLAN: MachineStep(
         lambda s: ("plan", _target(s)),

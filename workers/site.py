@@ -38,7 +38,7 @@ class StepDone:
 
     sentence: str
     facts: dict[str, str] = field(default_factory=dict)
-    as_found: AsFound | None = None  # how the node was before its drain, where the step is the one that looks
+    as_found: AsFound | None = None  # how the node was before it is changed, where the step is one that looks
 
 
 class StepBlocked(LockkeeperError):  # noqa: N818 - reads as a fact, as in cluster/errors.py
@@ -126,7 +126,7 @@ class Site:
     hold: Callable[[tuple[Hold, ...]], None] = _unheard  # records what holds it up now
     forced: Callable[[], tuple[ForceRequest, ...]] = tuple  # deletions on record; nothing is proven by that
     end_force: Callable[[ForceRequest, str], None] = _unkept  # records what became of one
-    as_found: AsFound = field(default_factory=AsFound)  # how the node was before its drain, as recorded
+    as_found: AsFound = field(default_factory=AsFound)  # how the node was before it is changed, as recorded
     surged: tuple[str, ...] = ()  # Deployments that this drain gave a second replica, when it was last recorded
     record_surge: Callable[[tuple[str, ...]], None] = _unsaid  # records which of them there are now
     ends_as: Callable[[], str] = str  # what becomes of the run when all of it is done: completed or cancelled

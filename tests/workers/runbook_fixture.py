@@ -69,7 +69,7 @@ def pod(name: str, node: str, *, kind: str | None = "ReplicaSet", namespace: str
 def static_pod(component: str, node: str, tag: str) -> Raw:
     made = pod(f"{component}-{node}", node, kind="Node", namespace="kube-system")
     made["metadata"]["labels"] = {"component": component, "tier": "control-plane"}
-    made["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "h1", "kubernetes.io/config.hash": "h1"}
+    made["metadata"]["annotations"] = {"kubernetes.io/config.mirror": tag, "kubernetes.io/config.hash": tag}
     made["spec"]["containers"] = [{"image": f"registry.k8s.io/{component}:{tag}"}]
     return made
 

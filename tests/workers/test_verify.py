@@ -105,6 +105,27 @@ def test_a_control_plane_that_is_not_whole_blocks_with_what_is_wrong(spoil: Any,
     assert words in blocked_by(bench, "cp1", Verb.VERIFY_CONTROL_PLANE)
 
 
+def test_the_hash_of_each_replaced_static_pod_has_to_have_changed() -> None:
+    """It is kept from before kubeadm, also for whoever drives by then; a mirror pod may be behind its manifest."""
+    bench = Bench()
+    done = perform(bench.site("cp1", Verb.INSTALL_KUBEADM))
+    assert done.as_found == AsFound(replaced=tuple((c, "v1.34.7") for c in COMPONENTS))
+    assert perform(bench.site("w1", Verb.INSTALL_KUBEADM)).as_found is None
+    bench = upgraded()
+    site = replace(bench.site("cp1", Verb.VERIFY_CONTROL_PLANE), as_found=done.as_found)
+    assert perform(site)
+    for mark in ("config.hash", "config.mirror"):
+        bench.api.pods["kube-scheduler-cp1"]["metadata"]["annotations"][f"kubernetes.io/{mark}"] = "v1.34.7"
+    with pytest.raises(StepBlocked, match="kube-scheduler still has the configuration of before"):
+        perform(replace(bench.site("cp1", Verb.VERIFY_CONTROL_PLANE), as_found=done.as_found))
+
+
+def test_what_runs_the_target_already_need_not_change() -> None:
+    """Whoever goes on with a half upgrade finds some of it done."""
+    bench = upgraded()
+    assert perform(bench.site("cp1", Verb.INSTALL_KUBEADM)).as_found == AsFound()
+
+
 def test_an_api_that_is_away_after_its_own_upgrade_is_expected() -> None:
     """Refused, 500 and 403 right after the restart are told once and pass."""
     bench = upgraded()
