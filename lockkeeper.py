@@ -64,7 +64,7 @@ def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
 
     desk = open_desk(config)
     found = (
-        *store_findings(desk.store),
+        *store_findings(desk.store, datetime.now(UTC)),
         *examine_slack(desk.settings),
         *untold(desk.store),
         *examine(desk.settings, now=datetime.now(UTC)),

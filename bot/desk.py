@@ -319,10 +319,10 @@ class Desk:
         )
 
 
-def store_findings(store: Store) -> tuple[Finding, ...]:
+def store_findings(store: Store, now: datetime) -> tuple[Finding, ...]:
     """What `doctor` says of Redis; an unreachable one is a finding, not an exception."""
     try:
-        return store.check()
+        return (*store.check_clock(now), *store.check())
     except StoreUnavailable as error:
         remedy = "Start Redis, or correct REDIS_URL."
         return (Finding("redis-unreachable", Severity.BLOCKER, "Redis", str(error), remedy),)

@@ -8,6 +8,7 @@ do about it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from cluster.findings import Finding, Findings, Severity
 from cluster.store.forces import Forces
@@ -21,6 +22,7 @@ from cluster.store.requests import Requests
 __all__ = ["Decided", "Decision", "Moved", "Store", "already_decided"]
 
 _OLDEST = (6, 2)  # BLMOVE, which a wake-up needs in order not to be lost
+_APART = 30.0  # seconds between two clocks; windows and the ends of approvals are whole minutes
 
 
 @dataclass
@@ -42,6 +44,19 @@ class Store(Requests, Plans, Operations, Forces, Leases, History, Outbox):
                 )
             )
         return (*found, *self._check_durability())
+
+    def check_clock(self, now: datetime) -> Findings:
+        """Whether this host's clock is that of the server, and by it that of every host where this is asked."""
+        ahead = (now - self.moment()).total_seconds()
+        if abs(ahead) <= _APART:
+            return ()
+        apart = timedelta(seconds=round(abs(ahead)))
+        sentence = f"The clock of this host is {apart} {'ahead of' if ahead > 0 else 'behind'} that of {self.where}."
+        remedy = (
+            "Let both follow a time server: whether a window is open, and an approval still good, is judged by the "
+            "clock of the worker, and written by that of the bot."
+        )
+        return (_finding("clocks-differ", Severity.WARNING, sentence, remedy),)
 
     def _check_durability(self) -> Findings:
         persistence = self.ask(lambda r: r.info("persistence"))

@@ -449,6 +449,15 @@ def test_a_server_that_would_forget_is_found(own_redis: RedisServer) -> None:
     store.close()
 
 
+def test_a_clock_that_differs_from_the_servers_is_found(store: Store) -> None:
+    """doctor says it on the host of the bot and on that of each worker, so that both are held against one clock."""
+    assert store.check_clock(store.moment() + timedelta(seconds=5)) == ()
+    ahead, behind = (store.check_clock(store.moment() + timedelta(hours=h)) for h in (2, -2))
+    assert [f.code for f in (*ahead, *behind)] == ["clocks-differ", "clocks-differ"]
+    assert "is 2:00:00 ahead of that of" in ahead[0].sentence
+    assert "is 2:00:00 behind that of" in behind[0].sentence
+
+
 def test_a_newer_plan_of_a_cluster_makes_the_older_one_void(store: Store) -> None:
     """Only what was seen last can be approved; both facts are in one write."""
     older = propose(store, record(plan_id="p-1"))

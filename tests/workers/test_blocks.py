@@ -201,5 +201,5 @@ def test_the_doctor_asks_thousands_of_machines_as_wide_as_a_survey() -> None:
 
 def test_a_redis_that_is_away_is_a_finding() -> None:
     """`doctor` goes on to what else there is."""
-    (found,) = store_findings(Store.connect("redis://127.0.0.1:1"))
+    (found,) = store_findings(Store.connect("redis://127.0.0.1:1"), NOW)
     assert found.code == "redis-unreachable"
