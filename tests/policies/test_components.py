@@ -254,7 +254,7 @@ def test_a_real_machines_configuration_has_nothing_of_its_own():
     assert of_kubelet({"kubelet_settings": own}, declared, 35) == []
 
 
-def test_an_edit_of_one_machine_is_named_by_its_path():
+def test_an_edit_of_one_kubelets_configuration_is_named_by_its_path():
     """As somebody would have to write it into the ConfigMap."""
     own = (("authentication.webhook.cacheTTL", "3m0s"),)
     (finding,) = check_kubelet(NODE, replace(FACTS, kubelet_settings=own), Minor(1, 36), READ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -110,8 +111,10 @@ def test_kubeadms_own_configuration_is_passed_on_where_there_is_one(bench: Bench
 def test_a_configuration_that_kubeadm_would_not_take_or_that_forces_is_refused(bench: Bench):
     """Before anything is changed."""
     bench.file("/etc/lockkeeper-node.conf", "UPGRADE_CONFIG=/etc/kubernetes/upgrade.yaml\n")
-    bench.file("/etc/kubernetes/upgrade.yaml", "apply: {forceUpgrade: true}\n").chmod(0o644)
-    assert b"forceUpgrade" in bench.finish("op-1", "apply", "v1.34.7").chunk
+    forms = ("apply: {forceUpgrade: true}\n", '{"apply": {"forceUpgrade": true}}\n', "apply:\n  'forceUpgrade' : Yes\n")
+    for number, text in enumerate(forms):
+        bench.file("/etc/kubernetes/upgrade.yaml", text).chmod(0o644)
+        assert b"forceUpgrade" in bench.finish(f"op-f{number}", "apply", "v1.34.7").chunk
     bench.file("/etc/kubernetes/upgrade.yaml", "apply: {}\n").chmod(0o666)
     assert b"could be changed by others" in bench.finish("op-2", "apply", "v1.34.7").chunk
     bench.file("/etc/kubernetes/upgrade.yaml", "apply: {}\n").chmod(0o644)
@@ -144,6 +147,29 @@ def test_what_kubeadm_is_given_is_observed(bench: Bench, settings: str, folders:
         (bench.root / folder[1:]).mkdir(parents=True)
     lines = bench.answer("observe").splitlines()
     assert [line for line in lines if line.startswith(("patches ", "upgrade-config "))] == told
+
+
+def test_kubeadm_is_never_forced_and_always_told_its_version(bench: Bench):
+    """By force it passes over its own checks, and without a version `plan` looks for one in the internet."""
+    _install(bench, "1.35.4")
+    _kubeadm_writes(bench, "v1.35.4")
+    verbs = (
+        ("plan", "v1.35.4"),
+        ("apply", "v1.35.4"),
+        ("revert", "v1.35.4"),
+        ("upgrade-node", "control-plane", "v1.35.4"),
+    )
+    for number, verb in enumerate(verbs):
+        assert bench.finish(f"op-{number}", *verb).code == 0
+    told = [line.removeprefix("kubeadm upgrade ") for line in bench.log if line.startswith("kubeadm upgrade")]
+    assert told == ["plan v1.35.4", "apply -y v1.35.4", "apply -y v1.35.4", "node"]
+
+
+def test_the_kubelets_drop_in_is_read_anew_before_its_restart(bench: Bench):
+    """It belongs to kubeadm's package: otherwise the new kubelet would start with the arguments of before."""
+    assert bench.finish("op-1", "restart-kubelet").code == 0
+    told = [line for line in bench.log if line.startswith("systemctl ")]
+    assert told[:2] == ["systemctl daemon-reload", "systemctl restart kubelet"]
 
 
 def test_the_exit_code_of_kubeadm_is_the_attempts(bench: Bench):
@@ -329,13 +355,16 @@ def test_pruning_keeps_the_newest_three_of_each_kind(bench: Bench):
         bench.file(f"/etc/kubernetes/tmp/kubeadm-backup-etcd-2026-11-0{day}-00-00-00/etcd/x")
         bench.file(f"/var/lib/lockkeeper/snapshots/etcd-op-{day}.db")
         bench.file(f"/var/lib/lockkeeper/snapshots/etcd-2026-11-0{day}.db")  # the owner's
+        unnamed = bench.file(f"/etc/kubernetes/tmp/kubeadm-upgraded-manifests{9 - day}/x").parent  # by no order
+        os.utime(unnamed, (day, day))
     bench.file("/etc/kubernetes/tmp/mine/x")
     assert bench.finish("op-1", "prune").code == 0
     kept = [p.name for p in (bench.root / "var/lib/lockkeeper/snapshots").iterdir()]
     assert len([name for name in kept if "op-" in name]) == 3
     assert len([name for name in kept if "2026" in name]) == 6
     left = sorted(p.name for p in (bench.root / "etc/kubernetes/tmp").iterdir())
-    assert left == [f"kubeadm-backup-etcd-2026-11-0{d}-00-00-00" for d in (4, 5, 6)] + ["mine"]
+    backups = [f"kubeadm-backup-etcd-2026-11-0{d}-00-00-00" for d in (4, 5, 6)]
+    assert left == [*backups, *(f"kubeadm-upgraded-manifests{n}" for n in (3, 4, 5)), "mine"]
 
 
 def _fetched_kubeadm(bench: Bench, body: str) -> None:

@@ -234,6 +234,17 @@ def test_a_way_back_is_checked_with_the_newest_key_as_well(bench: Bench):
     assert any(line.endswith("https://pkgs.example/v1.34/deb/Release.key") for line in bench.log)
 
 
+def test_a_key_behind_a_proxy_comes_the_way_that_apt_goes(bench: Bench):
+    """Nobody else on the machine need know of it."""
+    bench.file("/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/Release.key\n")
+    bench.tool("curl", "exit 7")
+    helper = bench.file("/usr/lib/apt/apt-helper", """#!/bin/sh\nprintf '\\231%s' "$1 $2" >"$3"\n""")
+    helper.chmod(0o755)
+    assert bench.finish("op-1", "set-source", "v1.35").code == 0
+    ring = bench.root / "etc/apt/keyrings/k.gpg"
+    assert ring.read_bytes() == b"\x99download-file https://pkgs.example/Release.key"
+
+
 def test_without_its_address_the_machines_own_key_is_asked(bench: Bench):
     """A site behind a wall goes on with what it has."""
     bench.file("/etc/lockkeeper-node.conf", "KEY_URL=https://pkgs.example/Release.key\n")
@@ -279,6 +290,16 @@ def test_holds_are_afterwards_as_they_were_before(bench: Bench, before: tuple[st
     assert bench.finish("op-3", "unhold").code == 0
     assert set((bench.home / "holds").read_text().split()) == set(before)
     assert b"no holds to restore" in bench.finish("op-4", "unhold").chunk
+
+
+def test_nothing_else_asks_or_restarts_while_packages_are_installed(bench: Bench):
+    """needrestart would restart the runtime under its pods, and a question would wait for ever."""
+    bench.tool("apt-get", f"""echo "$DEBIAN_FRONTEND $NEEDRESTART_MODE" >>"$B/env"\n{STUBS["apt-get"]}""")
+    assert bench.finish("op-1", "install-kubelet", "1.35.4-1.1").code == 0
+    assert set((bench.home / "env").read_text().splitlines()) == {"noninteractive l"}
+    (install,) = [line for line in bench.log if line.startswith("apt-get install")]
+    assert "--force-confdef" in install
+    assert "--force-confold" in install
 
 
 def test_what_is_not_installed_is_neither_held_nor_released(bench: Bench):

@@ -103,7 +103,7 @@ private_list() { # FOLDER MINOR
 }
 # A key that has expired on the machine is no reason to see nothing where the settings say who has the new one.
 fresh_key() { # FOLDER MINOR: the file with the key of KEY_URL; fails where none is configured or to be had
-    [ -n "$KEY_URL" ] && download "$(key_url "$2")" "$1/key" 10 >&2 2>/dev/null || return
+    [ -n "$KEY_URL" ] && download "$(key_url "$2")" "$1/key" "$LOOK" >&2 2>/dev/null || return
     kind=$(kind_of_key "$1/key")
     [ -n "$kind" ] && mv -f "$1/key" "$1/fresh.$kind" && chmod 0644 "$1/fresh.$kind" && say "$1/fresh.$kind"
 }
@@ -315,7 +315,7 @@ put_key_back() {
 download() { # URL FILE [SECONDS]
     if command -v curl >/dev/null 2>&1; then curl -fsSL --proto =https --max-time "${3:-60}" -o "$2" -- "$1"
     elif command -v wget >/dev/null 2>&1; then wget -q -t 2 -T "${3:-60}" -O "$2" -- "$1"
-    else "$ROOT/usr/lib/apt/apt-helper" download-file "$1" "$2"; fi
+    else false; fi || timeout -k 1 "${3:-60}" "$ROOT/usr/lib/apt/apt-helper" download-file "$1" "$2"   # by apt's own proxy
 }
 
 install_kubeadm() { # PACKAGE-VERSION

@@ -17,7 +17,7 @@ need_upgrade_config() {
     minor=${version#v1.}
     [ "${minor%%.*}" -ge 31 ] 2>/dev/null ||
         refuse 70 "kubeadm $version takes no UpgradeConfiguration, as v1.31 and newer do: take UPGRADE_CONFIG out of the settings until then."
-    ! grep -q 'forceUpgrade: *true' "$ROOT$UPGRADE_CONFIG" ||
+    ! grep -Eiq "forceUpgrade[\"']?[[:space:]]*:[[:space:]]*[\"']?(true|yes|on)" "$ROOT$UPGRADE_CONFIG" ||
         refuse 70 "$UPGRADE_CONFIG says forceUpgrade: true, which passes over kubeadm's own checks: take that out."
 }
 # kubeadm and its flags from the settings: where the administrator's file, the patches and its own configuration are.
@@ -265,12 +265,13 @@ prune() { # the newest three of each kind stay
     data=$(etcd_flag data-dir /var/lib/etcd)
     drop_unfinished_snapshots
     for kind in kubeadm-backup-manifests kubeadm-backup-etcd kubeadm-kubelet-config kubeadm-upgraded-manifests; do
-        find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name "$kind*" 2>/dev/null | sort -r | tail -n +4 | remove_each
+        find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name "$kind*" -printf '%T@ %p\n' 2>/dev/null | newest_stay
     done
     find "$KUBE_TMP" -mindepth 1 -maxdepth 1 -type d -name 'kubeadm-upgrade-*dryrun*' 2>/dev/null | remove_each
-    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -name 'etcd-op-*.db' -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +4 | cut -d' ' -f2- | remove_each
+    find "$ROOT$SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 -name 'etcd-op-*.db' -printf '%T@ %p\n' 2>/dev/null | newest_stay
     tidy
 }
+newest_stay() { sort -rn | tail -n +4 | cut -d' ' -f2- | remove_each; } # by age: not every name has its time in it
 tidy() { # what the attempts themselves left
     find "$STATE/tmp" -mindepth 1 -maxdepth 1 -mtime +1 2>/dev/null | remove_each
     # An attempt's record is what makes it run only once: it stays for a month.
