@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -536,6 +537,25 @@ def test_a_redis_restart_in_the_middle_costs_nothing_but_time(small: Yard, own_r
     assert store.operation(OP).state is OperationState.COMPLETED
     assert len(small.started()) == len(set(small.started()))
     assert kinds(store).count(Happened.STEP_FINISHED) == len(small.started())
+    store.close()
+
+
+def test_what_a_power_cut_tore_off_the_file_of_redis_is_recorded_again(small: Yard, own_redis: RedisServer) -> None:
+    """The last writes are gone, whichever they were: no command gets a second attempt id by that."""
+    store = Store.connect(own_redis.url)
+
+    def tear(site: Site) -> None:
+        own_redis.kill()
+        file = max(own_redis.directory.rglob("*.aof"), key=lambda path: path.stat().st_mtime)
+        os.truncate(file, file.stat().st_size - 100)
+        own_redis.restart()
+
+    small.script("cp-1", Verb.APPLY, tear)
+    begin(small, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert all(row.state is RowState.FINISHED and row.attempt == 1 for row in store.operation(OP).rows)
+    finished = [(e.node, e.step) for _, e in store.events(OP) if e.kind is Happened.STEP_FINISHED]
+    assert len(finished) == len(set(finished))
     store.close()
 
 
