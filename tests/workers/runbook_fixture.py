@@ -348,11 +348,11 @@ class FakeMachine:
                 self._api.pods[f"{component}-{self.name}"] = static_pod(component, self.name, args[-1])
         if verb == "install-kubeadm":
             self.packages["kubeadm"] = args[0]
-        if verb == "install-kubelet":
+        if verb in {"install-kubelet", "roll-back-kubelet"}:
             self.packages |= {"kubelet": args[0], "kubectl": args[0]}
         if verb == "set-source":
             self.minor = Minor.parse(args[0])
-        if verb == "restart-kubelet":
+        if verb in {"restart-kubelet", "roll-back-kubelet"}:
             version = PackageVersion.parse(self.packages["kubelet"]).version
             self._api.nodes[self.name]["status"]["nodeInfo"]["kubeletVersion"] = str(version)
         if verb == "reboot" and self.boot_looks is not None:

@@ -41,11 +41,12 @@ STORIES: dict[str, Callable[[], Bench]] = {
     "one-hop": Bench,
     "two-hops": partial(Bench, "1.35.4", "1.36.2"),
     "revert": partial(Bench, "1.34.7", kind=PlanKind.REVERT),
+    "rollback": partial(Bench, "1.33.9", kind=PlanKind.ROLLBACK),
     "every-option": with_every_option,
     "external-etcd": with_etcd_elsewhere,
 }
-# A worker has no part in a revert, and an etcd elsewhere is a matter of the first control plane.
-UNTOLD = {("revert", "w1"), ("external-etcd", "cp2"), ("external-etcd", "w1")}
+# A worker has no part in a revert, nor a control plane in a rollback; an etcd elsewhere is the first one's matter.
+UNTOLD = {("revert", "w1"), ("external-etcd", "cp2"), ("external-etcd", "w1"), ("rollback", "cp1"), ("rollback", "cp2")}
 
 
 def tell(story: str, node: str) -> str:
