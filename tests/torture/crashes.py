@@ -12,14 +12,15 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cluster.events import Event
 from cluster.plan import Role
 from cluster.procedure import Verb, itinerary
 from tests.engine_fixture import plan
 from tests.torture.extras import arrange, judge_extras, with_extras
-from tests.torture.plant import Plant, plant
+from tests.torture.plant import plant
 from workers.crashpoints import MARKS, POINTS, STORE_POINTS, VARIABLE
 
 _ONLY_LOOKS = frozenset({Verb.VERIFY_CONTROL_PLANE, Verb.VERIFY_NODE})  # no side effect to crash around
@@ -56,21 +57,23 @@ def crash_at_each(points: list[str]) -> dict[str, object]:
             wrong = [*made.judge(), *judge_extras(made.rig, made.rig.world.exec_log())]
             if operation.state.value != "completed":
                 wrong.append(f"the run ended as {operation.state}: {operation.reason}")
+            told = list(made.told())
             if any(f":{Verb.ROLL_BACK_KUBELET}@" in point for point in points):
                 wrong += made.roll_back(ROLLED_BACK)
+                told += made.told()  # of the way back, which is a run of its own
             reached = sorted(p.name for p in Path(marks).iterdir())
             wrong += [f"never reached: {p}" for p in sorted(set(points) - set(reached))]
             return {
                 "reached": reached,
                 "wrong": wrong,
                 "seconds": time.monotonic() - began,
-                "pauses": _pauses(made, Path(marks)),
+                "pauses": _pauses(told, Path(marks)),
             }
 
 
-def _pauses(made: Plant, marks: Path) -> list[float]:
+def _pauses(told: Sequence[Event], marks: Path) -> list[float]:
     """Seconds from each crash to the next thing that is told: a mark is as old as its crash."""
-    times = [event.at.timestamp() for event in made.told()]
+    times = [event.at.timestamp() for event in told]
     crashes = (mark.stat().st_mtime for mark in marks.iterdir())
     return [next((t for t in times if t > crash), crash) - crash for crash in crashes]
 
