@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bot.plan_card import APPROVE
+from bot.plan_card import APPROVE, card_key
 from bot.serve import build_bot, run
 from cluster.events import Event, Happened
 from cluster.plan import PlanRecord
@@ -23,6 +24,7 @@ from cluster.store import Store
 from lab.slack import LabSlack
 from tests.bot_fixture import CHANNEL, record, report, settings
 
+PATIENCE = 30.0  # seconds; generous, since the machines that run tests are busy
 ADA, GRACE, LINUS, GUS, OLGA = "U0ADA", "U0GRACE", "U0LINUS", "U0GUS", "U0OLGA"
 
 
@@ -80,7 +82,15 @@ class Desk:
         event = Event(Happened.PLAN_PROPOSED, self.now(), "prod", "A plan.", plan_id=made.id)
         self.store.propose(made, event)
         self.slack.wait_for(lambda _: self.card(made))
+        self._await_record(made)
         return made
+
+    def _await_record(self, made: PlanRecord) -> None:
+        """Slack has the card a moment before the bot has noted where it hangs."""
+        deadline = time.monotonic() + PATIENCE
+        while self.store.message(card_key(made.id)) is None:
+            assert time.monotonic() < deadline, f"the card of {made.id} was not noted within {PATIENCE} s"
+            time.sleep(0.01)
 
     def card(self, made: PlanRecord) -> str:
         """The ts of the plan's message; "" while there is none."""
