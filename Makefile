@@ -30,8 +30,13 @@ PYTEST = -m pytest -q -n $(TESTS_AT_ONCE) --dist loadscope --no-loadscope-reorde
 # What an interpreter can change, and at a cost that is worth it: the node script is a shell's, a browser its own.
 CHANGEABLE := -m "not story and not long" --ignore-glob="*/test_node_script_*.py"
 
+# What failed in the crowd is run once more, alone: on a busy machine a deadline of a test may pass. Both runs are shown, and
+# what fails again fails. $(1): the interpreter, $(2): which tests.
+run_tests = $(1) $(PYTEST) $(2) || { [ $$? = 1 ] && echo "once more, alone, what failed:" && \
+	$(1) -m pytest -q --last-failed --last-failed-no-failures none $(2); }
+
 test: install    ## the whole suite
-	@$(BIN)/python $(PYTEST)
+	@$(call run_tests,$(BIN)/python,)
 
 check: install   ## what CI runs: format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --check .
@@ -79,7 +84,7 @@ newest newest-whole:
 	@$(MAKE) --no-print-directory install-newest
 	@if [ -z "$(NEWEST)" ]; then echo "no python newer than $(PYTHON) was found: nothing to do"; else \
 	  echo "testing on $$($(NEWEST) --version)"; \
-	  .venv-newest/bin/python $(PYTEST) $(if $(filter newest,$@),$(CHANGEABLE)); fi
+	  $(call run_tests,.venv-newest/bin/python,$(if $(filter newest,$@),$(CHANGEABLE))); fi
 
 install-newest:  ## only set up .venv-newest, where a newer interpreter is found
 	@if [ -n "$(NEWEST)" ]; then $(MAKE) --no-print-directory VENV=.venv-newest PYTHON=$(NEWEST) install; fi

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,9 +101,9 @@ def plant_on(redis: RedisServer, folder: Path, store: Store) -> Iterator[Plant]:
 
 def _kill_driver(child: int, parent: int) -> None:
     """Only if it still is one of ours: a process id may have been given to another meanwhile."""
-    status = Path(f"/proc/{child}/cmdline")
-    if status.exists() and b"tests.engine_worker" in status.read_bytes() and parent:
-        os.kill(child, signal.SIGKILL)
+    with suppress(FileNotFoundError, ProcessLookupError):  # it may end by itself at any moment
+        if b"tests.engine_worker" in Path(f"/proc/{child}/cmdline").read_bytes() and parent:
+            os.kill(child, signal.SIGKILL)
 
 
 def begin(plant: Plant) -> None:
