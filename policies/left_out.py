@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from cluster.errors import Refused
 from cluster.findings import Finding, Findings, Severity, blockers
 from cluster.plan import PlanPool, UpgradePlan
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, ReportedVersion
 from policies.drift import settled_version
+from policies.named import check_workers
 from policies.skew import check_skew
 from policies.wording import some_of
 
 BLOCKED = "blocked"  # in place of names: exactly the workers that block the plan when it is made
 _UNKNOWN = "kubelet-unread"  # whether it stays within the skew cannot be told then
-_NEAR = 0.5  # how alike a name must be to be offered for one that there is not
 
 
 def named_workers(report: ClusterReport, names: Iterable[str]) -> frozenset[str]:
     """The workers of these names, `blocked` aside; raises Refused for a control plane and for a name there is not."""
-    known = {n.name: n.control_plane for n in report.nodes}
     chosen = frozenset(names) - {BLOCKED}
-    for name in sorted(chosen):
-        if name not in known:
-            near = difflib.get_close_matches(name, [n for n in known if not known[n]], n=1, cutoff=_NEAR)
-            hint = f"did you mean `{near[0]}`?" if near else "look at their names with `versions`."
-            raise Refused(f"There is no node `{name[:60]}` in `{report.cluster}` to leave out; {hint}")
-        if known[name]:
-            raise Refused(
-                f"{name} is a control plane, and a control plane is upgraded as a whole: leave out workers only, and "
-                f"mend {name} first."
-            )
+    check_workers(
+        report,
+        sorted(chosen),
+        "leave out",
+        lambda name: f"a control plane is upgraded as a whole: leave out workers only, and mend {name} first.",
+    )
     return chosen
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -32,12 +31,12 @@ from policies.consents import acceptances
 from policies.distributions import demand_kubeadm
 from policies.drains import check_drains
 from policies.hooks import check_hooks, check_webhooks
+from policies.named import check_workers
 from policies.pools import CONTROL_PLANE, form_pools
 from policies.preflight import check_preflight
 from policies.skew import check_way_back
 from policies.wording import some_of
 
-_NEAR = 0.5  # how alike a name must be to be offered for one that there is not
 # What a kubelet that does not come up looks like: it is what a rollback mends. Flags are judged for a newer one.
 _MENDED = frozenset(
     {
@@ -51,20 +50,18 @@ _MENDED = frozenset(
 )
 
 
-def check_workers(report: ClusterReport, names: Iterable[str]) -> None:
+def check_named(report: ClusterReport, names: Iterable[str]) -> None:
     """Raises Refused for a control plane, saying what there is instead, and for a name that there is not."""
-    known = {n.name: n.control_plane for n in report.nodes}
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, [n for n in known if not known[n]], n=1, cutoff=_NEAR)
-            hint = f"did you mean `{near[0]}`?" if near else "look at their names with `versions`."
-            raise Refused(f"There is no node `{name[:60]}` in `{report.cluster}` to roll back; {hint}")
-        if known[name]:
-            raise Refused(
-                f"{name} is a control plane, and Kubernetes supports no downgrade of one: what there is are the etcd "
-                "snapshot of the run, the manifests that kubeadm kept under /etc/kubernetes/tmp, the old packages, and "
-                f"the way back to them for exactly this cluster, `lockkeeper restore-runbook {report.cluster}`."
-            )
+    check_workers(
+        report,
+        names,
+        "roll back",
+        lambda _: (
+            "Kubernetes supports no downgrade of one: what there is are the etcd snapshot of the run, the manifests "
+            "that kubeadm kept under /etc/kubernetes/tmp, the old packages, and the way back to them for exactly this "
+            f"cluster, `lockkeeper restore-runbook {report.cluster}`."
+        ),
+    )
 
 
 def minors_before(names: tuple[str, ...], records: tuple[PlanRecord, ...]) -> tuple[Minor, ...]:
@@ -86,7 +83,7 @@ def plan_rollback(
     """`records` are the cluster's latest plans, newest first; raises Refused where there is nothing to go back to."""
     report, survey = seen.report, seen.survey
     demand_kubeadm(report)
-    check_workers(report, names)
+    check_named(report, names)
     before = {name: _kubelet_before(report, survey, name, records) for name in sorted(set(names))}
     if len(set(before.values())) > 1:
         told = ", ".join(f"{name} {version}" for name, version in before.items())

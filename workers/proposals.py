@@ -34,7 +34,7 @@ from policies.drift import base_version
 from policies.history import Past
 from policies.overview import tell_without_nodes
 from policies.preflight import check_preflight
-from policies.rollback import check_workers, minors_before
+from policies.rollback import check_named, minors_before
 from policies.traces import check_traces, operations_named
 from workers.images import with_images
 from workers.past import Kept, read_past, read_plans
@@ -145,7 +145,7 @@ def _earlier(request: PlanRequest, report: ClusterReport, store: Records) -> tup
     """What a rollback goes back by: the plans that were carried out; raises Refused where it cannot be asked for."""
     if request.kind != "rollback":
         return ()
-    check_workers(report, request.workers)
+    check_named(report, request.workers)
     if holder := store.lock_holder(request.cluster):
         raise Refused(f"{holder} is in hand on `{request.cluster}`: let it end (`skip` or `cancel`), and ask again.")
     return read_plans(store, request.cluster)

@@ -17,7 +17,7 @@ from policies.gate import check_gate
 from policies.goals import tell_end, tell_goal
 from policies.permanence import find_permanent
 from policies.release_notes import notes_of
-from policies.rollback import check_workers, minors_before
+from policies.rollback import check_named, minors_before
 from policies.voiding import void_reasons
 from tests.policies_fixture import (
     FACTS,
@@ -136,9 +136,9 @@ def test_a_control_plane_has_no_way_back_and_hears_what_there_is():
     with pytest.raises(
         Refused, match=r"no downgrade of one.* etcd snapshot .* manifests .* `lockkeeper restore-runbook"
     ):
-        check_workers(AFTER, ("cp1",))
+        check_named(AFTER, ("cp1",))
     with pytest.raises(Refused, match="did you mean `w1`"):
-        check_workers(AFTER, ("w11",))
+        check_named(AFTER, ("w11",))
 
 
 @pytest.mark.parametrize(

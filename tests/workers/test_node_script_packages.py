@@ -113,7 +113,7 @@ def test_a_login_in_the_address_of_a_mirror_stays_where_it_was(bench: Bench):
 def test_a_source_in_the_main_list_is_switched_and_its_neighbours_stay(bench: Bench):
     """Some write it into /etc/apt/sources.list; the distribution's own lines there are none of ours."""
     (bench.root / LIST[1:]).unlink()
-    debian = "deb http://deb.debian.org/debian bookworm main\n"
+    debian = "deb http://deb.example.org/debian bookworm main\n"
     path = bench.file("/etc/apt/sources.list", debian + SOURCE)
     assert bench.finish("op-1", "set-source", "v1.35").code == 0
     assert path.read_text() == debian + SOURCE.replace("v1.34", "v1.35")

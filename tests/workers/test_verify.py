@@ -279,6 +279,7 @@ def test_a_daemonset_that_is_deleted_meanwhile_is_not_waited_for() -> None:
             bench.api.daemon_list.clear()
 
     perform(replace(site, sleep=uninstall))
+    assert site.waits.stable < site.elapsed(site.started_at) < site.waits.node_ready
 
 
 def test_a_daemonset_that_ailed_before_the_drain_is_waited_for_but_not_for_ever() -> None:
