@@ -111,11 +111,11 @@ STAGES: dict[tuple[Phase, Role], tuple[Verb, ...]] = {
     (Phase.PREPARE, Role.CONTROL_PLANE): _PREPARE,
     (Phase.PREPARE, Role.WORKER): _PREPARE,
     (Phase.CONTROL_PLANE, Role.FIRST_CONTROL_PLANE): (
+        # Before the first change of the hop, and not in its preparation: what was written since the snapshot is lost by
+        # whoever goes back to it, and thousands of machines may have to fetch their packages first.
+        Verb.SNAPSHOT_ETCD,
         *_NEW_KUBEADM,
         Verb.PLAN,
-        # As late as can be: what was written since the snapshot is lost by whoever goes back to it. Nothing before
-        # changes the cluster, and much before may fail and wait for a person.
-        Verb.SNAPSHOT_ETCD,
         Verb.APPLY,
         Verb.VERIFY_CONTROL_PLANE,
     ),

@@ -107,7 +107,7 @@ CANCELLING = {"state": OperationState.CANCELLING}
     ("verb", "node", "changes", "expected"),
     [
         (Verb.HOLD, CP1, {}, ["freeze"]),
-        (Verb.SET_SOURCE, CP1, {}, ["freeze"]),  # the first step of its stage
+        (Verb.SNAPSHOT_ETCD, CP1, {}, ["freeze"]),  # the first step of its stage
         (Verb.CORDON, CP1, {}, ["freeze"]),
         (Verb.FETCH, CP1, {}, []),
         (Verb.DRAIN, W1, {}, []),  # half way it would be away for longer
