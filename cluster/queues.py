@@ -28,6 +28,7 @@ class JobName(StrEnum):
     DRIVE = "workers.jobs.drive"
     PROPOSE = "workers.jobs.propose"
     SURVEY = "workers.jobs.survey"
+    OFFERS = "workers.jobs.offers"
 
 
 def _short(job: JobName) -> str:
@@ -58,6 +59,9 @@ class Wakeups:
 
     def ask_for_survey(self, request_id: str) -> None:
         self._send(JobName.SURVEY, request_id)
+
+    def ask_for_offers(self, cluster: str) -> None:
+        self._send(JobName.OFFERS, cluster)
 
     def queued(self) -> frozenset[tuple[JobName, str]]:
         """What waits for a worker: function and argument."""

@@ -36,6 +36,7 @@ from workers.monitoring import Monitoring
 from workers.preflight import Preflight
 from workers.silencing import Alertmanager
 from workers.site import RemoteNode
+from workers.sources import ask_sources
 from workers.ssh import SshShell
 from workers.survey import run_survey
 
@@ -76,6 +77,18 @@ def propose(request_id: str) -> None:
 def survey(request_id: str) -> None:
     """A survey is a request like any other."""
     propose(request_id)
+
+
+def offers(cluster: str) -> None:
+    """Ask the package sources what a report wants to know of them; nobody where no report waits any more."""
+    settings = _settings()
+    url = settings.redis.url.read()
+    store = Store.connect(url)
+    with errand(Store.connect(url), f"offers-{cluster}") as taken:
+        wanted = store.wanted_offers(cluster) if taken else None
+        if wanted is not None:
+            place = settings.clusters.get(cluster)
+            store.save_sources(ask_sources(wanted, place.machines if place else {}, datetime.now(UTC)))
 
 
 def _refuse(store: Store, request: PlanRequest, error: Exception) -> None:

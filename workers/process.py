@@ -27,7 +27,12 @@ from workers.reconciler import keep_reconciling
 _AGAIN = 1.0  # seconds before a worker that lost Redis begins anew
 _LOG = logging.getLogger(__name__)
 Functions = Mapping[str, Callable[[str], None]]
-FUNCTIONS: Functions = {JobName.DRIVE: jobs.drive, JobName.PROPOSE: jobs.propose, JobName.SURVEY: jobs.survey}
+FUNCTIONS: Functions = {
+    JobName.DRIVE: jobs.drive,
+    JobName.PROPOSE: jobs.propose,
+    JobName.SURVEY: jobs.survey,
+    JobName.OFFERS: jobs.offers,
+}
 
 
 class NotOurs(RuntimeError):  # noqa: N818 - reads as a fact, as in cluster/errors.py

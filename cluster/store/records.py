@@ -8,6 +8,7 @@ from cluster.approval import Approval
 from cluster.bulletin import Bulletin
 from cluster.events import Event
 from cluster.force import ForceRequest
+from cluster.offers import SourcesTold, WantedOffers
 from cluster.operation import NodeRow, Operation
 from cluster.outbox import OutboxItem
 from cluster.plan import PlanRecord
@@ -25,5 +26,7 @@ ANSWER = TypeAdapter(Answer)
 OUTBOX_ITEM = TypeAdapter(OutboxItem)
 SIGHTING = TypeAdapter(Sighting)
 SURVEY = TypeAdapter(Survey)
+WANTED_OFFERS = TypeAdapter(WantedOffers)
+SOURCES_TOLD = TypeAdapter(SourcesTold)
 FORCE = TypeAdapter(ForceRequest)
 BULLETIN = TypeAdapter(Bulletin)

@@ -14,10 +14,11 @@ from cluster.dry_run import DryRun
 from cluster.errors import UnknownThing
 from cluster.events import Event
 from cluster.findings import Findings
+from cluster.offers import WANTED_FOR, SourcesTold, WantedOffers
 from cluster.requests import Answer, PlanRequest
 from cluster.sighting import Sighting
 from cluster.store.ledger import Check, Effect, Ledger, key, new_token, reading, record_events
-from cluster.store.records import ANSWER, REQUEST, SIGHTING, SURVEY
+from cluster.store.records import ANSWER, REQUEST, SIGHTING, SOURCES_TOLD, SURVEY, WANTED_OFFERS
 from cluster.survey import Survey
 
 _T = TypeVar("_T")
@@ -107,6 +108,24 @@ class Requests(Ledger):
             survey = _last(SURVEY, text)
             self._surveys[cluster] = mark, survey
         return survey
+
+    def want_offers(self, wanted: WantedOffers) -> bool:
+        """Whether nobody wants them already: two asks at once are one. Forgotten when nobody waits for it any more."""
+        text = WANTED_OFFERS.dump_json(wanted).decode()
+        return self.hold(key("offers", wanted.cluster, "wanted"), text, int(WANTED_FOR * 1000))
+
+    def wanted_offers(self, cluster: str) -> WantedOffers | None:
+        return _last(WANTED_OFFERS, self.text(key("offers", cluster, "wanted")))
+
+    def save_sources(self, told: SourcesTold) -> None:
+        """Beside the survey, which is of all machines and stays as it was told; what was wanted is answered by it."""
+        text = SOURCES_TOLD.dump_json(told).decode()
+        self.ask(lambda r: r.set(key("offers", told.cluster), text))
+        self.ask(lambda r: r.delete(key("offers", told.cluster, "wanted")))
+
+    def sources(self, cluster: str) -> SourcesTold | None:
+        """What the package sources told last when they alone were asked, whatever its age."""
+        return _last(SOURCES_TOLD, self.text(key("offers", cluster)))
 
     def save_sighting(self, sighting: Sighting) -> None:
         text = SIGHTING.dump_json(sighting).decode()
