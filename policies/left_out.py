@@ -16,6 +16,7 @@ from policies.skew import check_skew
 from policies.wording import some_of
 
 BLOCKED = "blocked"  # in place of names: exactly the workers that block the plan when it is made
+THERE = "there already"  # why a worker is left out that nobody named: it is at the target
 _UNKNOWN = "kubelet-unread"  # whether it stays within the skew cannot be told then
 
 
@@ -72,7 +73,7 @@ def reasons(
 ) -> tuple[tuple[str, str], ...]:
     """Each worker left out, in words what would block the plan with it; "" where nothing would."""
     told = {name: ["target not offered"] if name in lacking else [] for name in sorted(left_out)}
-    told |= {name: ["there already"] for name in sorted(left_out & done)}
+    told |= {name: [THERE] for name in sorted(left_out & done)}
     for finding in blockers(found):
         if finding.subject in told and finding.subject not in done:
             told[finding.subject].append(finding.code.replace("-", " "))

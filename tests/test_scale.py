@@ -470,7 +470,7 @@ def _blocked(at: Sight) -> Sight:
         replace(r, state=RowState.BLOCKED, finding=block(r.node)) if r.state is RowState.STARTED else r
         for r in at.run.rows
     )
-    made = settle(at.record.plan, replace(at.run, rows=rows), scale.NOW)
+    made = settle(at.record, replace(at.run, rows=rows), scale.NOW)
     assert made is not None
     return replace(at, run=made.after)
 

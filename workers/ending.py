@@ -83,7 +83,7 @@ def give_up(crew: Crew, operation: Operation, error: RecordUnreadable) -> None:
 
 def _block(run: Run, operation: Operation) -> None:
     def change(now_at: Operation) -> Move | None:
-        return progress.settle(run.plan, now_at, run.now()) if now_at.state is operation.state else None
+        return progress.settle(run.record, now_at, run.now()) if now_at.state is operation.state else None
 
     run.move(change, run.new_token("blocked"))
 
@@ -106,7 +106,7 @@ def _close(run: Run, operation: Operation) -> bool:
     facts = arrivals.old_to_new(run.record, report)
 
     def change(now_at: Operation) -> Move | None:
-        made = progress.settle(run.plan, now_at, run.now())
+        made = progress.settle(run.record, now_at, run.now())
         if made is None or not made.after.ended:
             return None
         return Move(made.after, tuple(replace(e, facts=facts) for e in made.events))

@@ -9,10 +9,11 @@ from datetime import datetime
 from cluster.events import Event, Happened
 from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
-from cluster.plan import PlanKind, PlanNode, UpgradePlan
+from cluster.plan import PlanKind, PlanNode, PlanRecord, UpgradePlan
 from cluster.procedure import DOING, GIVING_BACK, LATER_HOOKS, Phase, Step, Verb, is_whole, itinerary, way_back
 from cluster.steering import OVER, again, is_in_hand
 from policies.goals import tell_end
+from policies.left_out import THERE
 from policies.stops import drain_ends_at
 from policies.wording import some_of
 from workers.site import StepDone
@@ -207,17 +208,17 @@ def _kept_note(row: NodeRow) -> str:
     return row.note if row.note == CUT_SHORT or row.skipped_by else ""
 
 
-def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | None:
+def settle(record: PlanRecord, operation: Operation, now: datetime) -> Move | None:
     """Where an operation goes when no node is in hand: ended, blocked, paused, or on as it is (None)."""
     tell = Teller(operation, now)
     if all(r.state in OVER for r in operation.rows):
         if operation.state is _S.CANCELLING:
             after = replace(operation, state=_S.CANCELLED, ended_at=now, reason=f"cancelled by {operation.wished_by}")
             sentence = f"Cancelled, as {operation.wished_by} asked: nodes in hand were finished, holds are restored."
-            sentence += "".join(_left_behind(plan, operation))
+            sentence += "".join(_left_behind(record, operation))
             return Move(after, (tell.event(Happened.OPERATION_CANCELLED, sentence),))
         after = replace(operation, state=_S.COMPLETED, ended_at=now, reason="")
-        sentence = f"{tell_end(plan)}." + "".join(_left_behind(plan, operation))
+        sentence = f"{tell_end(record.plan)}." + "".join(_left_behind(record, operation))
         return Move(after, (tell.event(Happened.OPERATION_COMPLETED, sentence),))
     if blocked := [r for r in operation.rows if r.state is RowState.BLOCKED]:
         more = [f"and {len(blocked) - _MOST_REASONS} more nodes"] if len(blocked) > _MOST_REASONS else []
@@ -225,13 +226,18 @@ def settle(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | Non
     return None
 
 
-def _left_behind(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
+def _left_behind(record: PlanRecord, operation: Operation) -> Iterator[str]:
     """Sentences about the machines that are not where the others are, and about what is left on them."""
+    plan, reasons = record.plan, dict(record.left_out_for)
     if skipped := [f"{r.node} ({r.note})" for r in operation.rows if r.skipped_by]:
         done = "rolled back" if plan.kind is PlanKind.ROLLBACK else "upgraded"
         yield f" Not {done}: {some_of(skipped, _MOST_REASONS)}."
-    if plan.left_out and plan.kind is PlanKind.UPGRADE:
-        yield f" Left out of the plan: {some_of((n.name for n in plan.left_out), _MOST_REASONS)}."
+    if plan.kind is PlanKind.UPGRADE:
+        there = [n.name for n in plan.left_out if reasons.get(n.name) == THERE]
+        if others := [n.name for n in plan.left_out if n.name not in set(there)]:
+            yield f" Left out of the plan: {some_of(others, _MOST_REASONS)}."
+        if there:
+            yield f" Left alone, as there already: {some_of(there, _MOST_REASONS)}."
     if kept := [r.node for r in operation.rows if r.cordoned_by_us and (r.note == CUT_SHORT or r.skipped_by)]:
         listed = ", ".join(kept)
         yield f" Still cordoned by us, since it stopped in the middle: {listed}; uncordon it when well."

@@ -91,7 +91,7 @@ def test_one_that_does_not_come_back_is_blocked_and_can_be_given_up(yard: Yard, 
     given_up = skipped(stopped, yard.record.plan, "w-1", "grace")
     (row,) = given_up.rows
     ended = replace(row, state=row.state.SKIPPED)
-    made = progress.settle(yard.record.plan, replace(given_up, rows=(ended,)), NOW)
+    made = progress.settle(yard.record, replace(given_up, rows=(ended,)), NOW)
     assert made is not None
     assert made.events[-1].sentence == (
         "In prod the rollback to v1.34.7 is over. Not rolled back: w-1 (skipped by grace). "

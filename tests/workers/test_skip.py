@@ -17,9 +17,11 @@ from cluster.steering import skipped
 from cluster.store import Store
 from policies.foreign import find_foreign_changes
 from policies.gate import has_started
+from policies.left_out import THERE
 from tests.engine_fixture import NOW, approve, event, plan, record, report
 from tests.engine_yard import Driving, Yard
 from tests.redis_fixture import redis_server, redis_url, store
+from workers import progress
 from workers.site import Site
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
@@ -183,3 +185,16 @@ def test_a_run_goes_around_a_worker_that_its_plan_leaves_out(tmp_path: Path, sto
     assert "Left out of the plan: w-1." in told[-1].sentence
     assert yard.verbs("w-1") == []
     assert Happened.NODE_JOINED not in [e.kind for e in told]
+
+
+def test_the_end_tells_who_was_left_out_from_who_was_there_already() -> None:
+    """Of hundreds that an earlier run brought to the target nobody has to wonder why they were left out."""
+    made = plan(("cp-1",), ("w-1", "w-2", "w-3"), max_unavailable=3)
+    spared = made.leaving_out(frozenset({"w-1", "w-2"}))
+    kept = record(spared, left_out_for=(("w-1", THERE), ("w-2", "node not ready")))
+    over = tuple(NodeRow(n.name, state=RowState.FINISHED) for n in spared.nodes)
+    run = schedule(kept, operation_id=OP, approved_by="grace", now=NOW)
+    ended = progress.settle(kept, replace(run, state=OperationState.RUNNING, rows=over), NOW)
+    assert ended is not None
+    said = "prod is at v1.35.4. Left out of the plan: w-2. Left alone, as there already: w-1."
+    assert ended.events[-1].sentence == said
