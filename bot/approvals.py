@@ -29,7 +29,7 @@ def click(station: Station, asked: Asked, token: str) -> Message | None:
     if not station.settings.approvals.confirm_release_notes:
         return approve(station, asked, token)
     record = _record(station, token)
-    if not notes_of(record.plan):
+    if not notes_of(record):
         return approve(station, asked, token)
     _person(station, asked, record)
     station.delivery.open_view(asked.trigger_id, notes_view(record, f"{token}{SEPARATOR}{asked.channel}"))

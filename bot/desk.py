@@ -139,7 +139,7 @@ class Desk:
 
     def notes_to_confirm(self, record: PlanRecord) -> tuple[str, ...]:
         """The minors whose release notes an approver confirms to have read, by the policy of this installation."""
-        return tuple(n.minor for n in notes_of(record.plan)) if self.settings.approvals.confirm_release_notes else ()
+        return tuple(n.minor for n in notes_of(record)) if self.settings.approvals.confirm_release_notes else ()
 
     def approve(
         self, shown: PlanRecord, key_file: Path, notes_read: tuple[str, ...] = ()

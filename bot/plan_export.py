@@ -49,7 +49,7 @@ def export_json(record: PlanRecord, approvals: Approvals) -> str:
         plan=_plain(PlanRecord, record),
         legs=_plain(tuple[Leg, ...], legs(record.plan)),
         permanent=_plain(tuple[Permanent, ...], find_permanent(record)),
-        release_notes=_plain(tuple[ReleaseNotes, ...], notes_of(record.plan)),
+        release_notes=_plain(tuple[ReleaseNotes, ...], notes_of(record)),
         may_approve=who_may_approve(record, approvals),
     )
 

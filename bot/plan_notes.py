@@ -17,21 +17,21 @@ _BLOCK = "notes:"  # what the id of a minor's box begins with
 
 def notes_blocks(record: PlanRecord) -> list[Block]:
     """Nothing for a plan that brings no new release."""
-    notes = notes_of(record.plan)
+    notes = notes_of(record)
     head = line(text_element("To be read before", bold=True))
     return [rich_text(head, bullets([_links(n) for n in notes]))] if notes else []
 
 
 def notes_lines(record: PlanRecord) -> list[str]:
     """One line per minor and page."""
-    notes = notes_of(record.plan)
+    notes = notes_of(record)
     return ["", "To be read before:", *(f"  {line}" for n in notes for line in _pages(n))] if notes else []
 
 
 def notes_view(record: PlanRecord, token: str) -> Block:
     """Asks whoever approves to confirm each minor's notes; every box must be ticked before it can be sent."""
     boxes: list[Block] = []
-    for notes in notes_of(record.plan):
+    for notes in notes_of(record):
         boxes += [rich_text(line(*_links(notes))), _box(notes)]
     return {
         "type": "modal",

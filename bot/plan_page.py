@@ -67,7 +67,7 @@ def _estimate(record: PlanRecord) -> str:
 
 
 def _hops(record: PlanRecord) -> Iterator[str]:
-    notes = {n.minor: n for n in notes_of(record.plan)}
+    notes = {n.minor: n for n in notes_of(record)}
     yield "## Hops"
     yield ""
     yield from table(

@@ -76,7 +76,7 @@ def fleet_json(lines: Iterable[FleetLine]) -> str:
 
 
 def plan_json(record: PlanRecord) -> str:
-    notes, lasting = notes_of(record.plan), find_permanent(record)
+    notes, lasting = notes_of(record), find_permanent(record)
     return as_json(
         "plan", plan=_plain(record), notes=[_plain(n) for n in notes], permanent=[_plain(p) for p in lasting]
     )

@@ -134,7 +134,7 @@ def _plan(record: PlanRecord, digest8: str, now: datetime) -> Iterator[Finding]:
 def _unread(record: PlanRecord, notes_read: tuple[str, ...], settings: Settings) -> str:
     """The minors whose notes are still to be confirmed, in words; "" where nothing is asked for or all were."""
     asked = settings.approvals.confirm_release_notes
-    return " and ".join(unread_notes(record.plan, notes_read)) if asked else ""
+    return " and ".join(unread_notes(record, notes_read)) if asked else ""
 
 
 def is_entitled(person: str, evidence: str, signed_with: SignedWith, settings: Settings) -> bool:

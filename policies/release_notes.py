@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.plan import PlanKind, UpgradePlan
+from cluster.plan import Basis, PlanKind, PlanRecord
+from cluster.versions import Minor, ReportedVersion
 from policies.releases import release_of
 
 
@@ -17,18 +18,27 @@ class ReleaseNotes:
     urgent: str = ""
 
 
-def notes_of(plan: UpgradePlan) -> tuple[ReleaseNotes, ...]:
-    """In the order of the hops, each minor once; what goes back and a kubelet that catches up bring nothing new."""
-    if plan.kind is not PlanKind.UPGRADE:
+def notes_of(record: PlanRecord) -> tuple[ReleaseNotes, ...]:
+    """In the order of the hops, each minor that is new to the control plane once; what goes back brings none."""
+    if record.plan.kind is not PlanKind.UPGRADE:
         return ()
-    minors = dict.fromkeys(hop.target.minor for hop in plan.hops if hop.whole)
+    runs = _running(record.basis)
+    minors = dict.fromkeys(
+        h.target.minor for h in record.plan.hops if h.whole and (runs is None or h.target.minor > runs)
+    )
     found = ((minor, release_of(minor)) for minor in minors)
     return tuple(ReleaseNotes(str(m), r.changelog if r else "", (r.urgent_notes or "") if r else "") for m, r in found)
 
 
-def unread_notes(plan: UpgradePlan, read: tuple[str, ...]) -> tuple[str, ...]:
+def _running(basis: Basis) -> Minor | None:
+    """The oldest minor that the control plane is at: one that was begun, or edited by hand, is still to be read of."""
+    said = (ReportedVersion.read(text) for text in (*basis.api_server_of.values(), basis.declared))
+    return min((v.version.minor for v in said if v is not None), default=None)
+
+
+def unread_notes(record: PlanRecord, read: tuple[str, ...]) -> tuple[str, ...]:
     """The minors whose notes nobody confirmed to have read."""
-    return tuple(n.minor for n in notes_of(plan) if n.minor not in read)
+    return tuple(n.minor for n in notes_of(record) if n.minor not in read)
 
 
 def confirmed(notes_read: tuple[str, ...]) -> str:

@@ -220,7 +220,7 @@ def test_a_waiting_rollback_is_judged_again_and_brings_nothing_new():
     """No release notes, nothing permanent; void once its package is gone."""
     made = roll_back("w1")
     record = make_record(drafted=made)
-    assert notes_of(made.plan) == ()
+    assert notes_of(record) == ()
     assert find_permanent(record) == ()
     assert recheck(made.plan, see(AFTER, survey_of()), make_cluster()) == ()
     later = replace(survey_of(offers=("1.35.4-1.1",)), read_at=NOW.replace(hour=13))
