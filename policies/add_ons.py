@@ -46,6 +46,7 @@ class AddOnFacts(Row):
     agent: tuple[str, ...] = ()
     matrix: str = ""
     tested: tuple[Tested, ...] = ()
+    no_range: str = ""  # what its project says of Kubernetes where it names no minors that it is tested with
 
 
 class AddOns(DataFile):
@@ -97,8 +98,7 @@ def _fitting(agent: Recognised, goals: list[Minor]) -> Iterator[Finding]:
     title, place = f"{agent.title} {agent.version}", f"{agent.namespace}/{agent.workload}"
     if tested is None:
         if goals:
-            sentence = f"Whether {title} ({place}) goes with {goals[-1]} is not known here."
-            yield Finding("network-fit-unknown", Severity.NOTE, place, sentence, f"Check its matrix: {facts.matrix}")
+            yield _unknown(title, place, goals[-1], facts)
         return
     missing = [str(m) for m in goals if not tested.first <= m <= tested.last]
     if missing:
@@ -108,6 +108,19 @@ def _fitting(agent: Recognised, goals: list[Minor]) -> Iterator[Finding]:
         )
         remedy = f"Bring {agent.title} to a release that is tested with both first, or check its matrix: {facts.matrix}"
         yield Finding("network-untested", Severity.WARNING, place, sentence, remedy)
+
+
+def _unknown(title: str, place: str, goal: Minor, facts: AddOnFacts) -> Finding:
+    """Nothing is known here, or there is nothing to know: no matrix would tell more."""
+    sentence = f"Whether {title} ({place}) goes with {goal} is not known here."
+    remedy = f"Check its matrix: {facts.matrix}"
+    if facts.no_range:
+        sentence = (
+            f"{title} ({place}) cannot be held against {goal}, since its project names no range of minors: "
+            f"{facts.no_range} (as of {facts.verified_on})."
+        )
+        remedy = f"Look whether its releases say anything of {goal}, and try both elsewhere first: {facts.matrix}"
+    return Finding("network-fit-unknown", Severity.NOTE, place, sentence, remedy)
 
 
 def _tested(facts: AddOnFacts, version: str) -> Tested | None:

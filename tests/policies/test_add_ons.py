@@ -80,6 +80,11 @@ def test_a_recorded_cluster_shows_its_own():
         (("calico/node:latest",), ("v1.35",), ["network-fit-unknown"]),
         (("quay.io/cilium/cilium:v1.18.1",), ("v1.34",), ["network-untested"]),
         (("quay.io/cilium/cilium-envoy:v1.18.1",), ("v1.34",), []),
+        (("calico/node:v3.30.7",), ("v1.34", "v1.35"), []),
+        (("calico/node:v3.28.0",), ("v1.31",), ["network-untested"]),
+        (("quay.io/cilium/cilium:v1.16.7",), ("v1.30",), []),
+        (("quay.io/cilium/cilium:v1.19.3",), ("v1.34", "v1.35"), []),
+        (("quay.io/cilium/cilium:v1.17.4",), ("v1.32",), ["network-fit-unknown"]),
         (("ghcr.io/flannel-io/flannel:v0.27.0",), ("v1.35",), ["network-fit-unknown"]),
         (("registry.k8s.io/coredns/coredns:v1.12.1", "our/agent:1"), ("v1.35",), []),
     ],
@@ -89,6 +94,23 @@ def test_a_network_is_held_against_what_its_project_tests(images, minors, found)
     findings = check_networks(running(*images), [Minor.parse(m) for m in minors])
     assert codes(findings) == found
     assert all("https://" in f.remedy for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("calico/node:v3.20.0", "is not known here"),
+        ("ghcr.io/flannel-io/flannel:v0.27.0", "should work with any version"),
+        ("antrea/antrea-agent-ubuntu:v2.2.0", "is tested with v1.23 or later"),
+        ("docker.io/cloudnativelabs/kube-router:v2.1.0", "names no range of minors"),
+        ("weaveworks/weave-kube:2.8.1", "its makers have shut down"),
+    ],
+)
+def test_a_project_that_names_no_range_is_another_thing_than_one_that_nobody_looked_up(image, told):
+    """Looking it up helps with the one; the other is told in its project's own words."""
+    (found,) = check_networks(running(image), [Minor.parse("v1.35")])
+    assert told in found.sentence
+    assert ("names no range" in found.sentence) is ("calico" not in image)
 
 
 def test_a_plan_says_whether_the_network_goes_with_its_target():
@@ -101,8 +123,9 @@ def test_a_plan_says_whether_the_network_goes_with_its_target():
 
 
 def test_every_fact_has_its_source():
-    """A network without known lines names at least its project's page."""
+    """A network has known lines, or its project names none; either has its project's page."""
     for known in read_add_ons():
         assert known.sources[0].startswith("https://")
         assert all(t.sources[0].startswith("https://") and t.first <= t.last for t in known.tested)
         assert known.matrix or known.role is not Role.NETWORK
+        assert bool(known.tested) is not bool(known.no_range) or known.role is not Role.NETWORK
