@@ -53,6 +53,12 @@ class Containerd(Facts):
     verified_on: date
 
 
+class CriO(Row):
+    """Its minors have the numbers of those of Kubernetes that they are made for."""
+
+    older_by: int  # minors that it may be behind its kubelet
+
+
 class Kernels(Row):
     """The kernels of which kubeadm does not warn."""
 
@@ -65,6 +71,7 @@ class Runtimes(DataFile):
     """The whole file."""
 
     containerd: Containerd
+    crio: CriO
     kernel: Kernels
 
 
@@ -83,6 +90,8 @@ def check_runtime(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Find
         yield Finding("dockershim", Severity.BLOCKER, node.name, sentence, remedy)
     elif runtime is not None and runtime.name == "containerd" and runtime.release is not None:
         yield from _containerd(node, runtime, runtime.release, last)
+    elif runtime is not None and runtime.name == "cri-o" and runtime.release is not None:
+        yield from _crio(node, runtime, runtime.release, last)
     if facts.sandbox_image.startswith(OLD_REGISTRY):
         sentence = (
             f"containerd on {node.name} takes {facts.sandbox_image} for every pod, from a registry that was given up."
@@ -118,6 +127,16 @@ def _containerd(node: Node, runtime: Runtime, release: Release, last: Minor) -> 
             f"{node.name} has {runtime}; containerd's makers recommend {named} or later patches for {rows[-1].since}."
         )
         remedy = f"Upgrade containerd there when you can; the kubelet tolerates it (as of {known.verified_on})."
+        yield Finding("runtime-not-recommended", Severity.WARNING, node.name, sentence, remedy)
+
+
+def _crio(node: Node, runtime: Runtime, release: Release, last: Minor) -> Iterator[Finding]:
+    known = read_file().crio
+    if Minor(*release[:2]).after(known.older_by) < last:
+        sentence = (
+            f"{node.name} has {runtime}; CRI-O's makers have a minor of it for each of Kubernetes', as for {last}."
+        )
+        remedy = f"Upgrade CRI-O there to {str(last)[1:]} before its kubelet, or with it (as of {known.verified_on})."
         yield Finding("runtime-not-recommended", Severity.WARNING, node.name, sentence, remedy)
 
 

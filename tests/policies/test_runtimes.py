@@ -43,10 +43,22 @@ def test_containerd_is_held_against_what_its_makers_and_the_kubelet_say(version,
 
 
 def test_without_a_survey_of_it_the_nodes_own_word_counts():
-    """As the API has it; another runtime than containerd is not judged."""
+    """As the API has it; a runtime that is neither containerd nor CRI-O is not judged."""
     node = replace(W1, runtime="containerd://1.5.9")
     assert weighed(check_runtime(node, FACTS, Minor(1, 35))) == {"runtime-too-old": "blocker"}
-    assert weighed(check_runtime(replace(W1, runtime="cri-o://1.20.0"), FACTS, Minor(1, 35))) == {}
+    assert weighed(check_runtime(replace(W1, runtime="other://1.20.0"), FACTS, Minor(1, 35))) == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "last", "told"),
+    [("1.34.9", 35, True), ("1.35.0", 35, False), ("1.36.1", 35, False), ("1.20.0", 35, True), ("unknown", 35, False)],
+)
+def test_crio_is_wanted_in_the_minor_of_its_kubelet(version, last, told):
+    """Its makers have one for each minor of Kubernetes; a newer one is fine."""
+    facts = replace(FACTS, runtime=Runtime("cri-o", version))
+    found = tuple(check_runtime(W1, facts, Minor(1, last)))
+    assert weighed(found) == ({"runtime-not-recommended": "warning"} if told else {})
+    assert all(f"Upgrade CRI-O there to 1.{last} " in f.remedy for f in found)
 
 
 @pytest.mark.parametrize(
