@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.sights import Sights
+from bot.sources import Sources
 from bot.voids import check_still_fits
 from cluster import observe
 from cluster.approval import Approval, statement_of
@@ -62,6 +63,11 @@ class Desk:
         if cluster is None and len(self.settings.clusters) > 1:
             return self.sights.fleet()
         return self.sights.overview(self.settings.cluster(cluster)[0])
+
+    def renewed(self, cluster: str | None, timeout: float) -> Overview:
+        """One cluster, with what its package sources offer just now; a report that could not ask says why."""
+        seen = self.sights.overview(self.settings.cluster(cluster)[0])
+        return Sources(self.sights, self.wakeups, timeout).renew(seen)
 
     @property
     def sights(self) -> Sights:

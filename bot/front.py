@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bot import approvals, controls, dry_runs, exports, forces, listings, plans, reports, sparing, surveys
@@ -54,11 +55,13 @@ from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD
 from bot.report_card import FILE, LISTING, SHARE
 from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, SKIP
+from bot.source_news import SourceNews, render_news
 from bot.spare_view import chosen_in
 from bot.station import Station, said
 from bot.text import clean
 from bot.typed import said_to_us, unmarked
 from cluster.errors import LockkeeperError
+from policies.overview import Overview
 
 Body = dict[str, Any]
 Ack = Callable[..., Any]
@@ -133,7 +136,7 @@ class Front:
             case Help():
                 return reports.show_help(station)
             case Versions(cluster):
-                return reports.report_versions(station, asked, cluster, share=share)
+                return self._report(asked, cluster, share=share)
             case Survey(cluster):
                 return surveys.ask_for_survey(station, asked, cluster)
             case Status(cluster):
@@ -148,6 +151,18 @@ class Front:
                 return dry_runs.ask_for_dry_run(station, asked, plan)
             case _:
                 return self._steer(asked, command)
+
+    @cached_property
+    def _news(self) -> SourceNews:
+        return SourceNews(self.station)
+
+    def _report(self, asked: Asked, cluster: str | None, *, share: bool) -> Message | None:
+        """At once, whatever is known; where the package sources told that long ago, they are asked behind it."""
+        seen = reports.look(self.station, asked, cluster)
+        self._say(asked, reports.report_versions(self.station, seen, share=share))
+        if isinstance(seen, Overview) and self._news.are_due(asked, seen):
+            self._news.follow(seen, lambda now: self._say(asked, render_news(seen, now)))
+        return None
 
     def _steer(self, asked: Asked, command: _Steering) -> Message:
         """What is asked of a run."""
@@ -191,7 +206,10 @@ class Front:
         return listings.file_everything(self.station, asked, cluster) if name == FILE else self._list(asked, cluster)
 
     def _share(self, asked: Asked, cluster: str) -> Message | None:
-        message = reports.report_versions(self.station, asked, cluster, share=False)
+        seen = reports.look(self.station, asked, cluster)
+        if isinstance(seen, Overview) and self._news.are_due(asked, seen) and self._news.post(asked, seen):
+            return None
+        message = reports.report_versions(self.station, seen, share=False)
         if self.station.delivery.respond(asked.response_url, message, in_channel=True):
             return None
         return said("The report could not be shared: ask for it again and share that one.")

@@ -24,21 +24,27 @@ app = typer.Typer()
 
 
 @app.command()
-def versions(
+def versions(  # noqa: PLR0917 - options of a command line, all by name
     cluster: Annotated[
         str | None, typer.Argument(help="A cluster; without one, a line of each where there are several.")
     ] = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
     images: Annotated[
-        bool, typer.Option("--images", help="List every image of kube-system by node, and every machine, however many.")
+        bool,
+        typer.Option("--images", help="List every node, every image of kube-system and every machine, however many."),
     ] = False,
+    ask_sources: Annotated[
+        bool, typer.Option("--ask-sources", help="Ask a machine for each package source first what it offers now.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer, with --ask-sources.")] = 180,
 ) -> None:
     """Say what runs where and what that means: API servers by their own endpoints, kubelets, add-ons, support."""
     from bot import terminal
     from policies.fleet import Standing
 
-    seen = open_desk(config).versions(cluster)
+    desk = open_desk(config)
+    seen = desk.renewed(cluster, timeout) if ask_sources else desk.versions(cluster)
     if isinstance(seen, tuple):
         say(terminal.fleet_json(seen) if output is Output.JSON else terminal.render_fleet(seen))
         if any(one.standing is Standing.UNREADABLE for one in seen):

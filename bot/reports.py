@@ -17,17 +17,26 @@ from bot.station import Station
 from bot.text import clamp, escape
 from cluster.operation import Operation
 from cluster.plan import PlanRecord, PlanStatus
+from policies.fleet import FleetLine
+from policies.overview import Overview
 
 _MOST = 10  # plans and runs that a status lists
 
 
-def report_versions(station: Station, asked: Asked, cluster: str | None, *, share: bool = True) -> Message:
-    """Read the cluster now, or all where none is named; `share` adds the button that shows it to the channel."""
+def look(station: Station, asked: Asked, cluster: str | None) -> Overview | tuple[FleetLine, ...]:
+    """Read the cluster now, or all where none is named."""
     station.check_home(asked)
     if cluster == FLEET or (cluster is None and len(station.settings.clusters) > 1):
-        return render_fleet(station.sights.fleet(), station.command, share=share)
+        return station.sights.fleet()
     name, _ = station.settings.cluster(cluster)
-    return render_report(station.sights.overview(name), share=share)
+    return station.sights.overview(name)
+
+
+def report_versions(station: Station, seen: Overview | tuple[FleetLine, ...], *, share: bool) -> Message:
+    """`share` adds the button that shows it to the channel."""
+    if isinstance(seen, Overview):
+        return render_report(seen, share=share)
+    return render_fleet(seen, station.command, share=share)
 
 
 def list_everything(station: Station, asked: Asked, cluster: str) -> tuple[Message, ...]:

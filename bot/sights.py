@@ -12,6 +12,7 @@ from datetime import datetime
 
 from bot.voids import notice
 from cluster.errors import LockkeeperError, StoreUnavailable
+from cluster.offers import SourcesTold
 from cluster.operation import OperationState
 from cluster.report import ClusterReport, Unread
 from cluster.settings import Settings
@@ -41,16 +42,24 @@ class Sights:
 
     def overview(self, name: str) -> Overview:
         """One cluster, read now; what Redis cannot tell is missing, and said."""
-        report, survey = self.observe(name), None
+        return self._judged(name, self.observe(name), is_new=True)
+
+    def again(self, seen: Overview) -> Overview:
+        """The same reading of the cluster, judged with what is on record by now."""
+        return self._judged(seen.report.cluster, seen.report, is_new=False)
+
+    def _judged(self, name: str, report: ClusterReport, *, is_new: bool) -> Overview:
+        survey, told = None, None
         known: dict[str, OperationState] | None = None
         try:
-            survey, known = self._recorded(report)
-            if report.nodes_read:
+            survey, told, known = self._recorded(report)
+            if is_new and report.nodes_read:
                 notice(self.store, report, self.clock())
         except StoreUnavailable as error:
             report = replace(report, unread=(*report.unread, Unread("what is on record", str(error))))
         cluster, installation = self.settings.clusters[name], self.settings.installation
-        return look_over(report, survey, cluster, installation=installation, known=known, now=self.clock())
+        now = self.clock()
+        return look_over(report, survey, cluster, installation=installation, known=known, now=now, told=told)
 
     def fleet(self) -> tuple[FleetLine, ...]:
         """All clusters, the worst first; one that cannot be read in time has its line all the same."""
@@ -81,5 +90,6 @@ class Sights:
         except queue.Empty:
             return Unread(name, f"`{name}` did not answer within {self.patience:g} s.")
 
-    def _recorded(self, report: ClusterReport) -> tuple[Survey | None, dict[str, OperationState]]:
-        return self.store.survey(report.cluster), self.store.states(operations_named(report))
+    def _recorded(self, report: ClusterReport) -> tuple[Survey | None, SourcesTold | None, dict[str, OperationState]]:
+        name = report.cluster
+        return self.store.survey(name), self.store.sources(name), self.store.states(operations_named(report))

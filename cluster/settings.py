@@ -112,6 +112,7 @@ class Waits(Model):
     place: Seconds = 1800.0  # how long nobody may find a place in a pool, before a person is asked
     alerts: Seconds = 15.0  # between two looks at the firing alerts
     survey_fresh: Seconds = 600.0  # a plan demands a survey not older than this
+    offers_fresh: Seconds = 600.0  # package sources that told longer ago are asked anew behind a report
     slack_edit: Annotated[float, Field(ge=0.2)] = 3.0  # between two edits of one message
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from cluster.findings import Finding, Findings, Severity, worst_first
 from cluster.inventory import Cluster
+from cluster.offers import SourcesTold
 from cluster.operation import OperationState
 from cluster.report import ClusterReport, Unread
 from cluster.survey import ApiUse, Survey, SurveyedMachine
@@ -40,7 +41,7 @@ class Overview:
 
     @property
     def unread(self) -> tuple[Unread, ...]:
-        return unread_of(self.report)
+        return (*unread_of(self.report), *self.support.unasked)
 
 
 def look_over(
@@ -51,9 +52,14 @@ def look_over(
     installation: str,
     known: Mapping[str, OperationState] | None,
     now: datetime,
+    told: SourcesTold | None = None,
 ) -> Overview:
-    """`known` holds the state of each operation that the cluster names and that is on record; None: no record."""
-    support = judge_support(report, survey, now)
+    """
+    `known` holds the state of each operation that the cluster names and that is on record; None: no record.
+
+    `told` is what the package sources said when they alone were asked last; of the machines it says nothing else.
+    """
+    support = judge_support(report, survey, now, told, askable=bool(cluster.machines))
     traces = check_traces(report, installation, known) if known is not None else ()
     moves = any(f.code in _MOVING for f in traces) or (known is None and bool(report.lease_holder))
     found = (

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from cluster.findings import Finding, Findings, Severity
+from cluster.offers import SourcesTold
 from cluster.report import ApiServer, ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.distributions import KUBEADM, maker_of
 from policies.hops import Offered, offered
 from policies.releases import Release, read_file, release_of
+from policies.sources import KnownOffers, known_offers
 from policies.wording import count_of, some_of
 
 SOON = timedelta(days=60)  # a minor that ends earlier than this is said to end
@@ -29,8 +31,9 @@ class MinorSupport:
     planned_end: date | None
     actual_end: date | None
     has_ended: bool
-    offered: KubeVersion | None  # the newest that every machine's package source has, by the last survey
+    offered: KubeVersion | None  # the newest that every machine's package source has, by what was told last
     known: KubeVersion | None  # the newest of the release facts
+    offered_at: datetime | None = None  # when the oldest of the answers was given that `offered` is taken from
 
     @property
     def end(self) -> date | None:
@@ -57,14 +60,29 @@ class Support:
     minors_behind: int  # from the newest API server up to the newest release
     facts_of: date  # when the release facts were verified
     surveyed_on: date | None
+    asked_at: datetime | None = None  # when the package sources alone were asked, if that was after the survey
+    unasked: tuple[Unread, ...] = ()  # those that did not tell what they offer then, with the reason
+    askable: bool = True  # whether a machine is named that could be asked
 
     @property
     def is_out(self) -> bool:
         return any(m.has_ended for m in self.running)
 
 
-def judge_support(report: ClusterReport, survey: Survey | None, now: datetime) -> Support:
-    """`survey` is the last one that was stored; its offers outweigh the release facts, which only age."""
+def judge_support(
+    report: ClusterReport,
+    survey: Survey | None,
+    now: datetime,
+    told: SourcesTold | None = None,
+    *,
+    askable: bool = True,
+) -> Support:
+    """
+    `survey` is the last one that was stored, and `told` what the package sources said since.
+
+    What they offer outweighs the release facts, which only age.
+    """
+    known = known_offers(survey, told)
     today = now.date()
     released = [r for r in read_file().releases if r.ga <= today]
     alive = sorted((r for r in released if r.eol > today), key=lambda r: r.minor, reverse=True)
@@ -74,19 +92,22 @@ def judge_support(report: ClusterReport, survey: Survey | None, now: datetime) -
     newest_api = max(report.api_versions, default=None)
     newest = max((r.minor for r in released), default=None)
     return Support(
-        running=tuple(_of_minor(m, min(v for v in versions if v.minor == m), survey, today) for m in running),
+        running=tuple(_of_minor(m, min(v for v in versions if v.minor == m), known, today) for m in running),
         supported=tuple(r.minor for r in alive),
         next_to_end=following.minor if following else None,
         next_end=following.eol if following else None,
         minors_behind=_behind(newest_api.minor, newest) if newest_api and newest else 0,
         facts_of=read_file().verified_on,
         surveyed_on=survey.read_at.date() if survey else None,
+        asked_at=known.asked_at,
+        unasked=known.unasked,
+        askable=askable,
     )
 
 
-def _of_minor(minor: Minor, oldest: KubeVersion, survey: Survey | None, today: date) -> MinorSupport:
+def _of_minor(minor: Minor, oldest: KubeVersion, known: KnownOffers, today: date) -> MinorSupport:
     release = release_of(minor)
-    choice = offered(survey, minor) if survey else Offered((), ())
+    choice = offered(known.survey, minor) if known.survey else Offered((), ())
     releases = {p.version for p in choice.versions} | set(choice.differing)
     return MinorSupport(
         minor=minor,
@@ -96,6 +117,7 @@ def _of_minor(minor: Minor, oldest: KubeVersion, survey: Survey | None, today: d
         has_ended=_has_ended(release, today),
         offered=max(releases, default=None),
         known=release.latest_patch_seen if release else None,
+        offered_at=known.told_at(minor) if releases else None,
     )
 
 
@@ -128,7 +150,7 @@ def _aged(report: ClusterReport, minor: MinorSupport, support: Support, today: d
     if minor.newest is not None and minor.patches_behind and ours:
         sentence = (
             f"{cluster} runs {minor.oldest}, {count_of(minor.patches_behind, 'patch', 'patches')} behind "
-            f"{_newest(minor, support)}."
+            f"{tell_newest(minor, support)}."
         )
         remedy = "Patches mend faults, security holes among them: plan latest-patch."
         yield Finding("patches-behind", Severity.NOTE, cluster, sentence, remedy)
@@ -183,7 +205,7 @@ def _age(minor: MinorSupport, support: Support) -> str:
         said = f"{minor.minor} gets no more fixes since {_end(minor)}"
     else:
         said = f"{minor.minor} gets fixes until {_end(minor)}"
-    return f"{said}, its newest patch is {_newest(minor, support)}" if minor.newest else said
+    return f"{said}, its newest patch is {tell_newest(minor, support)}" if minor.newest else said
 
 
 def _end(minor: MinorSupport) -> str:
@@ -195,10 +217,26 @@ def _end(minor: MinorSupport) -> str:
     return f"{minor.actual_end} (planned for {minor.planned_end})"
 
 
-def _newest(minor: MinorSupport, support: Support) -> str:
+def tell_newest(minor: MinorSupport, support: Support) -> str:
     """With where it is known from; a newer one that the machines were not offered is said too."""
     if minor.offered is None:
-        return f"{minor.known} (by the facts of {support.facts_of}, what is offered was not surveyed)"
+        return f"{minor.known} (by the facts of {support.facts_of}, {_why_unknown(support)})"
     newer = minor.known is not None and minor.known > minor.offered
     also = f", while {minor.known} was out on {support.facts_of}" if newer else ""
-    return f"{minor.offered} (offered on {support.surveyed_on}{also})"
+    return f"{minor.offered} (offered on {_moment(minor, support)}{also})"
+
+
+def _why_unknown(support: Support) -> str:
+    if not support.askable:
+        return "no machine is named that could be asked what is offered"
+    if support.asked_at is None:
+        return "what is offered was not surveyed"
+    return "what is offered was asked in vain" if support.unasked else "no package source offers one"
+
+
+def _moment(minor: MinorSupport, support: Support) -> str:
+    """The day of a survey; to the minute where the package sources were asked for the report."""
+    at = minor.offered_at
+    if at is None:
+        return str(support.surveyed_on)
+    return f"{at:%Y-%m-%d at %H:%M} UTC" if at == support.asked_at else f"{at:%Y-%m-%d}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cluster.findings import Finding, Severity
+from cluster.offers import SourcesTold
 from cluster.operation import NodeRow, Operation, OperationState
 from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod, Unread
@@ -139,9 +140,12 @@ def report(name: str = "prod", where: tuple[str, ...] = (*CONTROL_PLANES, *WORKE
 
 
 def overview(
-    seen: ClusterReport | None = None, findings: tuple[Finding, ...] | None = None, survey: Survey | None = None
+    seen: ClusterReport | None = None,
+    findings: tuple[Finding, ...] | None = None,
+    survey: Survey | None = None,
+    told: SourcesTold | None = None,
 ) -> Overview:
     """A report that was looked over; `findings` stand in for what the policies say of it."""
     seen, cluster = seen or report(), settings().clusters["prod"]
-    whole = look_over(seen, survey, cluster, installation="lockkeeper", known={}, now=NOW)
+    whole = look_over(seen, survey, cluster, installation="lockkeeper", known={}, now=NOW, told=told)
     return whole if findings is None else replace(whole, findings=findings)

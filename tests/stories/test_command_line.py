@@ -60,6 +60,15 @@ def test_a_survey_asks_the_machines_and_the_report_tells_it(terminal):
     assert "leader" in said
 
 
+def test_the_package_sources_are_asked_before_the_report_where_somebody_wants_it(terminal):
+    """At one machine; what all of them told at the survey stays as it was."""
+    answer = terminal.ask("versions", "--ask-sources")
+    (minor,) = answer["support"]["running"]
+    assert minor["offered_at"] == answer["support"]["asked_at"] > answer["survey"]["read_at"]
+    assert {m["name"] for m in answer["survey"]["machines"]} == {"cp1", "w1", "w2"}
+    assert answer["support"]["unasked"] == []
+
+
 def test_a_sound_installation_passes_the_doctor(terminal):
     """Redis, the cluster and every machine are looked at; the configuration is sound."""
     said = terminal.type("doctor")
