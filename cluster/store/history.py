@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cluster.events import Event, Happened
-from cluster.store.ledger import TIMEOUT, Ledger, key, record_events
+from cluster.store.connection import TIMEOUT
+from cluster.store.ledger import Ledger, key, record_events
 from cluster.store.records import EVENT
 
 _LONGEST_BLOCK = int(TIMEOUT * 1000 * 0.75)  # milliseconds; below the socket's own time-out

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,21 +18,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 from redis import Redis
 from redis import exceptions as redis_errors
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from cluster.collector import uncollected
-from cluster.errors import InvalidConfig, RecordUnreadable, StoreUnavailable, UnknownThing
+from cluster.errors import RecordUnreadable, UnknownThing
 from cluster.events import Event
+from cluster.store.connection import PREFIX, connect, unavailable
 from cluster.store.records import EVENT
 
-PREFIX = "lockkeeper:"
-TIMEOUT = 2.0  # seconds; a driver must notice a silent Redis well within its lease
-_CONNECTIONS = 512  # one for each thread that asks just then: the client's own limit is fewer than machines in hand
 _TOKEN_SECONDS = 2 * 86_400  # a repeated call comes within seconds; the rest is margin
 _PAGE = 50  # ids of an index that are asked for at once; whoever looks for the newest needs no more
 MOST = 100  # records that a list gives, unless more are asked for: nothing is ever removed, and each may be megabytes
@@ -130,24 +124,8 @@ class Ledger:
 
     @classmethod
     def connect(cls, url: str) -> Self:
-        """Connects lazily; the address is named in errors without its password."""
-        try:
-            client = Redis.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),
-                max_connections=_CONNECTIONS,
-            )
-            parts = urlsplit(url)
-            place = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-        except ValueError:  # whose text may repeat a password; so does the traceback
-            raise InvalidConfig(
-                "The URL of Redis is none: write it as redis://:password@host:6379/0, rediss://… or unix:///path, "
-                "in REDIS_URL or where `redis.url` of lockkeeper.yaml points."
-            ) from None
-        return cls(client, f"Redis at {place}")
+        """Connects lazily; raises InvalidConfig for what is no URL of Redis."""
+        return cls(*connect(url))
 
     def close(self) -> None:
         self.client.close()
@@ -162,7 +140,7 @@ class Ledger:
             except redis_errors.ConnectionError:
                 return call(self.client)
         except redis_errors.RedisError as error:
-            raise _unavailable(self.where, error) from error
+            raise unavailable(self.where, error) from error
 
     def text(self, place: str) -> str | None:
         found: str | None = self.ask(lambda r: r.get(place))
@@ -248,51 +226,3 @@ def record_events(*events: Event) -> list[Effect]:
         streams = [*(key("events", s) for s in subjects), key("feed")]
         effects += [("XADD", stream, "*", "event", text) for stream in streams]
     return effects
-
-
-_IN_A_SCRIPT = re.compile(r"^Error running script .*?: -(?=[A-Z]+ )")  # a Redis before 7 hides its answer behind it
-
-
-def _unavailable(where: str, error: redis_errors.RedisError) -> Exception:
-    """The sentence for what went wrong; a mistake in a script of ours stays what it is."""
-    text = _IN_A_SCRIPT.sub("", str(error))
-    for kinds, answers, sentence in _SENTENCES:
-        if isinstance(error, kinds) or text.startswith(answers):
-            return StoreUnavailable(sentence.format(where=where, text=text[:80]))
-    return error
-
-
-# what the client raises, how the server's answer begins, what that means; the first that fits
-_SENTENCES: tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], ...] = (
-    (
-        (redis_errors.AuthenticationError, redis_errors.AuthorizationError),
-        ("NOAUTH", "WRONGPASS"),
-        "{where} refuses our password: correct the user and password in REDIS_URL.",
-    ),
-    (
-        (redis_errors.NoPermissionError,),
-        ("NOPERM",),
-        "{where} forbids us a command ({text}): give our user the rights on `" + PREFIX + "*`.",
-    ),
-    (
-        (redis_errors.ReadOnlyError,),
-        ("READONLY",),
-        "{where} is a read-only replica: let REDIS_URL name the primary.",
-    ),
-    (
-        (redis_errors.OutOfMemoryError,),
-        ("OOM", "MISCONF"),
-        "{where} refuses to write ({text}): give it memory, and a disk that it can write to.",
-    ),
-    (
-        (),
-        ("NOREPLICAS",),
-        "{where} has too few replicas to take a write ({text}): bring them back, or lower `min-replicas-to-write`.",
-    ),
-    ((redis_errors.TimeoutError,), (), f"{{where}} does not answer within {TIMEOUT:g} s: look whether it hangs."),
-    (
-        (redis_errors.ConnectionError, redis_errors.MasterDownError, redis_errors.TryAgainError),
-        ("LOADING", "BUSY"),
-        "{where} cannot be reached ({text}): start it, or correct REDIS_URL.",
-    ),
-)
