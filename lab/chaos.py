@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cluster.errors import StoreUnavailable
 from cluster.operation import OperationState
-from lab.rig import Rig, kill_tree
+from lab.parts import kill_tree
+from lab.rig import Rig
 
 WORKER_KILLS = 3
 SSH_CUTS = 6

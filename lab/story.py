@@ -15,7 +15,8 @@ from cluster.errors import StoreUnavailable
 from cluster.findings import blockers
 from cluster.operation import Operation, OperationState
 from cluster.plan import PlanKind, PlanRecord, PlanStatus
-from lab.rig import CHANNEL, Rig
+from lab.configuration import CHANNEL
+from lab.rig import Rig
 from lab.slack.workspace import Change, ChangeKind
 
 ADA, GRACE = "U0ADA", "U0GRACE"

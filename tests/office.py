@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cluster.plan import PlanStatus
-from lab.rig import CHANNEL
+from lab.configuration import CHANNEL
 from lab.story import buttons
 
 PATIENCE = 60.0  # seconds; generous, since the machines that run tests are busy

@@ -11,8 +11,8 @@ from bot.terminal import render_fleet as fleet_text
 from cluster.glance import glance
 from cluster.settings import Settings, load_settings
 from cluster.store import Store
+from lab.configuration import write_config
 from lab.fleet import Fleet
-from lab.rig import write_config
 from lab.scenarios import SCENARIOS
 from tests.redis_fixture import redis_server, redis_url, store
 

@@ -5,8 +5,9 @@ import pytest
 from bot.force_card import ALLOW
 from bot.run_card import RETRY
 from cluster.operation import OperationState, RowState
+from lab.configuration import CHANNEL
 from lab.demo import play
-from lab.rig import CHANNEL, rig
+from lab.rig import rig
 from lab.story import WAITING
 from tests.office import Office
 

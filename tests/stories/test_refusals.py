@@ -26,8 +26,9 @@ from cluster.signing import load_signing_key, sign_as_bot
 from cluster.store import Store
 from cluster.store.ledger import key
 from cluster.store.records import OPERATION, PLAN, ROW
+from lab.configuration import CHANNEL
 from lab.redis import RedisServer
-from lab.rig import CHANNEL, assemble
+from lab.rig import assemble
 
 pytestmark = [pytest.mark.story, pytest.mark.timeout(300)]
 

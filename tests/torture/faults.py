@@ -18,7 +18,7 @@ from cluster.errors import StoreUnavailable
 from lab.apiserver import Availability
 from lab.chaos import worker_of
 from lab.faults import Fault
-from lab.rig import kill_tree
+from lab.parts import kill_tree
 from tests.redis_states import UNWILLING, unwilling
 from tests.torture.plant import SCENARIO, Plant
 from workers.lease import TTL

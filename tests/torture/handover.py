@@ -17,7 +17,7 @@ from redis import Redis
 from rq import Worker
 
 from lab.chaos import worker_of
-from lab.rig import kill_tree
+from lab.parts import kill_tree
 from tests.torture.plant import Plant, plant
 
 TIMES = 4
