@@ -12,7 +12,7 @@ from bot.voids import check_still_fits
 from cluster.approval import statement_of
 from cluster.errors import ClusterUnreadable, LockkeeperError, Refused, StaleMove
 from cluster.events import Event, Happened
-from cluster.findings import blockers
+from cluster.findings import demand_clear
 from cluster.operation import schedule
 from cluster.plan import PlanRecord, PlanStatus
 from cluster.signing import sign_as_bot
@@ -74,19 +74,19 @@ def _check_right(  # noqa: PLR0917 - who clicked what, where
     """Who, where and which plan, as the policy says; answers with how the right was seen. Fails closed."""
     person = _person(station, asked, record)
     groups = station.approver_groups(person)
-    findings = may_decide(
-        record,
-        person=person,
-        slack_user=user,
-        channel=asked.channel,
-        digest8=token.partition(":")[2],
-        groups=groups,
-        settings=station.settings,
-        now=station.clock(),
-        notes_read=notes_read,
+    demand_clear(
+        may_decide(
+            record,
+            person=person,
+            slack_user=user,
+            channel=asked.channel,
+            digest8=token.partition(":")[2],
+            groups=groups,
+            settings=station.settings,
+            now=station.clock(),
+            notes_read=notes_read,
+        )
     )
-    if stops := blockers(findings):
-        raise Refused(f"{stops[0].sentence} {stops[0].remedy}".strip(), stops)
     return station.evidence(asked, person, groups)
 
 
@@ -96,8 +96,7 @@ def _check_lease(station: Station, record: PlanRecord) -> None:
         holder = station.lease_holder(record.plan.cluster)
     except ClusterUnreadable:
         return
-    if stops := held_elsewhere(record.plan.cluster, holder, station.settings.installation):
-        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
+    demand_clear(held_elsewhere(record.plan.cluster, holder, station.settings.installation))
 
 
 def _decide(station: Station, record: PlanRecord, person: str, evidence: str, notes_read: tuple[str, ...]) -> Message:

@@ -9,9 +9,9 @@ from pathlib import Path
 from bot.desk import Desk
 from bot.text import moment
 from cluster.approval import SignedWith
-from cluster.errors import Refused, UnknownThing
+from cluster.errors import UnknownThing
 from cluster.events import Happened
-from cluster.findings import blockers
+from cluster.findings import demand_clear
 from cluster.force import ForceApproval, ForceRequest
 from cluster.signing import fingerprint, ssh_signature
 from policies.forcing import draft_force, may_force, tell_force
@@ -37,9 +37,9 @@ def allow_force(desk: Desk, shown: ForceRequest, key_file: Path) -> ForceRequest
     """Allow exactly what was shown with the person's SSH key; raises Refused with the reason."""
     now, operation = datetime.now(UTC), desk.store.operation(shown.operation_id)
     person, line = desk.signer(key_file)
-    found = may_force(shown, operation, person=person, slack_user=None, groups={}, settings=desk.settings, now=now)
-    if stops := blockers(found):
-        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
+    demand_clear(
+        may_force(shown, operation, person=person, slack_user=None, groups={}, settings=desk.settings, now=now)
+    )
     evidence = f"SSH key {fingerprint(line)}"
     signature = ssh_signature(shown.signed_bytes(person, now, evidence), key_file)
     approval = ForceApproval(person, now, evidence, SignedWith.SSH, signature)

@@ -10,7 +10,7 @@ from bot.text import duration
 from cluster.approval import SignedWith
 from cluster.errors import Refused
 from cluster.events import Happened
-from cluster.findings import blockers
+from cluster.findings import demand_clear
 from cluster.force import LIFE, ForceApproval, ForceRequest
 from cluster.operation import Operation
 from cluster.signing import bot_signature
@@ -41,10 +41,9 @@ def allow(station: Station, asked: Asked, token: str) -> Message:
         raise Refused(f"The deletion {force_id} is decided in the channel of its cluster only: click there.")
     person, settings = station.settings.person_of_slack(asked.user) or "", station.settings
     groups, now = station.approver_groups(person), station.clock()
-    if stops := blockers(
+    demand_clear(
         may_force(request, operation, person=person, slack_user=user, groups=groups, settings=settings, now=now)
-    ):
-        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
+    )
     return _sign(station, operation, request, person, station.evidence(asked, person, groups))
 
 

@@ -11,7 +11,7 @@ from bot.station import Station, said
 from bot.text import clean
 from cluster.errors import Refused
 from cluster.events import Happened
-from cluster.findings import blockers
+from cluster.findings import demand_clear
 from cluster.operation import Operation
 from policies.approvals import check_person
 from policies.sparing import tell_spared
@@ -54,9 +54,7 @@ def _spare(  # noqa: PLR0917 - what was asked, part by part
 ) -> Message:
     user = station.check_home(asked, fresh=True)
     person = station.settings.person_of_slack(asked.user) or ""
-    found = tuple(check_person(user, person, station.approver_groups(person), station.settings))
-    if stops := blockers(found):
-        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
+    demand_clear(check_person(user, person, station.approver_groups(person), station.settings))
     sentence = tell_spared(person, alerts, minutes, reason)
     event = station.event(Happened.ALERT_SPARED, operation, sentence, person)
     station.store.spare(operation.id, alerts, person, reason, minutes, event)

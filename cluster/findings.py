@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cluster.errors import Refused
+
 
 class Severity(StrEnum):
     """How much a finding weighs: a blocker forbids, a warning is shown before approval, a note informs."""
@@ -31,6 +33,12 @@ Findings = tuple[Finding, ...]
 
 def blockers(findings: Iterable[Finding]) -> Findings:
     return tuple(f for f in findings if f.severity is Severity.BLOCKER)
+
+
+def demand_clear(findings: Iterable[Finding]) -> None:
+    """Raises Refused, in the words of the first blocker, where there is one."""
+    if stops := blockers(findings):
+        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
 
 
 def worst_first(findings: Iterable[Finding]) -> Findings:

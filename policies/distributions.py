@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from cluster.errors import Refused
-from cluster.findings import Finding, Findings, Severity
+from cluster.findings import Finding, Findings, Severity, demand_clear
 from cluster.report import ClusterReport, Node, Unread
 from cluster.versions import ReportedVersion
 from policies.data_files import DataFile, Row
@@ -72,8 +71,7 @@ def check_distribution(report: ClusterReport) -> Findings:
 
 def demand_kubeadm(report: ClusterReport) -> None:
     """Raise Refused, with the reason and what to use instead, for a cluster that kubeadm did not make."""
-    if found := check_distribution(report):
-        raise Refused(f"{found[0].sentence} {found[0].remedy}", found)
+    demand_clear(check_distribution(report))
 
 
 def _recognise(report: ClusterReport) -> Distribution | None:
