@@ -57,14 +57,13 @@ def doctor(config: ConfigPath = None, output: Form = Output.TEXT) -> None:
     """Check the configuration, Redis, Slack, every cluster and every machine; change nothing."""
 
     from bot import terminal
-    from bot.desk import store_findings
-    from bot.doctor import examine_slack, untold
+    from bot.doctor import examine_slack, examine_store, untold
     from cluster.findings import blockers
     from workers.doctor import examine
 
     desk = open_desk(config)
     found = (
-        *store_findings(desk.store, datetime.now(UTC)),
+        *examine_store(desk.store, datetime.now(UTC)),
         *examine_slack(desk.settings),
         *untold(desk.store),
         *examine(desk.settings, now=datetime.now(UTC)),

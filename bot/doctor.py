@@ -1,9 +1,10 @@
-"""The part of `lockkeeper doctor` that asks Slack: are the tokens good, is it our workspace, are the groups there?"""
+"""What `lockkeeper doctor` asks of Slack and Redis: are tokens, workspace and groups good, is anything still untold?"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 
 from bot.delivery import SlackAway, SlackRefused, ask, connect
@@ -30,6 +31,15 @@ def examine_slack(settings: Settings) -> Findings:
         "Whether the bot is in its channels shows itself as soon as it posts: /invite it there."
     )
     return found or (Finding("slack-ready", Severity.NOTE, slack.team_id, sentence, ""),)
+
+
+def examine_store(store: Store, now: datetime) -> Findings:
+    """What is to be said of Redis; an unreachable one is a finding, not an exception."""
+    try:
+        return (*store.check_clock(now), *store.check())
+    except StoreUnavailable as error:
+        remedy = "Start Redis, or correct REDIS_URL."
+        return (Finding("redis-unreachable", Severity.BLOCKER, "Redis", str(error), remedy),)
 
 
 def untold(store: Store) -> Findings:

@@ -47,12 +47,13 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:
     """Plan an upgrade: read everything anew, refuse what is unsafe, keep the rest for approval."""
+    from bot.plan_desk import ask_for_plan
     from cluster.versions import parse_target
 
     parse_target(target)
     desk = open_desk(config)
     left_out = tuple(name for text in without or () for name in text.split(",") if name)
-    answer = desk.ask_for_plan(target, cluster, timeout=timeout, accept=tuple(accept or ()), without=left_out)
+    answer = ask_for_plan(desk, target, cluster, timeout=timeout, accept=tuple(accept or ()), without=left_out)
     _show_plans(desk, answer, output)
 
 
@@ -65,8 +66,10 @@ def rollback(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
 ) -> None:
     """Plan to put the kubelets of workers back to what they ran before; a control plane has no such way."""
+    from bot.plan_desk import ask_for_rollback
+
     desk = open_desk(config)
-    _show_plans(desk, desk.ask_for_rollback(tuple(workers), cluster, timeout=timeout), output)
+    _show_plans(desk, ask_for_rollback(desk, tuple(workers), cluster, timeout=timeout), output)
 
 
 def _show_plans(desk: Desk, answer: Answer, output: Output) -> None:
@@ -135,9 +138,10 @@ def dry_run(
 ) -> None:
     """Try each eviction of a plan without effect: would its pods leave now? Exits 3 when some would not."""
     from bot.dry_run_text import dry_run_text
+    from bot.plan_desk import ask_for_dry_run
     from bot.terminal import dry_run_json
 
-    made = open_desk(config).ask_for_dry_run(plan_id, timeout=timeout)
+    made = ask_for_dry_run(open_desk(config), plan_id, timeout=timeout)
     say(dry_run_json(made) if output is Output.JSON else dry_run_text(made))
     if not made.is_clear:
         raise typer.Exit(EXIT_WAITING)
@@ -157,18 +161,18 @@ def approve(  # noqa: PLR0917 - options of a command line, all by name
     yes: Yes = False,
 ) -> None:
     """Approve a plan with your SSH key; never your own plan."""
-    from bot import terminal
+    from bot import decision_desk, terminal
 
     desk = open_desk(config)
     record = desk.store.plan(plan_id)
     if not yes:
         say(terminal.render_plan(record))
-    minors = desk.notes_to_confirm(record)
+    minors = decision_desk.notes_to_confirm(desk, record)
     if minors and not (yes or notes_read):
         notes_read = typer.confirm(f"Have you read the release notes of {' and '.join(minors)}?", abort=True)
     if not yes:
         typer.confirm("Approve exactly this plan?", abort=True)
-    _, operation = desk.approve(record, key.expanduser(), minors if notes_read else ())
+    operation = decision_desk.approve(desk, record, key.expanduser(), minors if notes_read else ())
     say(terminal.operation_json(operation) if output is Output.JSON else f"Approved. {operation.id} is scheduled.")
 
 
@@ -180,7 +184,7 @@ def reject(
     output: Form = Output.TEXT,
 ) -> None:
     """Reject a plan for good."""
-    from bot import terminal
+    from bot import decision_desk, terminal
 
-    record = open_desk(config).reject(plan_id, reason)
+    record = decision_desk.reject(open_desk(config), plan_id, reason)
     say(terminal.plan_json(record) if output is Output.JSON else f"{plan_id} is rejected.")

@@ -54,24 +54,24 @@ def events(
 def _steer(
     verb: str, operation: str | None, cluster: str | None, config: Path | None, output: Output, **more: str | None
 ) -> None:
-    from bot import terminal
+    from bot import run_desk, terminal
     from cluster.operation import Wish
 
     desk = open_desk(config)
     found = desk.operation(operation, cluster)
     match verb:
         case "pause":
-            desk.wish(found, Wish.PAUSE)
+            run_desk.wish(desk, found, Wish.PAUSE)
         case "cancel":
-            desk.wish(found, Wish.CANCEL)
+            run_desk.wish(desk, found, Wish.CANCEL)
         case "resume":
-            desk.resume(found)
+            run_desk.resume(desk, found)
         case "skip":
-            desk.skip(found, more.get("node") or "")
+            run_desk.skip(desk, found, more.get("node") or "")
         case "extend":
-            desk.extend(found, more.get("node") or "", int(more.get("minutes") or 0))
+            run_desk.extend(desk, found, more.get("node") or "", int(more.get("minutes") or 0))
         case _:
-            desk.retry(found, more.get("node"))
+            run_desk.retry(desk, found, more.get("node"))
     now = desk.store.operation(found.id)
     say(terminal.operation_json(now) if output is Output.JSON else f"{verb}: asked of {found.id}; look with `status`.")
 
@@ -148,11 +148,11 @@ def ignore_alert(  # noqa: PLR0917 - options of a command line, all by name
     output: Form = Output.TEXT,
 ) -> None:
     """Let a run go on in spite of one alert, for a while; only for whoever may approve plans."""
-    from bot import terminal
+    from bot import run_desk, terminal
 
     desk = open_desk(config)
     found = desk.operation(operation, cluster)
-    desk.ignore_alert(found, alert, minutes, reason)
+    run_desk.ignore_alert(desk, found, alert, minutes, reason)
     now = desk.store.operation(found.id)
     say(
         terminal.operation_json(now)
@@ -209,8 +209,10 @@ def release(
     """Release a cluster's lock by hand, after its operation was lost for good."""
     import json
 
+    from bot import run_desk
+
     desk = open_desk(config)
-    desk.check_locked(cluster)
+    run_desk.check_locked(desk, cluster)
     typed = confirm or typer.prompt("Type the id of the operation that holds the lock", err=True)
-    told = desk.release(cluster, typed)
+    told = run_desk.release(desk, cluster, typed)
     say(json.dumps({"schema": 1, "released": typed}) if output is Output.JSON else told)

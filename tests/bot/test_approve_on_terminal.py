@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.decision_desk import approve, notes_to_confirm
 from bot.desk import Desk
 from cluster.errors import Refused, StaleMove, UnknownThing
 from cluster.events import Event, Happened
@@ -62,10 +63,10 @@ def test_release_notes_are_confirmed_with_the_persons_own_signature(terminal, ke
     """Without the confirmation nothing is approved; with it the operation says what was confirmed."""
     made = proposed(terminal)
     with pytest.raises(Refused, match=r"release notes of v1\.35.*--notes-read"):
-        terminal.approve(made, key)
-    minors = terminal.notes_to_confirm(made)
+        approve(terminal, made, key)
+    minors = notes_to_confirm(terminal, made)
     assert minors == ("v1.35",)
-    _, operation = terminal.approve(made, key, minors)
+    operation = approve(terminal, made, key, minors)
     approval = terminal.store.approval(operation.id)
     keys = terminal.settings.people["grace"].ssh_keys
     assert approval.statement.notes_read == minors
@@ -81,8 +82,8 @@ def test_a_plan_that_the_cluster_moved_away_from_becomes_void_instead(terminal, 
     moved = replace(report(), read_at=datetime.now(UTC), identity=replace(made.plan.identity, kube_system_uid="x"))
     terminal.store.save_sighting(sight(moved))
     with pytest.raises(StaleMove, match="is void: `prod` is another cluster than the one that was planned for"):
-        terminal.approve(made, key, ("v1.35",))
+        approve(terminal, made, key, ("v1.35",))
     assert terminal.store.plan(made.id).status is PlanStatus.VOID
     with pytest.raises(StaleMove, match=r"is void since .*another cluster"):
-        terminal.approve(made, key, ("v1.35",))
+        approve(terminal, made, key, ("v1.35",))
     assert terminal.store.operations() == ()

@@ -11,7 +11,9 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from slack_sdk import WebClient
 
+from bot.decision_desk import approve
 from bot.desk import Desk
+from bot.plan_desk import ask_for_plan
 from cluster.approval import Statement
 from cluster.errors import Refused
 from cluster.events import Event, Happened
@@ -280,7 +282,7 @@ def test_four_eyes_are_two_persons_also_by_two_ways(office):
     record, _ = office.plan(user="U0GRACE")
     desk = desk_of(office.rig.config, office.rig.redis.url)
     with pytest.raises(Refused, match="your own plan") as refused:
-        desk.approve(record, office.rig.directory / "grace.key")
+        approve(desk, record, office.rig.directory / "grace.key")
     assert {f.code for f in refused.value.findings} == {"own-plan"}
 
 
@@ -290,7 +292,7 @@ def test_what_was_shown_on_the_terminal_is_what_is_signed(office, proposed):
     record, _ = proposed
     shown = dataclasses.replace(record, digest="0" * 64)
     with pytest.raises(Refused, match="is not the one") as refused:
-        desk_of(office.rig.config, office.rig.redis.url).approve(shown, office.rig.directory / "linus.key")
+        approve(desk_of(office.rig.config, office.rig.redis.url), shown, office.rig.directory / "linus.key")
     assert "other-digest" in {f.code for f in refused.value.findings}
 
 
@@ -311,7 +313,7 @@ def test_a_terminal_says_no_for_the_same_reasons(office, proposed, code, approva
     record, _ = proposed
     made = copy_plan(office, record, **plan)
     with pytest.raises(Refused) as refused:
-        desk.approve(made, office.rig.directory / "linus.key")
+        approve(desk, made, office.rig.directory / "linus.key")
     assert [f.code for f in refused.value.findings] == [code]
 
 
@@ -432,14 +434,14 @@ def test_unknown_machines_block_the_plan_and_nobody_can_approve_it(office, tmp_p
         worker.start()
         try:
             desk = desk_of(config, redis.url)
-            record = desk.store.plan(desk.ask_for_plan("v1.35.4", None, timeout=60).plan_ids[0])
+            record = desk.store.plan(ask_for_plan(desk, "v1.35.4", None, timeout=60).plan_ids[0])
         finally:
             worker.stop()
         stops = {f.subject: f.sentence for f in blockers(record.findings)}
         assert "host key" in stops["w1"]
         assert "w2" in stops
         with pytest.raises(Refused, match="is blocked by") as refused:
-            desk.approve(record, office.rig.directory / "grace.key")
+            approve(desk, record, office.rig.directory / "grace.key")
         assert {f.code for f in refused.value.findings} == {"plan-blocked"}
         assert desk.store.operations() == ()
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.decision_desk import approve
 from bot.desk import Desk
+from bot.plan_desk import ask_for_plan, ask_for_rollback
+from bot.run_desk import resume, retry
 from cluster.errors import LockkeeperError
 from cluster.events import Event
 from cluster.operation import Operation, OperationState
@@ -45,18 +48,18 @@ class Plant:
         """Ask for the plan and approve it, as two people would."""
         desk = self._desk()
         self.before = self.rig.world.snapshot()
-        self._approve(desk, desk.ask_for_plan(TARGET, None, timeout=60))
+        self._approve(desk, ask_for_plan(desk, TARGET, None, timeout=60))
 
     def _approve(self, desk: Desk, answer: Answer) -> None:
         assert answer.plan_ids, answer.refusal
         record = self.rig.store.plan(answer.plan_ids[0])
-        _, operation = desk.approve(record, self.rig.directory / "grace.key")
+        operation = approve(desk, record, self.rig.directory / "grace.key")
         self.operation_id = operation.id
 
     def roll_back(self, name: str) -> list[str]:
         """After an upgrade one worker's kubelet goes back, by a plan of its own; what was wrong with that, in words."""
         desk, upgraded = self._desk(), self.rig.world.snapshot()
-        self._approve(desk, desk.ask_for_rollback((name,), None, timeout=60))
+        self._approve(desk, ask_for_rollback(desk, (name,), None, timeout=60))
         operation = self.follow()
         if operation.state is not OperationState.COMPLETED:
             return [f"the rollback ended as {operation.state}: {operation.reason}"]
@@ -97,9 +100,9 @@ class Plant:
         time.sleep(2.0)  # whoever resumes has put right what was wrong
         try:
             if operation.state is OperationState.BLOCKED:
-                desk.retry(operation, None)
+                retry(desk, operation, None)
             else:
-                desk.resume(operation)
+                resume(desk, operation)
         except LockkeeperError:
             return
 

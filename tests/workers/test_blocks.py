@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from bot.desk import store_findings
+from bot.doctor import examine_store
 from cluster.errors import ClusterUnreadable, MachineUnreachable
 from cluster.inventory import Machine
 from cluster.operation import Operation
@@ -201,5 +201,5 @@ def test_the_doctor_asks_thousands_of_machines_as_wide_as_a_survey() -> None:
 
 def test_a_redis_that_is_away_is_a_finding() -> None:
     """`doctor` goes on to what else there is."""
-    (found,) = store_findings(Store.connect("redis://127.0.0.1:1"), NOW)
+    (found,) = examine_store(Store.connect("redis://127.0.0.1:1"), NOW)
     assert found.code == "redis-unreachable"
