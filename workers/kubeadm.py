@@ -169,6 +169,11 @@ def check_control_planes(site: Site) -> None:
 
 
 def check_declared(site: Site) -> None:
+def await_api(site: Site) -> None:
+    """kubeadm gives up at once where the API is away, as it is for a while after the only control plane was mended."""
+    ask_api(site, lambda: read_declared(site))
+
+
     """`kubeadm upgrade node` takes no version: it follows kubeadm-config, and does the old one again with exit 0."""
     try:
         declared = ask_api(site, lambda: read_declared(site))
@@ -230,6 +235,7 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: f"kubeadm brought the control plane of {s.node.name} to {s.hop.target}.",
         code="kubeadm-failed",
     ),
+        before=await_api,
     Verb.UPGRADE_NODE: MachineStep(
         lambda s: ("upgrade-node", _role(s), _target(s)),
         lambda s: f"kubeadm brought {s.node.name} to {s.hop.target}.",
@@ -262,6 +268,7 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: f"The control plane of {s.node.name} is back at its declared version {s.hop.target}.",
         code="kubeadm-failed",
     ),
+        before=await_api,
     # without a look before: the same package may be there already with another kubelet running
     Verb.ROLL_BACK_KUBELET: MachineStep(
         lambda s: ("roll-back-kubelet", str(s.hop.kubelet)),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cluster.findings import Findings, blockers
 from cluster.operation import Operation, OperationState
-from cluster.plan import PlanNode
+from cluster.plan import PlanNode, Role
 from cluster.procedure import GIVING_BACK, Step, Verb
 from cluster.report import ClusterReport
 from workers.run import Run
@@ -18,6 +18,7 @@ _WAITS = {  # the gate's answers that may pass by themselves, up to the deadline
     "cluster-unreadable": "The cluster's API does not answer; waiting for it.",
     "peer-not-ready": "Another control plane is not ready; waiting for it.",
 }
+_REPLACES = frozenset({Verb.APPLY, Verb.REVERT})  # the static pods of the first control plane
 _LOOKS = 3  # reports that must agree before a gate's no counts: the cluster may just be between two states
 
 
@@ -53,9 +54,16 @@ def _ask(run: Run, node: PlanNode, step: Step, newer_than: float) -> Findings:
     if run.leaving():
         raise Yielded
     # right after our own change of the control plane the API may be away: the step's own check waits for it
-    if report is None and step.verb is not Verb.VERIFY_CONTROL_PLANE:
+    expected = step.verb is Verb.VERIFY_CONTROL_PLANE or _brings_it_back(run, node, step, operation)
+    if report is None and not expected:
         return (run.unreadable(),)
     return _judge(run, node, step, operation, report)
+
+
+def _brings_it_back(run: Run, node: PlanNode, step: Step, operation: Operation) -> bool:
+    """Whether a new attempt has to mend what one before it left of the only API server: waiting alone would not."""
+    is_only = sum(n.role is not Role.WORKER for n in run.plan.nodes) == 1 and node.role is not Role.WORKER
+    return is_only and step.verb in _REPLACES and operation.row(node.name).attempt > 1
 
 
 def _judge(run: Run, node: PlanNode, step: Step, operation: Operation, report: ClusterReport | None) -> Findings:

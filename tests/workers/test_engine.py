@@ -404,6 +404,28 @@ def test_what_another_installation_blocks_can_still_be_cancelled(small: Yard, st
     assert store.operation(OP).state is OperationState.CANCELLED
     assert small.lease["spec"]["holderIdentity"] == "other/op-9"
 
+def test_the_only_api_server_is_mended_by_the_attempt_that_follows_the_one_that_broke_it(
+    small: Yard, store: Store
+) -> None:
+    """Its manifest may have been moved away when the machine went down: to wait for the API alone would be for ever."""
+
+    def break_off(site: Site) -> None:
+        small.away = True
+        time.sleep(FRESH * 1.5)  # until no report from before counts as live
+        raise AttemptLost("The machine was restarted.")
+
+    def mend(_: Site) -> None:
+        small.away = False
+
+    small.settings = small.settings.model_copy(
+        update={"waits": small.settings.waits.model_copy(update={"control_plane": 0.3})}
+    )
+    small.script("cp-1", Verb.APPLY, break_off, mend)
+    begin(small, store).join()
+    assert store.operation(OP).state is OperationState.COMPLETED
+    assert [line[0] for line in small.lines() if line[1:3] == ["cp-1", Verb.APPLY]] == ["start", "start", "end"]
+
+
 
 def test_a_mark_of_our_own_without_a_record_stops_and_asks(small: Yard, store: Store) -> None:
     """A Redis that lost its data must not be taken for a fresh one."""

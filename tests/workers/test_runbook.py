@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import Fenced
+from cluster.errors import ClusterUnreadable, Fenced
 from cluster.facts import EtcdTool
 from cluster.findings import Finding, Severity
 from cluster.hooks import Moment, PlanHook
