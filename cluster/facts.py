@@ -29,6 +29,11 @@ class Package:
     def whole(self) -> bool:
         return self.state[1:2] == "i" and len(self.state) == len("ii")
 
+    @property
+    def begun(self) -> bool:
+        """Whether dpkg only has to finish it: its files are there, and not whole is at most its configuration."""
+        return self.state[1:2] in "UFWti" and len(self.state) == len("ii")
+
 
 @dataclass(frozen=True, slots=True)
 class PackageSource:
@@ -129,6 +134,7 @@ class MachineFacts:
     sandbox_image: str = ""  # of containerd's own configuration; "" for its default
     patches: str = "none"  # "present DIR", "missing DIR", "unused DIR", "none"
     upgrade_config: str = ""  # kubeadm's own, where one is configured: "present FILE", "missing FILE"
+    passed_over: tuple[tuple[str, str], ...] = ()  # what that file lets kubeadm leave out: setting, names
     hooks: tuple[str, ...] | None = None  # that may be asked for by name; an older script tells none
     tools: tuple[str, ...] = ()  # of containerd, crictl, ctr
     etcdctl: EtcdTool = EtcdTool.NONE

@@ -122,7 +122,7 @@ def _silent(machine: Machine) -> None:
 
 
 def _makeshift(machine: Machine) -> None:
-    """kubeadm copied by hand, packages and the containerd of a distribution, the admin's kubeconfig on a worker."""
+    """kubeadm copied by hand, packages and the containerd of a distribution, what was left of a control plane."""
     machine.faults.runtime = "1.5.18"
     machine.path(SOURCE).unlink()
     machine.packages.drop("kubeadm")
@@ -133,7 +133,7 @@ def _makeshift(machine: Machine) -> None:
     machine.write("/var/lib/apt/lists/deb.lab_debian_Packages", stanza)
     flags = "--pod-infra-container-image=registry.k8s.io/pause:3.10"
     machine.write("/var/lib/kubelet/kubeadm-flags.env", f'KUBELET_KUBEADM_ARGS="{flags}"\n')
-    machine.write("/etc/kubernetes/admin.conf", "apiVersion: v1\nkind: Config\n", 0o600)
+    machine.write("/etc/kubernetes/controller-manager.conf", "apiVersion: v1\nkind: Config\n", 0o600)
 
 
 def _swap(machine: Machine) -> None:

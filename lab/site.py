@@ -152,6 +152,7 @@ class Site:
             text = machine.read(APISERVER).replace(f":{self.scenario.version}", f":{self.scenario.edited_apiserver}")
             machine.write(APISERVER, text, 0o600)
         self.cluster.write_admin_kubeconfig(machine.path("/etc/kubernetes/admin.conf"), f"https://{self.endpoint}")
+        machine.write("/etc/kubernetes/controller-manager.conf", "apiVersion: v1\nkind: Config\n", 0o600)
         if seat.outside_etcd:
             for name in ("etcd/ca.crt", "apiserver-etcd-client.crt", "apiserver-etcd-client.key"):
                 machine.write(f"/etc/kubernetes/pki/{name}", "of the lab\n", 0o600)

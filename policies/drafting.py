@@ -19,6 +19,7 @@ from policies.consents import acceptances
 from policies.distributions import demand_kubeadm
 from policies.drift import base_version, running_version, settled_version
 from policies.estimates import NO_PAST, estimate, tell_grounds
+from policies.flags import check_flags
 from policies.history import Past
 from policies.hooks import check_hooks, check_webhooks
 from policies.hops import chain, check_left_patch, minors_to_survey, resolve
@@ -184,6 +185,7 @@ def _check_way(plan: UpgradePlan, seen: Observation) -> Iterator[Finding]:
     left_out = frozenset(n.name for n in plan.left_out)
     yield from tell_left_behind(simulate(plan, seen.report, seen.survey), left_out)
     yield from check_jumps(plan, seen.report, seen.survey)
+    yield from check_flags(plan, seen.survey)
     yield from check_left_out(plan.pools, seen.report)
     yield from check_hooks(plan, seen.survey)
 

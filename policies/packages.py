@@ -13,15 +13,12 @@ from cluster.versions import KubeVersion, PackageVersion
 from policies.wording import count_of, some_of
 
 GOES_BACK = 1000  # above this priority apt installs an older version too
+_BEYOND_REPAIR = ("in a mess", "half installed")  # in dpkg's words: only installing them anew ends it
 _PATIENCE = 5 * 60  # seconds that a step waits for another package manager, as the node script does
 
 
 def check_packages(node: Node, facts: MachineFacts, offers: tuple[Offer, ...]) -> Iterator[Finding]:
-    broken = [p.name for p in facts.packages if p.name in UPGRADED_PACKAGES and not p.whole]
-    if facts.dpkg_problem or broken:
-        what = facts.dpkg_problem or f"{', '.join(broken)} is not installed whole"
-        sentence = f"dpkg on {node.name} was interrupted ({what[:200]})."
-        yield _stop("dpkg-interrupted", node, sentence, "Run there: sudo dpkg --configure -a")
+    yield from _interrupted(node, facts)
     if away := [offer for offer in offers if offer.state is OfferState.UNREACHABLE]:
         minors = some_of(str(offer.minor) for offer in away)
         sentence = f"{node.name} cannot reach its package source for {minors} ({away[0].reason[:200]})."
@@ -30,6 +27,24 @@ def check_packages(node: Node, facts: MachineFacts, offers: tuple[Offer, ...]) -
         yield from _locks(node, facts)
     yield from _binaries(node, facts)
     yield from _others(node, facts)
+
+
+def _interrupted(node: Node, facts: MachineFacts) -> Iterator[Finding]:
+    """What `dpkg --configure -a` may finish is finished by the run; what it cannot is for a person."""
+    broken = [p for p in facts.packages if p.name in UPGRADED_PACKAGES and not p.whole]
+    if not facts.dpkg_problem and not broken:
+        return
+    what = facts.dpkg_problem or f"{', '.join(p.name for p in broken)} is not installed whole"
+    sentence = f"dpkg on {node.name} was interrupted ({what[:200]})."
+    if any(words in facts.dpkg_problem for words in _BEYOND_REPAIR) or not all(p.begun for p in broken):
+        remedy = "Install these packages anew there, then run: sudo dpkg --configure -a"
+        yield _stop("dpkg-interrupted", node, sentence, remedy)
+    else:
+        remedy = (
+            "The run finishes that first when this machine's turn has come; to have it done before, run there: "
+            "sudo dpkg --configure -a"
+        )
+        yield _warn("dpkg-interrupted", node, sentence, remedy)
 
 
 def _locks(node: Node, facts: MachineFacts) -> Iterator[Finding]:

@@ -47,6 +47,21 @@ def check_given(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]
         sentence = f"kubeadm is given at each upgrade: {told}."
         remedy = "Look through them where a target's defaults differ, and pass them on where a step is typed by hand."
         yield Finding("kubeadm-given", Severity.NOTE, report.cluster, sentence, remedy)
+    yield from _passed_over(report, survey)
+
+
+def _passed_over(report: ClusterReport, survey: Survey) -> Iterator[Finding]:
+    """Which of kubeadm's own checks and phases its configuration leaves out, and where."""
+    found: dict[str, list[str]] = {}
+    for node in report.nodes:
+        facts = survey.facts(node.name)
+        if facts is not None and facts.passed_over:
+            told = "; ".join(f"{setting}: {names}" for setting, names in facts.passed_over)
+            found.setdefault(told, []).append(node.name)
+    for told, names in found.items():
+        sentence = f"kubeadm's own configuration leaves out checks or phases on {some_of(names)} ({told[:300]})."
+        remedy = "Take out what is not meant for this upgrade: nobody else looks at what kubeadm does not check."
+        yield Finding("kubeadm-passes-over", Severity.WARNING, report.cluster, sentence, remedy)
 
 
 def _too_early(report: ClusterReport, survey: Survey, minors: tuple[Minor, ...]) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ class Release(Row):
     changelog: str
     urgent_notes: str | None = None
     cleans: tuple[str, ...] = ()
+    needs_flags: tuple[KubeVersion, ...] = ()
     patch_first: PatchFirst | None = None
     note: str = ""
 

@@ -64,10 +64,11 @@ class MachineStep:
 
     def _facts(self, site: Site) -> MachineFacts | None:
         # Asking for everything costs a second: only where the answer decides something.
-        damaged = site.attempt > 1 and site.step.verb in _NEEDS_MANIFESTS | _NEEDS_DPKG
+        verb = site.step.verb
+        damaged = verb in _NEEDS_DPKG or (site.attempt > 1 and verb in _NEEDS_MANIFESTS)
         if self.seen is None and not damaged:
             return None
-        whole = site.step.verb is Verb.SNAPSHOT_ETCD  # where etcdctl is, is not told briefly
+        whole = verb is Verb.SNAPSHOT_ETCD  # where etcdctl is, is not told briefly
         return Link(site).ask(partial(site.machine.observe, briefly=not whole), patience=site.waits.node_ready)
 
     def _done(self, site: Site, outcome: Outcome) -> StepDone:
@@ -92,7 +93,7 @@ def no_snapshot(site: Site, why: str) -> StepBlocked:
     return site.blocked(
         "no-etcdctl",
         f"No etcd snapshot can be taken on {site.node.name}: {why}",
-        "Install etcdctl there and `retry`, or `cancel` and ask for the plan with `accept no-etcdctl`.",
+        "Install crictl or etcdctl there and `retry`, or `cancel` and ask for the plan with `accept no-etcdctl`.",
     )
 
 
@@ -168,12 +169,12 @@ def check_control_planes(site: Site) -> None:
     raise StepBlocked(found[0])
 
 
-def check_declared(site: Site) -> None:
 def await_api(site: Site) -> None:
     """kubeadm gives up at once where the API is away, as it is for a while after the only control plane was mended."""
     ask_api(site, lambda: read_declared(site))
 
 
+def check_declared(site: Site) -> None:
     """`kubeadm upgrade node` takes no version: it follows kubeadm-config, and does the old one again with exit 0."""
     try:
         declared = ask_api(site, lambda: read_declared(site))
@@ -234,8 +235,8 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: ("apply", _target(s)),
         lambda s: f"kubeadm brought the control plane of {s.node.name} to {s.hop.target}.",
         code="kubeadm-failed",
-    ),
         before=await_api,
+    ),
     Verb.UPGRADE_NODE: MachineStep(
         lambda s: ("upgrade-node", _role(s), _target(s)),
         lambda s: f"kubeadm brought {s.node.name} to {s.hop.target}.",
@@ -267,8 +268,8 @@ MACHINE_STEPS: dict[Verb, MachineStep] = {
         lambda s: ("revert", _target(s)),
         lambda s: f"The control plane of {s.node.name} is back at its declared version {s.hop.target}.",
         code="kubeadm-failed",
-    ),
         before=await_api,
+    ),
     # without a look before: the same package may be there already with another kubelet running
     Verb.ROLL_BACK_KUBELET: MachineStep(
         lambda s: ("roll-back-kubelet", str(s.hop.kubelet)),

@@ -113,7 +113,7 @@ def surveyed(last, **facts):
 
 
 FULL = replace(FACTS, stray_manifests=("old.yaml",))  # a warning
-TORN = replace(FACTS, dpkg_problem="half-configured")  # a blocker
+TORN = replace(FACTS, dpkg_problem="kubelet is half installed")  # a blocker
 
 
 def test_what_nobody_could_ask_anew_is_not_told_as_gone():

@@ -120,7 +120,7 @@ UNREACHABLE = Offer(Minor(1, 35), OfferState.UNREACHABLE, reason="timed out")
         ("machine-unreadable", None, make_survey(facts={"w1": Unread("w1", "No host key is pinned.")})),
         ("source-unreachable", None, make_survey(offers={"w1": (UNREACHABLE,)})),
         ("dpkg-interrupted", None, facts_of("w1", dpkg_problem="kubelet is half installed")),
-        ("dpkg-interrupted", None, facts_of("w1", packages=(Package("kubelet", "1.34.7-1.1", "iF"),))),
+        ("dpkg-interrupted", None, facts_of("w1", packages=(Package("kubelet", "1.34.7-1.1", "iHR"),))),
         ("no-etcdctl", None, facts_of("cp1", etcdctl=EtcdTool.NONE)),
         ("disk-space", None, facts_of("cp2", room=(Room("/etc/kubernetes", 100, 100),))),
         ("role-differs", None, facts_of("w1", control_plane=True)),
@@ -233,9 +233,39 @@ def test_an_etcdctl_on_the_other_control_planes_is_not_asked_for():
     assert "no-etcdctl" not in codes(draft(survey=facts_of("cp2", etcdctl=EtcdTool.NONE)).findings)
 
 
+@pytest.mark.parametrize(("tools", "wanted"), [(("containerd", "crictl"), "etcdctl"), (("containerd",), "cri-tools")])
+def test_what_to_install_for_a_snapshot_depends_on_what_is_there(tools, wanted):
+    """etcd's image has an etcdctl; where only crictl is missing, that is the way to it."""
+    survey = facts_of("cp1", etcdctl=EtcdTool.NONE, tools=tools)
+    (found,) = (f for f in draft(survey=survey).findings if f.code == "no-etcdctl")
+    assert wanted in found.remedy
+    assert ("cri-tools" in found.remedy) is ("crictl" not in tools)
+
+
+@pytest.mark.parametrize(
+    ("problem", "package", "severity"),
+    [
+        ("The following packages are only half configured: kubelet", "ii", Severity.WARNING),
+        ("dpkg was interrupted: its journal is not merged yet.", "ii", Severity.WARNING),
+        ("The following packages have been unpacked but not yet configured: kubelet", "iU", Severity.WARNING),
+        ("", "iF", Severity.WARNING),
+        ("The following packages are only half installed, due to problems: kubelet", "iH", Severity.BLOCKER),
+        ("The following packages are in a mess due to serious problems: agent", "ii", Severity.BLOCKER),
+        ("", "iUR", Severity.BLOCKER),
+    ],
+)
+def test_what_dpkg_can_finish_is_finished_by_the_run_and_what_it_lost_is_for_a_person(problem, package, severity):
+    """The warning says so, and is approved with the plan."""
+    survey = facts_of("w1", dpkg_problem=problem, packages=(Package("kubelet", "1.34.7-1.1", package),))
+    (found,) = (f for f in draft(survey=survey).findings if f.code == "dpkg-interrupted")
+    assert found.severity is severity
+    assert ("The run finishes that first" in found.remedy) is (severity is Severity.WARNING)
+    assert "sudo dpkg --configure -a" in found.remedy
+
+
 def test_named_consent_lifts_the_missing_snapshot_and_nothing_else():
     """The consent is in the plan's options, and so in its digest."""
-    survey = facts_of("cp1", etcdctl=EtcdTool.NONE, dpkg_problem="broken")
+    survey = facts_of("cp1", etcdctl=EtcdTool.NONE, dpkg_problem="kubelet is half installed")
     made = draft(survey=survey, accepted=("no-etcdctl", "dpkg-interrupted"))
     assert codes(blockers(made.findings)) == ["dpkg-interrupted"]
     assert made.plan.options.without_snapshot
@@ -268,6 +298,9 @@ def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
     assert [(n.name, n.role) for n in made.plan.nodes] == [("cp1", Role.FIRST_CONTROL_PLANE)]
     assert made.plan.target == v("v1.34.7")
     assert str(made.plan.hops[0].kubeadm) == "1.34.7-1.1"
+    (images,) = [f for f in made.findings if f.code == "images-not-checked"]
+    assert images.severity is Severity.NOTE
+    assert "Whether the images of v1.34.7 can be had was not asked" in images.sentence
 
 
 def test_a_revert_says_nothing_of_what_only_a_drain_would_do():

@@ -73,7 +73,7 @@ def test_a_plan_without_anybody_left_out_has_the_digest_that_it_always_had():
         (NOT_READY, silent("w1"), "node not ready, machine unreadable"),
         (
             None,
-            make_survey(facts={"w1": replace(FACTS, dpkg_problem="half-configured")}),
+            make_survey(facts={"w1": replace(FACTS, dpkg_problem="kubelet is half installed")}),
             "dpkg interrupted",
         ),
     ],

@@ -45,6 +45,16 @@ def test_what_kubeadm_is_given_is_one_note_with_its_machines():
     assert "the file /etc/kubernetes/upgrade.yaml (cp1, " in note.sentence
 
 
+def test_what_kubeadms_configuration_leaves_out_is_warned_of_with_its_machines():
+    """It is approved with the plan, and not passed on unmentioned."""
+    seen = survey_of(upgrade_config=FILE, passed_over=(("ignorePreflightErrors", "CreateJob"), ("skipPhases", "addon")))
+    (finding,) = (f for f in draft(survey=seen).findings if f.code == "kubeadm-passes-over")
+    assert (finding.severity, finding.subject) == (Severity.WARNING, "prod")
+    assert "on cp1, " in finding.sentence
+    assert "(ignorePreflightErrors: CreateJob; skipPhases: addon)" in finding.sentence
+    assert "kubeadm-passes-over" in draft(survey=seen).plan.accepted
+
+
 @pytest.mark.parametrize(("minors", "blocked"), [((35,), False), ((30, 31), True), ((31,), False), ((), False)])
 def test_a_configuration_blocks_where_a_minors_kubeadm_takes_none(minors, blocked):
     """It would be refused on the machine, in the middle of the upgrade."""

@@ -129,7 +129,8 @@ class Bench:
             )
         etcd = "spec:\n  containers:\n  - command:\n    - etcd\n    image: registry.k8s.io/etcd:3.6.5-0\n"
         self.file("/etc/kubernetes/manifests/etcd.yaml", etcd)
-        self.file("/etc/kubernetes/admin.conf")
+        for kubeconfig in ("admin", "controller-manager"):
+            self.file(f"/etc/kubernetes/{kubeconfig}.conf")
         (self.root / "var/lib/etcd/member").mkdir(parents=True, exist_ok=True)
 
     def run(self, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:

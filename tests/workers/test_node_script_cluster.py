@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.workers.node_bench import Bench, make_bench
+from workers.node_script.survey import parse_facts
 
 SKIPPED = 'echo "[upgrade/control-plane] Skipping phase. Not a control plane node."'
 
@@ -115,6 +116,8 @@ def test_a_configuration_that_kubeadm_would_not_take_or_that_forces_is_refused(b
     for number, text in enumerate(forms):
         bench.file("/etc/kubernetes/upgrade.yaml", text).chmod(0o644)
         assert b"forceUpgrade" in bench.finish(f"op-f{number}", "apply", "v1.34.7").chunk
+    bench.file("/etc/kubernetes/upgrade.yaml", "# forceUpgrade: true\nnode:\n  dryRun: true\n").chmod(0o644)
+    assert b"would change nothing" in bench.finish("op-d", "upgrade-node", "control-plane", "v1.34.7").chunk
     bench.file("/etc/kubernetes/upgrade.yaml", "apply: {}\n").chmod(0o666)
     assert b"could be changed by others" in bench.finish("op-2", "apply", "v1.34.7").chunk
     bench.file("/etc/kubernetes/upgrade.yaml", "apply: {}\n").chmod(0o644)
@@ -123,6 +126,23 @@ def test_a_configuration_that_kubeadm_would_not_take_or_that_forces_is_refused(b
     assert not [line for line in bench.log if line.startswith("kubeadm upgrade")]
     bench.file("/etc/lockkeeper-node.conf", "UPGRADE_CONFIG=/a.yaml\nPATCHES_DIR=/etc/kubernetes/patches\n")
     assert bench.run("observe").returncode == 78
+
+
+def test_what_kubeadms_own_configuration_leaves_out_is_observed(bench: Bench):
+    """Lists in one line and in several, each once; comments and empty ones are none."""
+    bench.file("/etc/lockkeeper-node.conf", "UPGRADE_CONFIG=/etc/u.yaml\n")
+    bench.file(
+        "/etc/u.yaml",
+        "apply: {ignorePreflightErrors: [CreateJob, 'Swap'], skipPhases: []} # skipPhases: [x]\n# skipPhases: [y]\n"
+        'node:\n  ignorePreflightErrors:\n    - CreateJob  # slow\n    - "Mem"\n  etcdUpgrade: true\n'
+        "  skipPhases:\n  - addon/coredns\nplan:\n  ignorePreflightErrors: [CreateJob,Swap]\n",
+    )
+    assert parse_facts(bench.answer("observe")).passed_over == (
+        ("ignorePreflightErrors", "CreateJob,Swap"),
+        ("ignorePreflightErrors", "CreateJob"),
+        ("ignorePreflightErrors", "Mem"),
+        ("skipPhases", "addon/coredns"),
+    )
 
 
 @pytest.mark.parametrize(

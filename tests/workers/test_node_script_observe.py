@@ -118,6 +118,38 @@ def test_residue_and_traps_are_found(bench: Bench):
     assert facts.dpkg_problem == "The following packages are only half configured: kubelet"
 
 
+_NO_SUMS = (
+    "The following packages are missing the md5sums control file in the\ndatabase, they need to be reinstalled:\n"
+    " agent                Somebody's agent\n\n"
+    "The following packages have an unknown foreign architecture, which will\ncause dependency issues on front-ends. "
+    "This can be fixed by registering\nthe foreign architecture with dpkg --add-architecture:\n agent:i386\n\n"
+)
+_HALF = (
+    "The following packages are only half configured, probably due to problems\nconfiguring them the first time.  "
+    "The configuration should be retried using\ndpkg --configure <package> or the configure menu option in dselect:\n"
+    " kubelet              For any architecture\n\n"
+)
+
+
+def test_what_dpkg_misses_of_a_package_for_ever_is_no_interrupted_work(bench: Bench):
+    """Makers leave out checksums; nothing was interrupted, and `dpkg --configure -a` would not end it."""
+    (bench.home / "audit").write_text(_NO_SUMS)
+    assert _facts(bench).dpkg_problem == ""
+    (bench.home / "audit").write_text(_NO_SUMS + _HALF)
+    assert _facts(bench).dpkg_problem.startswith("The following packages are only half configured")
+    assert "kubelet For any architecture" in _facts(bench).dpkg_problem
+
+
+def test_the_administrators_kubeconfig_makes_no_control_plane(bench: Bench):
+    """It lies on many a worker; what kubeadm wrote for a controller manager does not."""
+    for path in (bench.root / "etc/kubernetes/manifests").iterdir():
+        path.unlink()
+    assert (_facts(bench).control_plane, len(_facts(bench).missing_manifests)) == (True, 4)
+    (bench.root / "etc/kubernetes/controller-manager.conf").unlink()
+    assert (_facts(bench).control_plane, _facts(bench).missing_manifests) == (False, ())
+    assert bench.finish("op-1", "repair").code == 0
+
+
 @pytest.mark.parametrize(
     ("servers", "missing"),
     [("https://10.0.0.5:2379,https://10.0.0.6:2379", ()), ("https://127.0.0.1:2379", ("etcd",)), ("", ("etcd",))],

@@ -135,3 +135,19 @@ def test_a_pin_and_a_hold_of_the_owner_do_not_stop_exact_versions(machine: AptRo
     assert machine.finish("op-1", "set-source", "v1.35").code == 0
     assert machine.finish("op-2", "install-kubeadm", "1.35.4-1.1").code == 0
     assert machine.installed()["kubeadm"] == "hi 1.35.4-1.1"
+
+
+def test_packages_are_fetched_beside_an_interrupted_dpkg_which_is_finished_before_they_are_installed(machine: AptRoot):
+    """apt refuses either; to fetch disturbs nobody, and to finish what somebody began is for the machine's turn."""
+    status = (machine.root / "var/lib/dpkg/status").read_text()
+    (kubelet,) = (row for row in status.split("\n\n") if row.startswith("Package: kubelet\n"))
+    half = kubelet.replace("Status: install ok installed", "Status: install ok half-configured")
+    machine.file("/var/lib/dpkg/updates/0001", f"{half.strip()}\nConfig-Version: 1.34.7-1.1\n")
+    assert machine.finish("op-1", "fetch", "1.35.3-1.1").code == 0
+    assert list((machine.root / "var/cache/apt/archives").glob("kubeadm_1.35.3*"))
+    assert "journal" in parse_facts(machine.answer("observe")).dpkg_problem
+    assert machine.finish("op-2", "set-source", "v1.35").code == 0
+    assert machine.finish("op-3", "install-kubeadm", "1.35.3-1.1").code == 100
+    assert machine.finish("op-4", "repair").code == 0
+    assert machine.installed()["kubelet"] == "ii 1.34.7-1.1"
+    assert machine.finish("op-5", "install-kubeadm", "1.35.3-1.1").code == 0

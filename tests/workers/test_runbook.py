@@ -159,6 +159,24 @@ def test_a_new_attempt_repairs_what_a_lost_one_left() -> None:
     bench.w1.dpkg_problem = "kubeadm is half configured"
     perform(bench.site("w1", Verb.INSTALL_KUBEADM))
     assert bench.w1.words == ["repair", "install-kubeadm 1.35.4-1.1"]
+    other = Bench()
+    other.w1.dpkg_problem = "kubelet is half configured"
+    perform(other.site("w1", Verb.ROLL_BACK_KUBELET))
+    assert other.w1.words == ["repair", "roll-back-kubelet 1.35.4-1.1"]
+
+
+def test_kubeadm_is_started_when_the_api_is_back() -> None:
+    """It gives up at once without one, as after a repair of the only API server's manifest."""
+    bench = Bench()
+    cp1 = bench.machines["cp1"]
+    cp1.missing = ("kube-apiserver",)
+    bench.api.answers = [("GET", "kubeadm-config", ClusterUnreadable("The API of lab cannot be reached."))] * 3
+    began = bench.clock.now()
+    perform(bench.site("cp1", Verb.APPLY, attempt=2))
+    assert cp1.words == ["repair", "apply v1.35.4"]
+    assert bench.api.answers == []
+    assert bench.clock.now() > began
+    assert any("cannot be read just now" in sentence for sentence in bench.told)
 
 
 def test_a_new_attempt_waits_for_an_earlier_one_that_still_runs() -> None:

@@ -122,6 +122,7 @@ def _with_kubernetes(facts: MachineFacts, lines: Lines) -> MachineFacts:
         stray_manifests=lines.all("stray-manifest"),
         patches=lines.first("patches") or "none",
         upgrade_config=lines.first("upgrade-config") or "",
+        passed_over=tuple((setting, names) for setting, _, names in _parted(lines, "passed-over", " ")),
         hooks=None if lines.first("hooks") is None else lines.all("hook"),
         tools=tuple(words[0] for words in lines.words("tool") if words[1] == "yes"),
         etcdctl=EtcdTool(lines.first("etcdctl") or "none"),

@@ -25,7 +25,8 @@ file_fact() { # KEY FILE
     # shellcheck disable=SC2046 # split on purpose, and no name is expanded
     if [ -r "$2" ]; then flat "$1" $(first_line "$2" ''); else unreadable "$1" "${2#"$ROOT"} cannot be read"; fi
 }
-is_control_plane() { [ -e "$MANIFESTS/kube-apiserver.yaml" ] || [ -e "$ROOT/etc/kubernetes/admin.conf" ]; }
+# That manifest may be away for the moment. The administrator's kubeconfig lies on many a worker, the controller manager's on none.
+is_control_plane() { [ -e "$MANIFESTS/kube-apiserver.yaml" ] || [ -e "$ROOT/etc/kubernetes/controller-manager.conf" ]; }
 image_of() { # COMPONENT
     sed -n '/^[[:space:]]*-\{0,1\}[[:space:]]*image:[[:space:]]*["'\'']\{0,1\}\([^"'\''[:space:]]*\).*/{
         s//\1/p
@@ -52,11 +53,16 @@ kubeadm_version() { timeout -k 1 25 kubeadm version -o short 2>/dev/null; }
 installed_version() { # PACKAGE: empty unless it is wholly installed
     dpkg-query -W -f='${Version} ${db:Status-Abbrev}\n' "$1" 2>/dev/null | sed -n 's/^\([^ ]*\) .i *$/\1/p'
 }
+# An audit also names packages whose makers left out the list of checksums, or gave them a foreign architecture: nothing
+# was interrupted there, and nothing that dpkg could finish would end it.
+troubles_of_dpkg() {
+    awk 'BEGIN { RS = "" } { split($0, part, "\n ") } part[1] !~ /missing the (list|md5sums) control file|architecture/'
+}
 dpkg_problem() { # nothing when apt can work; fails, with the reason, where that cannot be told
     found=$(within_look dpkg --audit 2>&1)
     code=$?
     [ "$code" -lt 124 ] || { say "'dpkg --audit' failed: $(why "$found" "$code")"; return 1; }
-    [ -z "$found" ] || say "$found"
+    [ -z "$found" ] || say "$found" | troubles_of_dpkg
     [ "$code" -eq 0 ] || say "'dpkg --audit' failed"
     # dpkg's journal, left by one that was killed: the audit does not mention it, and apt refuses to work.
     [ -z "$(find "$ROOT/var/lib/dpkg/updates" -name '[0-9]*' 2>/dev/null)" ] || say "dpkg was interrupted: its journal is not merged yet."
@@ -155,13 +161,33 @@ observe_kubernetes() {
     # shellcheck disable=SC2046 # as above
     long kubelet-extra-args $(value_in "$ROOT/etc/default/kubelet" KUBELET_EXTRA_ARGS)
     if [ -n "$UPGRADE_CONFIG" ]; then
-        if [ -f "$ROOT$UPGRADE_CONFIG" ]; then say "upgrade-config present $UPGRADE_CONFIG"; else say "upgrade-config missing $UPGRADE_CONFIG"; fi
+        if [ -f "$ROOT$UPGRADE_CONFIG" ]; then
+            say "upgrade-config present $UPGRADE_CONFIG"
+            observe_passed_over
+        else say "upgrade-config missing $UPGRADE_CONFIG"; fi
     fi
     patches=$(patches_folder)
     if [ -n "$patches" ]; then
         if [ -d "$ROOT$patches" ]; then say "patches present $patches"; else say "patches missing $patches"; fi
     elif [ -n "$(ls -A "$ROOT/etc/kubernetes/patches" 2>/dev/null)" ]; then say "patches unused /etc/kubernetes/patches"
     else say "patches none"; fi
+}
+observe_passed_over() { # which checks and phases of its own kubeadm leaves out by that file
+    awk '
+        function tell(names) { gsub(/["'\'' \t]/, "", names); if (names != "" && !(key " " names in told)) { told[key " " names]; print "passed-over", key, names } }
+        /^[ \t]*#/ { next }
+        { sub(/[ \t]#.*/, "") }
+        block && /^[ \t]*-[ \t]/ { key = block; sub(/^[ \t]*-/, ""); tell($0); next }
+        { block = "" }
+        {
+            while (match($0, /(ignorePreflightErrors|skipPhases)["'\'']?[ \t]*:[ \t]*/)) {
+                key = substr($0, RSTART, RLENGTH)
+                sub(/[^A-Za-z].*/, "", key)
+                $0 = substr($0, RSTART + RLENGTH)
+                if (/^\[/) { names = substr($0, 2); sub(/\].*/, "", names); tell(names) }
+                else if ($0 == "") block = key
+            }
+        }' "$ROOT$UPGRADE_CONFIG"
 }
 patches_folder() { # of the settings, or the first one that kubeadm's configuration names and that is not there, else its first
     [ -z "$PATCHES_DIR" ] || { say "$PATCHES_DIR"; return; }

@@ -78,6 +78,7 @@ private_apt() { # FOLDER TOOL ARGS…
     [ -e "$list" ] || list=$folder/kubernetes.sources
     others=/dev/null
     [ ! -d "$folder/parts" ] || others=$folder/parts
+    [ ! -e "$folder/status" ] || set -- "$@" -o "Dir::State::status=$folder/status"
     "$tool" "$@" -o "Dir::Etc::SourceList=$list" -o "Dir::Etc::SourceParts=$others" \
         -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
 }
@@ -230,6 +231,8 @@ fetch() { # PACKAGE-VERSION
     trap 'rm -rf "$folder"' EXIT
     problem=$(update_private "$folder" "$(minor_of "$1")")
     [ -z "$problem" ] || refuse 69 "The packages of $(minor_of "$1") cannot be listed (${problem%% *}): ${problem#* }"
+    # apt refuses even to fetch where dpkg was interrupted, which is mended when the machine's turn has come; a copy has no journal.
+    [ -z "$(dpkg_problem)" ] || cp "$ROOT/var/lib/dpkg/status" "$folder/status" || rm -f "$folder/status"
     download_packages "$folder" "$1" && return
     say "[lockkeeper] once more, with the machine's other sources: a new release may depend on a package from there"
     add_machine_sources "$folder"

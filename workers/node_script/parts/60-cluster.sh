@@ -17,8 +17,13 @@ need_upgrade_config() {
     minor=${version#v1.}
     [ "${minor%%.*}" -ge 31 ] 2>/dev/null ||
         refuse 70 "kubeadm $version takes no UpgradeConfiguration, as v1.31 and newer do: take UPGRADE_CONFIG out of the settings until then."
-    ! grep -Eiq "forceUpgrade[\"']?[[:space:]]*:[[:space:]]*[\"']?(true|yes|on)" "$ROOT$UPGRADE_CONFIG" ||
+    ! config_says forceUpgrade ||
         refuse 70 "$UPGRADE_CONFIG says forceUpgrade: true, which passes over kubeadm's own checks: take that out."
+    ! config_says dryRun ||
+        refuse 70 "$UPGRADE_CONFIG says dryRun: true, so that kubeadm would change nothing and end well: take that out."
+}
+config_says() { # SWITCH, that is on
+    grep -v '^[[:space:]]*#' "$ROOT$UPGRADE_CONFIG" | grep -Eiq "$1[\"']?[[:space:]]*:[[:space:]]*[\"']?(true|yes|on)"
 }
 # kubeadm and its flags from the settings: where the administrator's file, the patches and its own configuration are.
 upgrade() { # ARGS…
