@@ -33,7 +33,6 @@ from bot.commands import (
     ForceDelete,
     Help,
     IgnoreAlert,
-    NotUnderstood,
     Pause,
     Plan,
     Resume,
@@ -42,14 +41,12 @@ from bot.commands import (
     Skip,
     Status,
     Survey,
-    UnknownCommand,
     Versions,
-    parse_command,
-    parse_mention,
 )
 from bot.controls import Control
 from bot.delivery import SlackAway, SlackRefused
 from bot.force_card import ALLOW
+from bot.grammar import NotUnderstood, UnknownCommand, parse_command, parse_mention
 from bot.plan_card import APPROVE, DETAILS, REJECT
 from bot.plan_notes import ticked
 from bot.plan_views import REASON_BLOCK, REASON_FIELD

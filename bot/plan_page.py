@@ -10,7 +10,8 @@ from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.text import duration, moment
 from cluster.findings import Finding, Severity, worst_first
-from cluster.plan import DrainMode, Hop, PlanKind, PlanRecord, PlanStatus, Reboot
+from cluster.options import DrainMode, Reboot
+from cluster.plan import Hop, PlanKind, PlanRecord, PlanStatus
 from cluster.procedure import DOING
 from policies.hooks import tell_hooks
 from policies.legs import Leg, legs

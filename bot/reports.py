@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from bot.asked import Asked
 from bot.blocks import Block, Message, bullets, context, header, rich_text, section, spans, text_element
-from bot.commands import HELP
 from bot.fleet_card import FLEET, render_fleet
+from bot.grammar import HELP
 from bot.plan_card import card_key as plan_key
 from bot.plan_card import summarise as summarise_plan
 from bot.report_card import render_listing, render_report

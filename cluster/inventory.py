@@ -32,7 +32,7 @@ from cluster.fields import (
     Weekday,
 )
 from cluster.hooks import Moment, OnFailure, PlanHook
-from cluster.plan import DrainMode, Reboot, Treatment, WorkerMoves
+from cluster.options import DrainMode, Reboot, Treatment, WorkerMoves
 
 _LOCAL_OR_TLS = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
 

@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import cache
 
 from cluster.hooks import Moment
-from cluster.plan import PlanKind, PlanNode, Reboot, Role, UpgradePlan
+from cluster.options import Reboot
+from cluster.plan import PlanKind, PlanNode, Role, UpgradePlan
 
 
 class Phase(StrEnum):

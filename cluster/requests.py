@@ -27,7 +27,7 @@ class PlanRequest:
     channel: str  # where the plan may be decided; "" on the command line of a cluster without one
     at: datetime
     accepted: tuple[str, ...] = ()  # codes of findings that the person consents to
-    overrides: dict[str, bool | int | str] = field(default_factory=dict)  # of plan.Options, by field name
+    overrides: dict[str, bool | int | str] = field(default_factory=dict)  # of Options, by field name
     without: tuple[str, ...] = ()  # workers to be left out; `blocked` stands for those that block the plan
     workers: tuple[str, ...] = ()  # whose kubelets are to be rolled back
     asked_in: str = ""  # the Slack channel where it was typed: a refusal is told there, to the person alone

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from cluster.findings import Finding, Severity
 from cluster.observation import Observation
-from cluster.plan import DatabaseRule
+from cluster.options import DatabaseRule
 from cluster.report import Budget
 from cluster.workloads import Guard, Workload
 from policies.databases import Database, is_primary, operator_of

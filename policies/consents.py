@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from cluster.errors import Refused
 from cluster.findings import Finding, Severity
-from cluster.plan import Reboot, UpgradePlan, WorkerMoves
+from cluster.options import Reboot, WorkerMoves
+from cluster.plan import UpgradePlan
 
 BLOCKERS = ("no-etcdctl", "removed-api-in-use", "two-member-etcd")  # finding codes that become warnings
-OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of plan.Options, and what it becomes
+OPTIONS: dict[str, tuple[str, bool | str]] = {  # word → field of Options, and what it becomes
     "delete-emptydir": ("delete_emptydir", True),
     "delete-unmanaged": ("delete_unmanaged", True),
     "workers-every-hop": ("workers", WorkerMoves.EVERY_HOP.value),

@@ -8,7 +8,8 @@ from functools import cache
 
 from cluster.findings import Finding, Severity
 from cluster.inventory import Cluster
-from cluster.plan import DatabaseRule, PlanPool
+from cluster.options import DatabaseRule
+from cluster.plan import PlanPool
 from cluster.workloads import Workload, Workloads
 from policies.data_files import DataFile, Facts, Row
 from policies.wording import some_of

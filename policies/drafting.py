@@ -10,7 +10,8 @@ from cluster.errors import Refused
 from cluster.findings import Finding, Findings, blockers, worst_first
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Basis, Options, PlanKind, PlanRecord, Reboot, UpgradePlan
+from cluster.options import Options, Reboot
+from cluster.plan import Basis, PlanKind, PlanRecord, UpgradePlan
 from cluster.report import ClusterReport
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion, Target

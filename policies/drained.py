@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cluster.dry_run import DryRun
 from cluster.errors import Refused
-from cluster.plan import DrainMode, Options, PlanNode, PlanRecord, PlanStatus, UpgradePlan
+from cluster.options import DrainMode, Options
+from cluster.plan import PlanNode, PlanRecord, PlanStatus, UpgradePlan
 from cluster.procedure import Verb, itinerary, kubelet_moves, reboots
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.wording import count_of, some_of

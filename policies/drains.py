@@ -8,7 +8,7 @@ from dataclasses import replace
 from cluster.findings import Finding
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Options, Reboot, Treatment
+from cluster.options import Options, Reboot, Treatment
 from cluster.report import ClusterReport
 from cluster.versions import Minor, ReportedVersion
 from cluster.workloads import Workloads

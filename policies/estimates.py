@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cluster.plan import PlanKind, PlanNode, PlanPool, Reboot, Role, UpgradePlan
+from cluster.options import Reboot
+from cluster.plan import PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import kubelet_moves, reboots
 from policies.history import Part, Past, Range
 from policies.pace import count_waves, soak_of

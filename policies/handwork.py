@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cluster.errors import Refused
-from cluster.plan import Hop, PlanNode, PlanRecord, Reboot
+from cluster.options import Reboot
+from cluster.plan import Hop, PlanNode, PlanRecord
 from cluster.procedure import Verb
 from policies.data_files import DataFile, Row
 from policies.drained import is_drained

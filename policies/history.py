@@ -11,7 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from cluster.events import Event, Happened
-from cluster.plan import DrainMode, PlanKind, PlanNode, PlanRecord, Role
+from cluster.options import DrainMode
+from cluster.plan import PlanKind, PlanNode, PlanRecord, Role
 from cluster.procedure import Phase, Verb, disturbs, reboots
 from policies.drained import is_drained, minor_before
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from cluster.findings import Finding, Findings, Severity
-from cluster.plan import Hop, PlanNode, PlanPool, Role, WorkerMoves
+from cluster.options import WorkerMoves
+from cluster.plan import Hop, PlanNode, PlanPool, Role
 from cluster.report import ClusterReport
 from cluster.survey import Survey, SurveyedMachine
 from cluster.versions import KubeVersion, Minor, ReportedVersion

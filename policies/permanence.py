@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cluster.plan import PlanKind, PlanRecord, Reboot
+from cluster.options import Reboot
+from cluster.plan import PlanKind, PlanRecord
 from cluster.procedure import kubelet_moves
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.data_files import DataFile, Row

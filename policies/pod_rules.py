@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cluster.plan import Options, Treatment
+from cluster.options import Options, Treatment
 from cluster.selectors import matches
 
 _SAID = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cluster.findings import Finding, Findings, Severity
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster.findings import Finding, Severity
-from cluster.plan import Options, Reboot
+from cluster.options import Options, Reboot
 from cluster.report import ClusterReport
 from cluster.survey import Survey
 

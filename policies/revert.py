@@ -8,7 +8,8 @@ from cluster.errors import InvalidVersion
 from cluster.findings import Finding, Findings, Severity, worst_first
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Reboot, Role, UpgradePlan
+from cluster.options import Options, Reboot
+from cluster.plan import Hop, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, PackageVersion

@@ -10,18 +10,8 @@ from cluster.findings import Finding, Findings, Severity, worst_first
 from cluster.hooks import PER_RUN
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import (
-    DrainMode,
-    Hop,
-    Options,
-    PlanKind,
-    PlanNode,
-    PlanPool,
-    PlanRecord,
-    PlanStatus,
-    Reboot,
-    UpgradePlan,
-)
+from cluster.options import DrainMode, Options, Reboot
+from cluster.plan import Hop, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, UpgradePlan
 from cluster.procedure import kubelet_moves
 from cluster.report import ClusterReport, Unread
 from cluster.survey import Survey

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from cluster.findings import Finding, Severity
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.report import ClusterReport
 from cluster.workloads import Workload, Workloads
 from policies.databases import operator_of

@@ -9,7 +9,8 @@ from typing import Any
 from cluster.findings import Finding, Severity
 from cluster.offers import SourcesTold
 from cluster.operation import NodeRow, Operation, OperationState
-from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
+from cluster.options import Options
+from cluster.plan import Basis, Hop, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod, Unread
 from cluster.settings import Settings, parse_settings
 from cluster.survey import Survey

@@ -9,7 +9,8 @@ from typing import Any
 from cluster.approval import Approval, SignedWith, Statement
 from cluster.events import Event, Happened
 from cluster.operation import Operation, schedule
-from cluster.plan import Basis, Hop, Options, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
+from cluster.options import Options
+from cluster.plan import Basis, Hop, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.report import ApiServer, ClusterIdentity, ClusterReport, Node
 from cluster.settings import Settings, parse_settings
 from cluster.store import Decision, Store

@@ -11,7 +11,8 @@ from cluster.examination import Examination
 from cluster.facts import MachineFacts, Offer, OfferState
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Options, PlanRecord
+from cluster.options import Options
+from cluster.plan import PlanRecord
 from cluster.report import AddOn, Budget, ClusterReport, Node
 from cluster.survey import Survey, SurveyedMachine
 from cluster.tally import read_workloads

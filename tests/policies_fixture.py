@@ -10,7 +10,8 @@ from cluster.examination import Examination
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState, Package, PackageSource, Room
 from cluster.inventory import Cluster
 from cluster.observation import Observation
-from cluster.plan import Options, PlanRecord, PlanStatus
+from cluster.options import Options
+from cluster.plan import PlanRecord, PlanStatus
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
 from cluster.settings import Settings
 from cluster.signing import public_line

@@ -23,7 +23,7 @@ from cluster.examination import Examination
 from cluster.facts import MachineFacts, Offer, OfferState
 from cluster.findings import Finding
 from cluster.observation import Observation
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.procedure import Verb
 from cluster.report import ClusterReport
 from cluster.survey import Survey, SurveyedMachine

@@ -13,7 +13,8 @@ from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Offer, OfferState
 from cluster.images import ImageOffer, ImageState, WantedImages
 from cluster.observation import Observation
 from cluster.operation import Operation, OperationState, RowState, schedule
-from cluster.plan import Options, PlanRecord, PlanStatus
+from cluster.options import Options
+from cluster.plan import PlanRecord, PlanStatus
 from cluster.procedure import Verb, itinerary
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod, Unread
 from cluster.settings import Settings, parse_settings

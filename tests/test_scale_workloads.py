@@ -14,7 +14,7 @@ import pytest
 from cluster.examination import Examination
 from cluster.findings import Findings
 from cluster.observation import Observation
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.report import DaemonSet
 from cluster.tally import read_workloads
 from cluster.workloads import Workloads

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cluster.departures import is_finished, is_ready
-from cluster.plan import DatabaseRule
+from cluster.options import DatabaseRule
 from policies.databases import Instance, instance_of
 from policies.wording import some_of
 from workers.drain_rules import PodFate

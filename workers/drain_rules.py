@@ -17,7 +17,7 @@ from cluster.departures import (
     is_static,
     tolerates_cordon,
 )
-from cluster.plan import Options, Treatment
+from cluster.options import Options, Treatment
 from policies.databases import Instance, instance_of
 from policies.pod_rules import treatment_of
 

@@ -20,7 +20,8 @@ from cluster.inventory import Cluster
 from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import Operation, OperationState
-from cluster.plan import Options, PlanKind, PlanRecord, PlanStatus, PodRule
+from cluster.options import Options, PodRule
+from cluster.plan import PlanKind, PlanRecord, PlanStatus
 from cluster.report import ClusterReport
 from cluster.requests import Answer, PlanRequest
 from cluster.settings import Settings

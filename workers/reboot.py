@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from cluster.errors import MachineUnreachable
-from cluster.plan import Reboot
+from cluster.options import Reboot
 from workers.complaint import find_complaint
 from workers.login import HostKeyChanged, HostKeyUnknown, KeyUnusable
 from workers.machine import NodeScriptFailed

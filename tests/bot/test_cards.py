@@ -19,19 +19,8 @@ from cluster.events import Event, Happened
 from cluster.findings import Finding, Severity
 from cluster.hooks import Moment, PlanHook
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
-from cluster.plan import (
-    Basis,
-    Options,
-    PlanKind,
-    PlanNode,
-    PlanPool,
-    PlanRecord,
-    PlanStatus,
-    PodRule,
-    Reboot,
-    Role,
-    Treatment,
-)
+from cluster.options import Options, PodRule, Reboot, Treatment
+from cluster.plan import Basis, PlanKind, PlanNode, PlanPool, PlanRecord, PlanStatus, Role
 from cluster.procedure import Verb, itinerary
 from lab.slack.lint import lint_blocks
 from tests.bot_fixture import CONTROL_PLANES, NASTY, NOW, WORKERS, finding, operation, overview, plan, record, report

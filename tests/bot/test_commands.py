@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from bot.grammar import WORDS, NotUnderstood, parse_command, parse_mention
 
 from bot.commands import (
-    WORDS,
     Cancel,
     DryRun,
     Export,
     Extend,
     ForceDelete,
     Help,
-    NotUnderstood,
     Pause,
     Plan,
     Resume,
@@ -21,8 +20,6 @@ from bot.commands import (
     Status,
     Survey,
     Versions,
-    parse_command,
-    parse_mention,
 )
 from bot.export_forms import ExportForm
 from cluster.versions import KubeVersion, Minor, Relative
@@ -137,6 +134,6 @@ def test_an_odd_word_is_repeated_without_its_tricks(word):
 
 def test_every_command_of_the_help_is_one_that_is_understood():
     """The help and the parser cannot drift apart."""
-    from bot.commands import HELP  # noqa: PLC0415 - beside its only use
+    from bot.grammar import HELP
 
     assert {usage.split()[0] for usage, _ in HELP} == set(WORDS)

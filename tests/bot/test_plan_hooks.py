@@ -11,7 +11,7 @@ from bot.run_card import SKIP, skip_choice
 from bot.terminal import render_plan as render_on_terminal
 from cluster.hooks import Moment
 from cluster.operation import OperationState, RowState
-from cluster.plan import Options, PodRule, Reboot, Treatment
+from cluster.options import Options, PodRule, Reboot, Treatment
 from cluster.procedure import Verb, itinerary
 from tests.bot_fixture import operation, record
 from tests.policies.test_hooks import HOOKS

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from bot.grammar import NotUnderstood, parse_command
 
-from bot.commands import NotUnderstood, Rollback, parse_command
+from bot.commands import Rollback
 from bot.export_forms import ExportForm
 from bot.plan_card import render_plan
 from bot.plan_export import export_plan

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from bot.grammar import NotUnderstood, parse_command
 
-from bot.commands import IgnoreAlert, NotUnderstood, parse_command
+from bot.commands import IgnoreAlert
 from bot.desk import Desk as Terminal
 from bot.run_card import GO_ON, render_run
 from bot.spare_view import spare_view

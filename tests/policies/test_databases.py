@@ -6,7 +6,8 @@ import pytest
 
 from cluster.examination import Examination
 from cluster.findings import Severity
-from cluster.plan import Options, PlanNode, PlanPool, Role
+from cluster.options import Options
+from cluster.plan import PlanNode, PlanPool, Role
 from cluster.report import Budget
 from cluster.tally import read_workloads
 from policies.databases import check_databases, configured, find_databases, primary_nodes, read_operators

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.difference import Change, Part
-from cluster.plan import DrainMode, Options, PlanStatus, Role
+from cluster.options import DrainMode, Options
+from cluster.plan import PlanStatus, Role
 from policies.differences import find_difference
 from tests.policies_fixture import draft, make_offers, make_record, make_report, make_survey, with_node
 

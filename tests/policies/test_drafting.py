@@ -7,7 +7,8 @@ import pytest
 from cluster.errors import Refused
 from cluster.facts import EtcdTool, KubeletUnit, Offer, OfferState, Package, Room
 from cluster.findings import Severity, blockers
-from cluster.plan import Options, PlanKind, PodRule, Reboot, Role, Treatment
+from cluster.options import Options, PodRule, Reboot, Treatment
+from cluster.plan import PlanKind, Role
 from cluster.report import ApiServer, Budget, DaemonSet, Unread
 from cluster.versions import Minor
 from policies.consents import BLOCKERS

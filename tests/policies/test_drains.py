@@ -9,7 +9,7 @@ import pytest
 from cluster.errors import ClusterUnreadable
 from cluster.examination import Examination
 from cluster.findings import Severity, blockers
-from cluster.plan import DrainMode, Options
+from cluster.options import DrainMode, Options
 from cluster.report import Budget, DaemonSet, Unread
 from cluster.tally import read_workloads
 from policies.drafting import recheck

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.findings import blockers
-from cluster.plan import Options, WorkerMoves
+from cluster.options import Options, WorkerMoves
 from tests.policies_fixture import FACTS, draft, make_offers, make_survey
 
 FIRST = make_offers("1.34.7-1.1", "1.35.0-1.1", "1.36.2-1.1")

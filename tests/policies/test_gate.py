@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from cluster.operation import NodeRow, OperationState, RowState, schedule
-from cluster.plan import Options, PlanStatus
+from cluster.options import Options
+from cluster.plan import PlanStatus
 from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import Unread
 from cluster.signing import sign_as_bot

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.errors import Refused
 from cluster.inventory import Smoke
-from cluster.plan import DrainMode, Options, WorkerMoves
+from cluster.options import DrainMode, Options, WorkerMoves
 from cluster.procedure import Phase, Verb, itinerary
 from lab.podsecurity import violations
 from policies.handwork import Place, read_handwork, type_leg

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.events import Event, Happened
-from cluster.plan import DrainMode, Options, PlanKind, PlanNode, PlanPool, Role
+from cluster.options import DrainMode, Options
+from cluster.plan import PlanKind, PlanNode, PlanPool, Role
 from cluster.procedure import itinerary
 from policies.estimates import APPLY, NO_PAST, PREPARE, WORKER, estimate, tell_grounds
 from policies.history import FEWEST, Part, Past, PastRun, learn

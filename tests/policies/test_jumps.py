@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.findings import blockers
-from cluster.plan import Options, WorkerMoves
+from cluster.options import Options, WorkerMoves
 from tests.policies.test_moves import EVERYWHERE, FAR
 from tests.policies_fixture import FACTS, codes, draft, make_report, make_survey, reported, with_node
 

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from cluster.errors import Refused
 from cluster.findings import blockers
 from cluster.operation import schedule
-from cluster.plan import Options, Reboot, UpgradePlan
+from cluster.options import Options, Reboot
+from cluster.plan import UpgradePlan
 from cluster.procedure import itinerary
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from cluster.facts import Offer, OfferState
 from cluster.findings import Severity, blockers
 from cluster.operation import schedule
-from cluster.plan import Options, PlanStatus, Role, UpgradePlan, WorkerMoves
+from cluster.options import Options, WorkerMoves
+from cluster.plan import PlanStatus, Role, UpgradePlan
 from cluster.procedure import Phase, Verb, itinerary
 from cluster.signing import sign_as_bot
 from cluster.versions import Minor, PackageVersion

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.findings import Finding, Severity
-from cluster.plan import Basis, DrainMode, Options, PlanKind
+from cluster.options import DrainMode, Options
+from cluster.plan import Basis, PlanKind
 from policies.drafting import draft_revert
 from policies.permanence import find_permanent, read_effects
 from tests.policies_fixture import (

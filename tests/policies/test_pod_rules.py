@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from cluster.examination import Examination
 from cluster.inventory import Defaults
-from cluster.plan import Options, PodRule, Treatment
+from cluster.options import Options, PodRule, Treatment
 from cluster.procedure import Verb
 from cluster.tally import read_workloads
 from policies.drains import check_drains

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.events import Happened
-from cluster.plan import DrainMode, Options, Reboot
+from cluster.options import DrainMode, Options, Reboot
 from cluster.procedure import Verb
 from policies.consents import consents_of, read_consents, words_of
 from policies.drained import is_drained

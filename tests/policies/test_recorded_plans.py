@@ -9,7 +9,8 @@ import pytest
 from cluster.errors import Refused
 from cluster.findings import blockers
 from cluster.observation import Observation
-from cluster.plan import Options, Role
+from cluster.options import Options
+from cluster.plan import Role
 from cluster.survey import SurveyedMachine
 from cluster.versions import parse_target
 from policies.drafting import Draft, draft_revert, draft_upgrade

@@ -8,7 +8,8 @@ from cluster.errors import Refused
 from cluster.facts import Package
 from cluster.findings import blockers
 from cluster.operation import schedule
-from cluster.plan import DrainMode, Options, PlanKind, PlanStatus, Reboot
+from cluster.options import DrainMode, Options, Reboot
+from cluster.plan import PlanKind, PlanStatus
 from cluster.procedure import Phase, Step, Verb, itinerary
 from cluster.report import Unread
 from policies.drafting import draft_rollback, recheck

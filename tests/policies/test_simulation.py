@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cluster.errors import Refused
 from cluster.facts import Offer, OfferState
 from cluster.findings import Severity, blockers
-from cluster.plan import Options, PlanKind, Role, WorkerMoves
+from cluster.options import Options, WorkerMoves
+from cluster.plan import PlanKind, Role
 from cluster.procedure import Phase, Verb, itinerary
 from cluster.report import AddOn, ApiServer, ClusterIdentity, ClusterReport, Node, StaticPod
 from cluster.survey import Survey, SurveyedMachine

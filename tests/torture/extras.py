@@ -9,7 +9,8 @@ from dataclasses import replace
 import yaml
 
 from cluster.hooks import Moment, PlanHook
-from cluster.plan import Options, Reboot, UpgradePlan
+from cluster.options import Options, Reboot
+from cluster.plan import UpgradePlan
 from lab.rig import Rig
 from lab.toolbox import ExecRecord
 

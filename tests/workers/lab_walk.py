@@ -14,7 +14,8 @@ from cluster.kube import Kube
 from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import attempt_id
-from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
+from cluster.options import Options
+from cluster.plan import Hop, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Step, Verb, itinerary
 from cluster.report import ClusterIdentity
 from cluster.settings import Settings, parse_settings

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from cluster.errors import KubeDenied, MachineUnreachable
 from cluster.facts import EtcdTool, KubeletUnit, MachineFacts, Package, PackageSource
-from cluster.plan import Hop, Options, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
+from cluster.options import Options
+from cluster.plan import Hop, PlanKind, PlanNode, PlanPool, Role, UpgradePlan
 from cluster.procedure import Phase, Step, Verb
 from cluster.report import ClusterIdentity
 from cluster.settings import parse_settings

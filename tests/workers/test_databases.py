@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.plan import DatabaseRule, Options
+from cluster.options import DatabaseRule, Options
 from cluster.procedure import Verb
 from tests.workers.runbook_fixture import Bench, denied, pod
 from workers.databases import nobody_left

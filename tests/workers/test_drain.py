@@ -14,7 +14,7 @@ import pytest
 from cluster.departures import OWNER_LABEL
 from cluster.errors import ClusterUnreadable
 from cluster.operation import Hold
-from cluster.plan import DrainMode, Options, PodRule, Treatment
+from cluster.options import DrainMode, Options, PodRule, Treatment
 from cluster.procedure import Verb
 from cluster.report import CORDON_OWNER
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, hop, pod

@@ -11,7 +11,8 @@ from cluster.errors import KubeDenied, Refused
 from cluster.events import Event, Happened
 from cluster.kube import Kube
 from cluster.observe import read_identity, read_nodes
-from cluster.plan import DrainMode, Options, PlanKind, PlanNode, PlanPool, PlanStatus, Role
+from cluster.options import DrainMode, Options
+from cluster.plan import PlanKind, PlanNode, PlanPool, PlanStatus, Role
 from cluster.procedure import Verb, itinerary
 from cluster.requests import request_dry_run
 from cluster.settings import Settings

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cluster.approval import SignedWith
 from cluster.errors import StoreUnavailable
 from cluster.force import LIFE, ForceApproval, ForceRequest
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.procedure import Verb
 from cluster.settings import Person
 from cluster.signing import bot_signature, public_line

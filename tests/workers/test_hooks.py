@@ -20,7 +20,8 @@ from cluster.errors import Refused
 from cluster.hooks import Moment, OnFailure, PlanHook
 from cluster.inventory import Hook
 from cluster.operation import Operation, OperationState, RowState, Wish, schedule
-from cluster.plan import DrainMode, Options, UpgradePlan
+from cluster.options import DrainMode, Options
+from cluster.plan import UpgradePlan
 from cluster.procedure import LATER_HOOKS, Verb, itinerary
 from cluster.steering import skipped, wished
 from tests.engine_fixture import NOW, record

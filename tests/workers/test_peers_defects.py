@@ -13,7 +13,7 @@ from cluster.events import Happened
 from cluster.findings import Finding, Severity
 from cluster.inventory import Defaults
 from cluster.operation import OperationState, RowState, schedule
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.procedure import Verb
 from cluster.store import Decision, Store
 from cluster.store.ledger import key

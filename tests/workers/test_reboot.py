@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from cluster.plan import DrainMode, Options, Reboot, UpgradePlan
+from cluster.options import DrainMode, Options, Reboot
+from cluster.plan import UpgradePlan
 from cluster.procedure import Verb, itinerary, reboots
 from cluster.settings import Waits
 from tests.workers.lab_walk import walking

@@ -13,7 +13,8 @@ from cluster.errors import ClusterUnreadable, Fenced
 from cluster.facts import EtcdTool
 from cluster.findings import Finding, Severity
 from cluster.hooks import Moment, PlanHook
-from cluster.plan import Options, PlanKind, Reboot
+from cluster.options import Options, Reboot
+from cluster.plan import PlanKind
 from cluster.procedure import Phase, Verb, itinerary
 from tests.workers.runbook_fixture import OPERATION, Bench, denied, pod
 from workers.complaint import find_complaint

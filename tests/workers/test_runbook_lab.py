@@ -17,7 +17,8 @@ import pytest
 from cluster.departures import is_ready
 from cluster.findings import Severity, blockers
 from cluster.inventory import Snapshots
-from cluster.plan import Options, PlanKind, WorkerMoves
+from cluster.options import Options, WorkerMoves
+from cluster.plan import PlanKind
 from cluster.procedure import Phase, Verb
 from cluster.settings import Settings
 from tests.workers.lab_walk import Walk, walking

@@ -23,7 +23,8 @@ from cluster.inventory import Cluster, Snapshots
 from cluster.observation import Observation
 from cluster.observe import observe
 from cluster.operation import OperationState
-from cluster.plan import Options, PlanStatus, WorkerMoves
+from cluster.options import Options, WorkerMoves
+from cluster.plan import PlanStatus
 from cluster.procedure import kubelet_moves
 from cluster.settings import parse_settings
 from cluster.versions import parse_target

@@ -10,7 +10,7 @@ import pytest
 from cluster.errors import ClusterUnreadable, KubeDenied
 from cluster.inventory import Defaults
 from cluster.operation import schedule
-from cluster.plan import Options
+from cluster.options import Options
 from cluster.procedure import Verb
 from policies.goals import tell_release
 from tests.engine_fixture import NOW, record

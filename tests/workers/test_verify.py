@@ -13,7 +13,7 @@ import pytest
 from cluster.errors import ClusterUnreadable
 from cluster.inventory import Smoke
 from cluster.operation import AsFound
-from cluster.plan import DrainMode, Options
+from cluster.options import DrainMode, Options
 from cluster.procedure import Verb
 from cluster.versions import Minor
 from lab.podsecurity import violations
