@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from bot.grammar import WORDS, NotUnderstood, parse_command, parse_mention
 
 from bot.commands import (
     Cancel,
@@ -22,6 +21,7 @@ from bot.commands import (
     Versions,
 )
 from bot.export_forms import ExportForm
+from bot.grammar import HELP, WORDS, NotUnderstood, parse_command, parse_mention
 from cluster.versions import KubeVersion, Minor, Relative
 from tests.bot_fixture import NASTY
 
@@ -134,6 +134,4 @@ def test_an_odd_word_is_repeated_without_its_tricks(word):
 
 def test_every_command_of_the_help_is_one_that_is_understood():
     """The help and the parser cannot drift apart."""
-    from bot.grammar import HELP
-
     assert {usage.split()[0] for usage, _ in HELP} == set(WORDS)

@@ -10,6 +10,7 @@ from bot.grammar import NotUnderstood, parse_command
 
 from bot.commands import Rollback
 from bot.export_forms import ExportForm
+from bot.grammar import NotUnderstood, parse_command
 from bot.plan_card import render_plan
 from bot.plan_export import export_plan
 from bot.run_card import render_run

@@ -10,6 +10,7 @@ from bot.grammar import NotUnderstood, parse_command
 
 from bot.commands import IgnoreAlert
 from bot.desk import Desk as Terminal
+from bot.grammar import NotUnderstood, parse_command
 from bot.run_card import GO_ON, render_run
 from bot.spare_view import spare_view
 from bot.stop_card import render_reminder, render_stop
