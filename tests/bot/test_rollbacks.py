@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from bot.grammar import NotUnderstood, parse_command
 
 from bot.commands import Rollback
 from bot.export_forms import ExportForm

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from bot.grammar import NotUnderstood, parse_command
 
 from bot.commands import IgnoreAlert
 from bot.desk import Desk as Terminal
