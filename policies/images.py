@@ -1,8 +1,9 @@
 """
 Whether the images that a plan needs can be had, by what a few machines told of them: nobody pulls any for that.
 
-Every control plane is asked, and the first worker of each pool. What a registry offers is the same whoever asks; that
-each single worker reaches it shows when the run fetches all images everywhere, before its first change.
+Every control plane is asked, and the first worker of each pool; before a hop of a few kubelets only those. What a
+registry offers is the same whoever asks; that each single worker reaches it shows when the run fetches all images
+everywhere, before its first change.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from cluster.declarations import Declarations
 from cluster.findings import Finding, Findings, Severity
 from cluster.images import ImageOffer, ImageState, ReleaseImages, WantedImages
 from cluster.plan import PlanKind, Role, UpgradePlan
+from cluster.procedure import kubelet_moves
 from cluster.report import Unread
 from cluster.versions import KubeVersion
 from policies.kubeadm_defaults import images_of
@@ -21,17 +23,23 @@ from policies.wording import some_of
 _OF_KUBERNETES = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"})
 
 
-def machines_to_ask(plan: UpgradePlan) -> tuple[str, ...]:
-    """All control planes, and of each pool of workers the first."""
-    first = {n.name: None for n in plan.nodes if n.role is not Role.WORKER}
-    return tuple(first | {p.nodes[0].name: None for p in plan.pools if p.nodes})
+def machines_to_ask(plan: UpgradePlan, hop: int) -> tuple[str, ...]:
+    """
+    Of those that run images of a hop all control planes, and of each pool of workers the first.
+
+    A whole hop brings kube-proxy to every worker, whether or not its kubelet moves there.
+    """
+    whole = plan.hops[hop].whole
+    running = [[n for n in p.nodes if whole or kubelet_moves(plan, n, hop)] for p in plan.pools]
+    masters = (n.name for nodes in running for n in nodes if n.role is not Role.WORKER)
+    return tuple(dict.fromkeys((*masters, *(nodes[0].name for nodes in running if nodes))))
 
 
 def wanted_images(plan: UpgradePlan, declared: Declarations) -> tuple[WantedImages, ...]:
-    """Those of each hop that moves the control plane; whatever goes back runs what was there before."""
+    """Those of each hop, in their order; () for a plan of what goes back, since that ran there before."""
     if plan.kind is not PlanKind.UPGRADE:
         return ()
-    return tuple(_wanted(hop.target, declared) for hop in plan.hops if hop.whole)
+    return tuple(_wanted(hop.target, declared) for hop in plan.hops)
 
 
 def _wanted(version: KubeVersion, declared: Declarations) -> WantedImages:

@@ -41,6 +41,7 @@ def plan_revert(
             *beside_revert(preflight, report, nodes),
             *(_as_note(f) for f in preflight if f.code.startswith("hand-edited-")),
             *found,
+            _images(declared),
         )
     )
     pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
@@ -75,6 +76,13 @@ def _installed_hop(
             found.append(Finding("kubeadm-of-another-minor", Severity.BLOCKER, node.name, sentence, remedy))
     package_version = installed[0] if installed else PackageVersion(declared, "0")
     return Hop(declared, package_version, package_version, package_version), tuple(found)
+
+
+def _images(declared: KubeVersion) -> Finding:
+    """Nobody is asked for them, which is said."""
+    sentence = f"Whether the images of {declared} can be had was not asked: they ran on these control planes before."
+    remedy = "kubeadm fetches what is missing before it changes anything, and stops where it cannot."
+    return Finding("images-not-checked", Severity.NOTE, str(declared), sentence, remedy)
 
 
 def _package_version(text: str) -> PackageVersion | None:

@@ -2,7 +2,7 @@
 
 SHOWN = {
     "hand-edited-apiserver": """
-        api-away capacity-short emptydir-pods hand-edited-apiserver images-on-offer release-ended
+        api-away capacity-short emptydir-pods hand-edited-apiserver images-not-checked images-on-offer release-ended
     """,
     "crowded": """
         api-away budget-allows-none budget-guards-unhealthy budget-not-observed capacity-short cluster-locked-elsewhere
@@ -40,7 +40,7 @@ SHOWN = {
     """,
     "out-of-skew": """
         api-server-emulates api-servers-apart controller-newer controller-too-old dns-deployments dockershim downgrade
-        emptydir-pods etcd-before-jump etcd-versions-differ hand-edited-component images-on-offer
+        emptydir-pods etcd-before-jump etcd-versions-differ hand-edited-component images-not-checked images-on-offer
         kube-proxy-kubelet-apart kube-proxy-newer kube-proxy-too-old kubeadm-config-ahead kubeadm-config-behind
         kubeadm-of-another-minor kubectl-apart kubelet-newer kubelet-not-offered kubelet-too-old machine-missing
         manifest-drift newer-kubelet-config package-differs package-origin-unknown plan-breaks-skew pool-versions-differ

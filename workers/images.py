@@ -19,13 +19,17 @@ def with_images(draft: Draft, cluster: Cluster, declared: Declarations, connect:
     wanted = wanted_images(draft.plan, declared)
     if not wanted:
         return draft
-    asked = {name: cluster.machines[name] for name in machines_to_ask(draft.plan) if name in cluster.machines}
-    with ThreadPoolExecutor(parallel(len(asked))) as pool:
-        told = pool.map(lambda item: _ask(item[0], item[1], wanted, connect), asked.items())
+    questions: dict[str, list[WantedImages]] = {}
+    for hop, release in enumerate(wanted):
+        for name in machines_to_ask(draft.plan, hop):
+            if name in cluster.machines:
+                questions.setdefault(name, []).append(release)
+    with ThreadPoolExecutor(parallel(len(questions))) as pool:
+        told = pool.map(lambda item: _ask(item[0], cluster.machines[item[0]], item[1], connect), questions.items())
         return add_findings(draft, check_images(wanted, tuple(answer for some in told for answer in some), declared))
 
 
-def _ask(name: str, machine: Machine, wanted: tuple[WantedImages, ...], connect: Reach) -> tuple[ReleaseImages, ...]:
+def _ask(name: str, machine: Machine, wanted: list[WantedImages], connect: Reach) -> tuple[ReleaseImages, ...]:
     """One answer for each release; a link that dies or an older script is the answer for those that are left."""
     told: list[ReleaseImages] = []
     try:

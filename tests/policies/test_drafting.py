@@ -299,6 +299,9 @@ def test_the_revert_of_a_hand_edit_touches_only_that_node_and_can_be_approved():
     assert [(n.name, n.role) for n in made.plan.nodes] == [("cp1", Role.FIRST_CONTROL_PLANE)]
     assert made.plan.target == v("v1.34.7")
     assert str(made.plan.hops[0].kubeadm) == "1.34.7-1.1"
+    (images,) = [f for f in made.findings if f.code == "images-not-checked"]
+    assert images.severity is Severity.NOTE
+    assert "Whether the images of v1.34.7 can be had was not asked" in images.sentence
 
 
 def test_a_revert_says_nothing_of_what_only_a_drain_would_do():

@@ -11,7 +11,7 @@ from cluster.plan import PlanKind
 from cluster.report import Unread
 from policies.drafting import add_findings
 from policies.images import check_images, machines_to_ask, wanted_images
-from tests.policies_fixture import draft, v
+from tests.policies_fixture import draft, make_report, reported, v, with_node
 
 K8S = "registry.k8s.io"
 WANTED = WantedImages(v("v1.35.4"), "3.6.6-0", "v1.13.1", "3.10.1")
@@ -92,7 +92,18 @@ def test_a_minor_whose_companions_are_not_known_says_so():
 def test_every_control_plane_is_asked_and_one_worker_of_each_pool():
     """What a registry has is the same for all of them."""
     plan = draft().plan
-    assert machines_to_ask(plan) == ("cp1", "cp2", "cp3", "w1")
+    assert machines_to_ask(plan, 0) == ("cp1", "cp2", "cp3", "w1")
+
+
+@pytest.mark.parametrize(("behind", "asked"), [("w2", ("w2",)), ("cp2", ("cp2",))])
+def test_before_the_hops_only_those_are_asked_whose_kubelets_catch_up(behind, asked):
+    """The others run all of that already."""
+    plan = draft(report=with_node(make_report(), behind, kubelet=reported("v1.31.4"))).plan
+    wanted = wanted_images(plan, Declarations())
+    assert [(str(w.version), machines_to_ask(plan, hop)) for hop, w in enumerate(wanted)] == [
+        ("v1.34.7", asked),
+        ("v1.35.4", ("cp1", "cp2", "cp3", "w1")),
+    ]
 
 
 def test_the_plan_wants_what_its_kubeadm_is_known_to_take():
