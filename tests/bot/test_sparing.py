@@ -11,6 +11,7 @@ from bot.commands import IgnoreAlert
 from bot.desk import Desk as Terminal
 from bot.grammar import NotUnderstood, parse_command
 from bot.run_card import GO_ON, render_run
+from bot.run_desk import ignore_alert
 from bot.spare_view import spare_view
 from bot.stop_card import render_reminder, render_stop
 from bot.terminal import render_operation
@@ -84,12 +85,12 @@ def test_on_a_terminal_an_approver_does_the_same(
     people = {**settings.people, "ada": ada.model_copy(update={"logins": ("ada",)})}
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     place = Terminal(settings.model_copy(update={"people": people}), store, Wakeups.connect(redis_url))
-    place.ignore_alert(store.operation(run.operation.id), "KubeAPIDown", 5, "known")
+    ignore_alert(place, store.operation(run.operation.id), "KubeAPIDown", 5, "known")
     assert store.events(run.operation.id)[-1][1].kind is Happened.ALERT_SPARED
     strict = settings.approvals.model_copy(update={"approvers": ("grace",)})
     other = replace(place, settings=place.settings.model_copy(update={"approvals": strict}))
     with pytest.raises(Refused, match="not among the approvers"):
-        other.ignore_alert(store.operation(run.operation.id), "KubeJobFailed", 5, "known")
+        ignore_alert(other, store.operation(run.operation.id), "KubeJobFailed", 5, "known")
 
 
 def test_a_halted_run_is_a_stop_that_calls_nobody_at_once() -> None:
