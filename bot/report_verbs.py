@@ -12,6 +12,7 @@ from bot.command_line import (
     ConfigPath,
     Form,
     Output,
+    Patience,
     open_desk,
     say,
 )
@@ -26,7 +27,8 @@ app = typer.Typer()
 @app.command()
 def versions(  # noqa: PLR0917 - options of a command line, all by name
     cluster: Annotated[
-        str | None, typer.Argument(help="A cluster; without one, a line of each where there are several.")
+        str | None,
+        typer.Argument(metavar="CLUSTER", help="A cluster; without one, a line of each where there are several."),
     ] = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
@@ -37,7 +39,9 @@ def versions(  # noqa: PLR0917 - options of a command line, all by name
     ask_sources: Annotated[
         bool, typer.Option("--ask-sources", help="Ask a machine for each package source first what it offers now.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer, with --ask-sources.")] = 180,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long to wait for a worker's answer, with --ask-sources.")
+    ] = 180,
 ) -> None:
     """Say what runs where and what that means: API servers by their own endpoints, kubelets, add-ons, support."""
     from bot import terminal
@@ -67,7 +71,7 @@ def survey(
     cluster: ClusterName = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker's answer.")] = 300,
+    timeout: Patience = 300,
 ) -> None:
     """Ask every machine anew for its packages, their source, certificates and etcd, and say what runs with it."""
     from bot.survey_desk import ask_for_survey

@@ -103,7 +103,7 @@ def cancel(
 @app.command()
 def retry(
     operation: Which = None,
-    node: Annotated[str | None, typer.Option(help="Only this node; else every blocked one.")] = None,
+    node: Annotated[str | None, typer.Option(metavar="NODE", help="Only this node; else every blocked one.")] = None,
     cluster: OfCluster = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
@@ -114,7 +114,7 @@ def retry(
 
 @app.command()
 def skip(
-    node: Annotated[str, typer.Argument(help="The worker to go on without.")],
+    node: Annotated[str, typer.Argument(metavar="WORKER", help="The worker to go on without.")],
     operation: Which = None,
     cluster: OfCluster = None,
     config: ConfigPath = None,
@@ -126,8 +126,8 @@ def skip(
 
 @app.command()
 def extend(  # noqa: PLR0917 - options of a command line, all by name
-    node: Annotated[str, typer.Argument(help="The node whose drain is in hand or blocked.")],
-    minutes: Annotated[int, typer.Argument(help="How many minutes more it may take.", min=1)],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The node whose drain is in hand or blocked.")],
+    minutes: Annotated[int, typer.Argument(metavar="MINUTES", help="How many minutes more it may take.", min=1)],
     operation: Which = None,
     cluster: OfCluster = None,
     config: ConfigPath = None,
@@ -139,9 +139,11 @@ def extend(  # noqa: PLR0917 - options of a command line, all by name
 
 @app.command("ignore-alert")
 def ignore_alert(  # noqa: PLR0917 - options of a command line, all by name
-    alert: Annotated[str, typer.Argument(help="The name of an alert that keeps the run from beginning a node.")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept and told.")],
-    minutes: Annotated[int, typer.Option(help="For how long; then it counts again.", min=1)] = 60,
+    alert: Annotated[
+        str, typer.Argument(metavar="ALERT", help="The name of an alert that keeps the run from beginning a node.")
+    ],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept and told.")],
+    minutes: Annotated[int, typer.Option(metavar="MINUTES", help="For how long; then it counts again.", min=1)] = 60,
     operation: Which = None,
     cluster: OfCluster = None,
     config: ConfigPath = None,
@@ -163,7 +165,7 @@ def ignore_alert(  # noqa: PLR0917 - options of a command line, all by name
 
 @app.command("force-delete")
 def force_delete(
-    pod: Annotated[str, typer.Argument(help="namespace/name of a pod that a drain in hand waits for.")],
+    pod: Annotated[str, typer.Argument(metavar="POD", help="namespace/name of a pod that a drain in hand waits for.")],
     cluster: OfCluster = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
@@ -178,8 +180,8 @@ def force_delete(
 
 @app.command("approve-force")
 def approve_force(
-    force_id: Annotated[str, typer.Argument(help="f-…")],
-    key: Annotated[Path, typer.Option(help="Your SSH key; the deletion is signed with it.")] = Path(
+    force_id: Annotated[str, typer.Argument(metavar="DELETION", help="f-…, as `force-delete` names it.")],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="Your SSH key; the deletion is signed with it.")] = Path(
         "~/.ssh/id_ed25519"
     ),
     config: ConfigPath = None,
@@ -201,8 +203,10 @@ def approve_force(
 
 @app.command()
 def release(
-    cluster: Annotated[str, typer.Argument(help="The cluster whose lock is to be released.")],
-    confirm: Annotated[str | None, typer.Option(help="The id of the operation that holds it, typed out.")] = None,
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster whose lock is to be released.")],
+    confirm: Annotated[
+        str | None, typer.Option(metavar="OPERATION", help="The id of the operation that holds it, typed out.")
+    ] = None,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
 ) -> None:

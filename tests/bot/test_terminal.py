@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from bot import terminal
@@ -112,3 +114,16 @@ def test_each_verb_tells_what_it_takes_by_the_short_option_too(verb):
     said = CliRunner().invoke(app, [*verb, "-h"])
     assert said.exit_code == 0
     assert "Show this message and exit" in said.output
+
+
+def verbs_of(command, *words):
+    yield words
+    for name, verb in getattr(command, "commands", {}).items():
+        yield from verbs_of(verb, *words, name)
+
+
+@pytest.mark.parametrize("verb", [*verbs_of(get_command(app))], ids=lambda words: " ".join(("lockkeeper", *words)))
+def test_help_names_what_is_to_be_typed_and_gives_switches_nothing_to_type(verb):
+    """`--key FILE`, `--yes`: nowhere a type of the program's own."""
+    said = CliRunner().invoke(app, [*verb, "--help"]).output
+    assert not set(re.findall(r"<(\w+)", said)) & {"bool", "str", "int", "float", "path", "list"}
