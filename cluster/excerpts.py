@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from cluster.pages import ListMeta, shape_of
+from cluster.pages import Page, shape_of
 
 _Annotations = TypedDict("_Annotations", {"kubernetes.io/config.mirror": Any}, total=False)
 
@@ -65,11 +65,6 @@ class _Pod(TypedDict, total=False):
     status: _PodStatus
 
 
-class _PodPage(TypedDict, total=False):
-    metadata: ListMeta
-    items: list[_Pod] | None
-
-
 class _Metadata(TypedDict, total=False):
     name: str
     uid: str
@@ -89,11 +84,6 @@ class _Node(TypedDict, total=False):
     status: _NodeStatus
 
 
-class _NodePage(TypedDict, total=False):
-    metadata: ListMeta
-    items: list[_Node] | None
-
-
 class _VolumeSpec(TypedDict, total=False):
     claimRef: Any
     nodeAffinity: Any
@@ -104,9 +94,4 @@ class _PersistentVolume(TypedDict, total=False):
     spec: _VolumeSpec
 
 
-class _VolumePage(TypedDict, total=False):
-    metadata: ListMeta
-    items: list[_PersistentVolume] | None
-
-
-PODS, NODES, VOLUMES = map(shape_of, (_PodPage, _NodePage, _VolumePage))
+PODS, NODES, VOLUMES = map(shape_of, (Page[_Pod], Page[_Node], Page[_PersistentVolume]))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, Generic, TypedDict, TypeVar
 
 import msgspec
 
 from cluster.collector import uncollected
 
 ListMeta = TypedDict("ListMeta", {"continue": str}, total=False)
+_Item = TypeVar("_Item")
 Shape = Callable[[bytes], Any]  # a page as its reader needs it, from its bytes
 
 
@@ -23,6 +24,13 @@ class Column(TypedDict, total=False):
     """Of a Table: kubectl's display columns."""
 
     name: str
+
+
+class Page(TypedDict, Generic[_Item], total=False):
+    """Of a list of objects, each as far as it is needed."""
+
+    metadata: ListMeta
+    items: list[_Item] | None
 
 
 def shape_of(page: type[Any]) -> Shape:

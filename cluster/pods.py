@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from cluster.pages import ListMeta, shape_of
+from cluster.pages import Page, shape_of
 from cluster.report import AddOn, StaticPod, Unread
 from cluster.sieve import Sieve
 
@@ -66,14 +66,7 @@ class _Pod(TypedDict, total=False):
     status: _Status
 
 
-class _Page(TypedDict, total=False):
-    """What is read of a page of these pods."""
-
-    metadata: ListMeta
-    items: list[_Pod] | None
-
-
-POD_SHAPE = shape_of(_Page)
+POD_SHAPE = shape_of(Page[_Pod])
 
 
 @dataclass(frozen=True, slots=True)
