@@ -10,6 +10,7 @@ from cluster.plan import PlanPool, Role, UpgradePlan
 from cluster.report import ClusterReport
 from cluster.workloads import Workloads
 from policies.databases import Database, configured, find_databases, primary_nodes
+from policies.drift import edited_nodes, running_version
 from policies.pace import tell_budget, tell_pace
 from policies.pools import form_pools, zone_of
 from policies.wording import count_of, some_of
@@ -44,6 +45,7 @@ def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database
     masters = [n.name for n in plan.nodes if n.role is not Role.WORKER]
     if len(masters) > 1:
         yield f"{masters[0]} begins, since `kubeadm upgrade apply` runs on one of them; the others follow by name."
+    yield from _done_again(plan, report)
     workers = tuple(p for p in plan.pools if any(n.role is Role.WORKER for n in p.nodes))
     if workers:
         yield "Workers follow when every control plane is there: by name, and each pool within its own limit."
@@ -58,6 +60,18 @@ def _reasons(plan: UpgradePlan, report: ClusterReport, databases: tuple[Database
     if plan.last:
         goes = "goes" if len(plan.last) == 1 else "go"
         yield f"{some_of(plan.last)} {goes} last of all: lockkeeper itself runs there, and so it moves only once."
+
+
+def _done_again(plan: UpgradePlan, report: ClusterReport) -> Iterator[str]:
+    """Of an upgrade that was left in the middle: whose control plane had its turn, and has it once more."""
+    first, edited = next((h.target for h in plan.hops if h.whole), None), edited_nodes(report)
+    servers = (s for s in report.api_servers if plan.node(s.node) and s.node not in edited)
+    if done := [s.node for s in servers if running_version(s, report) == first]:
+        runs, goes = ("runs", "goes") if len(done) == 1 else ("run", "go")
+        yield (
+            f"{some_of(done)} {runs} a control plane of {first} already and {goes} the whole way again: only the end "
+            "of kubeadm itself tells that it was through."
+        )
 
 
 def _steps_up(pool: PlanPool) -> Iterator[str]:

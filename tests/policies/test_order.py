@@ -95,3 +95,17 @@ def test_a_plan_says_its_order_a_sentence_for_each_reason():
     assert told[-1] == "b6 goes last of all: lockkeeper itself runs there, and so it moves only once."
     crowded = {"all": {"selector": "", "max_unavailable": 6}}
     assert "6 away at once may be all of a." in " ".join(drafted(in_zones(a=2, b=6), **crowded).order)
+
+
+def test_a_plan_says_which_control_planes_have_their_turn_once_more():
+    """Of an upgrade that was left; one that only runs an edited API server had none."""
+    left = make_report({"cp1": "v1.35.4", "cp2": "v1.35.4", "cp3": "v1.34.7"}, declared="v1.35.4")
+    again = (
+        "cp1, cp2 run a control plane of v1.35.4 already and go the whole way again: only the end of kubeadm itself "
+    )
+    assert draft(report=left).order[1] == f"{again}tells that it was through."
+    edited = make_report(
+        {"cp1": "v1.35.4", "cp2": "v1.34.7", "cp3": "v1.34.7"}, controllers=dict.fromkeys(MASTERS, "v1.34.7")
+    )
+    for report in (make_report(), edited):
+        assert "again" not in " ".join(draft(report=report).order)
