@@ -73,6 +73,7 @@ class Wish(StrEnum):
 
 
 _Flag = Annotated[bool, Field(exclude_if=lambda value: not value)]
+_Count = Annotated[int, Field(exclude_if=lambda value: not value)]
 _Moment = Annotated[datetime | None, Field(exclude_if=lambda value: value is None)]
 
 
@@ -121,6 +122,7 @@ class NodeRow:
     stopped_at: datetime | None = None  # since when it waits for a person: blocked, or its drain held up
     back_at: _Moment = None  # when it last got its work back, upgraded
     tried_again: _Flag = False  # its drain was tried anew when the others of its stage were through
+    lost: _Count = 0  # attempts of its step that vanished, one after the other, whoever drove
     as_found: _AsFound = AsFound()
     surged: _Places = ()  # Deployments ("namespace/name") that its drain gave a second replica
 

@@ -141,7 +141,7 @@ def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
     node = plan.node(row.node)
     steps = itinerary(plan, node) if node else ()
     step, last = steps[row.position], len(steps) - 1
-    row = replace(row, note=f"skipped by {person}", finding=None, started_at=None, skipped_by=person)
+    row = replace(row, note=f"skipped by {person}", finding=None, started_at=None, skipped_by=person, lost=0)
     untouched = row.position == 0 and row.state is RowState.WAITING and row.attempt == 1
     if untouched or step.phase is Phase.AFTER:
         return replace(row, state=RowState.SKIPPED)
@@ -154,7 +154,8 @@ def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
 
 def _without_hooks(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> NodeRow:
     """Past the step of hooks that failed, or were not run yet: what they were to follow is done."""
-    passed = replace(row, position=row.position + 1, attempt=1, note="", finding=None, started_at=None, stopped_at=None)
+    passed = replace(row, position=row.position + 1, attempt=1, note="", finding=None, started_at=None, lost=0)
+    passed = replace(passed, stopped_at=None)
     is_over = passed.position == len(itinerary(plan, node))
     return (
         replace(row, state=RowState.FINISHED, note="", finding=None)
@@ -169,13 +170,14 @@ def _going_on(operation: Operation, rows: tuple[NodeRow, ...]) -> Operation:
         return replace(operation, rows=rows)
     if operation.wish is Wish.CANCEL:
         return replace(operation, rows=rows, state=_S.CANCELLING, reason="")
-    return replace(operation, rows=rows, state=_S.RUNNING, wish=Wish.NONE, wished_by="", reason="")
+    going = replace(operation, rows=rows, state=_S.RUNNING, reason="")
+    return going if going.wish is Wish.PAUSE else replace(going, wished_by="")  # a pause that was asked for is kept
 
 
 def again(row: NodeRow) -> NodeRow:
     """The row before a new attempt of its step."""
     note = row.note if row.note == CUT_SHORT or row.skipped_by else ""
-    row = replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None)
+    row = replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, lost=0)
     return replace(row, started_at=None, held=(), stopped_at=None)
 
 

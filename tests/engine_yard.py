@@ -264,8 +264,8 @@ class Driving:
         self.join()
 
 
-def wait_until(what: Callable[[], object], why: str = "it never came") -> None:
-    deadline = time.monotonic() + DEADLINE
+def wait_until(what: Callable[[], object], why: str = "it never came", patience: float = DEADLINE) -> None:
+    deadline = time.monotonic() + patience
     while not what():
         assert time.monotonic() < deadline, why
         time.sleep(0.02)

@@ -114,9 +114,7 @@ class Attempts:
 
     def _lose(self, row: NodeRow, step: Step, sentence: str) -> Operation:
         run = self._run
-        key = f"{row.node}/{row.position}"
-        run.losses[key] = run.losses.get(key, 0) + 1
-        if run.losses[key] >= MAX_LOSSES:
+        if row.lost + 1 >= MAX_LOSSES:
             text = f"{DOING[step.verb]} on {row.node} vanished {MAX_LOSSES} times: {sentence}"
             return self.block(row, self.finding("attempt-lost", text, "Look at the machine, then `retry`."))
         return self._record(row, "lost", lambda o, r: progress.lose(o, r, step, sentence, run.now()))

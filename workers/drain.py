@@ -108,6 +108,8 @@ def _empty(site: Site, round_: Round) -> None:
             if site.drain_is_over():
                 raise _timed_out(site, round_, going)
             site.wait(min(site.pause(began, API_LOOK), site.waits.eviction_retry))
+    if round_.holding.has_lasted:  # what was allowed meanwhile is not needed any more, and its card is to say so
+        delete_allowed(site, ())
     round_.holding.tell(site, (), holder)
 
 

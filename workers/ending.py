@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from contextlib import suppress
 from dataclasses import replace
 
-from cluster.errors import ClusterUnreadable, RecordUnreadable, StaleMove
-from cluster.findings import Findings
+from cluster.errors import ClusterUnreadable, LockkeeperError, RecordUnreadable, StaleMove
+from cluster.findings import Finding, Findings, Severity
 from cluster.operation import Operation, OperationState, RowState, Wish
 from cluster.steering import OVER, needs_driver
 from policies.windows import GO_ON_BY_THEMSELVES, next_opening
@@ -17,6 +18,7 @@ from workers.crew import Crew
 from workers.patience import passing
 from workers.progress import Move
 from workers.run import Run
+from workers.site import Yielded
 from workers.surge import take_back
 
 PARKING = frozenset({"foreign-change", "freeze", "window-closed"})  # the gate's codes that park; others block
@@ -58,7 +60,8 @@ def stop(run: Run, operation: Operation, findings: Findings) -> None:
     opening = next_opening(run.crew.settings.clusters[operation.cluster], run.now()) if by_itself else None
 
     def change(now_at: Operation) -> Move | None:
-        if not needs_driver(now_at):
+        # a person may have cancelled it meanwhile, which nothing parks: the next look is at what it is now
+        if not needs_driver(now_at) or (parks and now_at.state is not operation.state):
             return None
         made = progress.stop(now_at, state, reason, run.now(), goes_on_at=opening)
         codes = ", ".join(dict.fromkeys(f.code for f in findings))
@@ -66,6 +69,17 @@ def stop(run: Run, operation: Operation, findings: Findings) -> None:
 
     _LOG.warning("%s: %s: %s", run.id, state, reason)
     run.move(change, run.new_token("stopped"))
+
+
+def confess(run: Run) -> None:
+    """A bug of ours stops the run with a reason: the next driver would come upon it again, and so on in silence."""
+    reference = secrets.token_hex(4)
+    _LOG.exception("%s: unexpected error, reference %s", run.id, reference)
+    sentence = f"Something unexpected happened while {run.id} was driven, reference {reference}."
+    remedy = "Find the reference in the worker's log, then `resume`."
+    finding = Finding("internal-error", Severity.BLOCKER, run.id, sentence, remedy)
+    with suppress(LockkeeperError, Yielded):  # nothing can be recorded now: the next driver tries to
+        stop(run, run.operation(), (finding,))
 
 
 def give_up(crew: Crew, operation: Operation, error: RecordUnreadable) -> None:

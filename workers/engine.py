@@ -56,6 +56,10 @@ def drive(crew: Crew, operation_id: str, *, stop: threading.Event | None = None,
         Driver(run, turn).work()
     except Yielded:
         _LOG.info("%s: left to the next driver", operation_id)
+    except LockkeeperError:  # its own words say what is wrong; the job ends with them
+        raise
+    except Exception:  # noqa: BLE001 - the edge of a driver: a bug is logged and told, and does not come again in silence
+        ending.confess(run)
     finally:
         run.lease.drop()
         run.watch.close()
@@ -204,8 +208,7 @@ class Driver:
         told = Teller(operation, run.now()).event(Happened.OPERATION_CANCELLING, sentence)
 
         def change(now_at: Operation) -> Move | None:
-            after = progress.cut_short(run.plan, now_at)
-            return None if now_at.state is not _S.CANCELLING or after == now_at else Move(after, ())
+            return progress.cut(run.plan, now_at, run.now()) if now_at.state is _S.CANCELLING else None
 
         if not self._cutting:
             run.move(lambda o: Move(o, (told,)) if o.state is _S.CANCELLING else None, f"{run.id}/cancelling")

@@ -20,6 +20,7 @@ class Holding:
 
     def __init__(self, held: tuple[Hold, ...] = ()) -> None:
         self._recorded = held
+        self.has_lasted = bool(held)  # whether anything was ever on record
         self._since = {h.uid: h.since for h in held}
         self._ending = {h.uid for h in held if h.by == ITS_OWN_END}
 
@@ -47,6 +48,7 @@ class Holding:
             return
         known = {h.uid: h for h in self._recorded}
         self._recorded = tuple(known.get(p.uid) or self._hold(p, *holder(p)) for p in holding)
+        self.has_lasted = self.has_lasted or self.lasts
         site.hold(self._recorded)
 
     def _lasts(self, pod: PodFate, now: datetime) -> float:

@@ -96,6 +96,8 @@ class OpsWorker(Worker):
         _through(super().set_shutdown_requested_date)
 
     def maintain_heartbeats(self, job: Job, execution: Any) -> None:
+        if self._leaving.is_set():  # a child that was being born just then has not heard of it
+            self.handle_warm_shutdown_request()
         _through(lambda: super(OpsWorker, self).maintain_heartbeats(job, execution))
 
     def teardown(self) -> None:

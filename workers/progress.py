@@ -76,7 +76,7 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
     elif step.verb is Verb.DRAIN:
         row = replace(row, extension=0)  # given to this one
     back_at = now if step.verb is Verb.UNCORDON and not _kept_note(row) else row.back_at
-    row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at, held=(), stopped_at=None)
+    row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at, held=(), stopped_at=None, lost=0)
     if row.position + 1 == len(steps):
         return _end_of_way(operation, row, told, now)
     if row.skipped_by:  # given back to its work; what is left are its package holds
@@ -136,7 +136,7 @@ def try_again(operation: Operation, nodes: tuple[str, ...], now: datetime) -> Mo
 def lose(operation: Operation, row: NodeRow, step: Step, sentence: str, now: datetime) -> Move:
     """The attempt vanished; the next one has its own id."""
     told = Teller(operation, now).of_step(Happened.STEP_WAITED, f"{sentence} A new attempt starts.", row, step)
-    return Move(with_row(operation, again(row)), (told,))
+    return Move(with_row(operation, replace(again(row), lost=row.lost + 1)), (told,))
 
 
 def note(operation: Operation, row: NodeRow, step: Step, sentence: str, now: datetime) -> Move:
@@ -178,6 +178,20 @@ def skip(operation: Operation, row: NodeRow, why: str, now: datetime) -> Move:
     return Move(with_row(operation, skipped), (told,))
 
 
+def cut(plan: UpgradePlan, operation: Operation, now: datetime) -> Move | None:
+    """What is left of a cancelled operation; who ends by that is told in one event. None where nothing is to be cut."""
+    after = cut_short(plan, operation)
+    if after == operation:
+        return None
+    pairs = zip(operation.rows, after.rows, strict=True)
+    if not (left := [new.node for old, new in pairs if new.state is RowState.SKIPPED is not old.state]):
+        return Move(after, ())
+    which = "is left as it is" if len(left) == 1 else "are left as they are"
+    sentence = f"{some_of(left)} {which}: cancelled before anything was done."
+    told = Teller(operation, now).event(Happened.NODE_SKIPPED, sentence, nodes=", ".join(left))
+    return Move(after, (replace(told, node=left[0]) if len(left) == 1 else told,))
+
+
 def cut_short(plan: UpgradePlan, operation: Operation) -> Operation:
     """A cancelled operation's rows: untouched nodes are skipped, touched ones go on with what restores them."""
     return replace(operation, rows=tuple(_cut_row(plan, row) for row in operation.rows))
@@ -196,8 +210,8 @@ def _cut_row(plan: UpgradePlan, row: NodeRow) -> NodeRow:
         return replace(row, state=RowState.SKIPPED, note=CUT_SHORT)
     if step.verb in LATER_HOOKS and steps[row.position + 1].phase in GIVING_BACK:  # it is upgraded, and at work
         through = replace(row, position=row.position + 1, attempt=1, state=RowState.WAITING, note="")
-        return replace(through, finding=None, started_at=None, stopped_at=None)
-    cut = replace(row, state=RowState.WAITING, note=CUT_SHORT, finding=None, started_at=None)
+        return replace(through, finding=None, started_at=None, stopped_at=None, lost=0)
+    cut = replace(row, state=RowState.WAITING, note=CUT_SHORT, finding=None, started_at=None, lost=0)
     if row.cordoned_by_us and is_whole(steps, row.position):  # its kubelet is untouched: it can work as before
         return replace(cut, position=_position_of(steps, step, Verb.UNCORDON))
     return replace(cut, position=way_back(steps), attempt=1)

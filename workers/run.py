@@ -47,7 +47,6 @@ class Run:
         self.woken = threading.Event()  # something changed: the driver looks again
         self.last_endpoints: Mapping[str, str] = {}
         self.last_end = 0.0  # monotonic; when a node last came to rest
-        self.losses: dict[str, int] = {}
         self.joined: set[tuple[str, str]] = set()  # said already
         self._stops: dict[str, Findings] = {}
 

@@ -12,7 +12,7 @@ from itertools import islice
 
 from cluster.errors import Fenced, RecordUnreadable, Refused, StaleMove, UnknownThing
 from cluster.events import Event
-from cluster.operation import NodeRow, Operation, OperationState, Wish, check_operation_move
+from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish, check_operation_move
 from cluster.plan import UpgradePlan
 from cluster.steering import extended, gone_on, resumed, retried, skipped, spared, wished
 from cluster.store.changes import READ, Kept, changes_of, note_change, renew
@@ -114,7 +114,7 @@ class Operations(Ledger):
         if fence is not None:
             checks.append(Check("fence", place, str(fence), "fence"))
         changes = _changes(before, after)
-        checks += self._unchanged(before, tuple(changes))
+        checks += self._unchanged(before, tuple(dict.fromkeys((*changes, *_grounds(before, after)))))
         effects: list[Effect] = [("HSET", place, name, new) for name, new in changes.items()]
         effects += note_change(place, tuple(changes))
         if after.ended and not before.ended:
@@ -246,6 +246,13 @@ def _changes(before: Operation, after: Operation) -> dict[str, str]:
     if _part(before, "head") != _part(after, "head"):
         changes["head"] = _head(after)
     return changes
+
+
+def _grounds(before: Operation, after: Operation) -> tuple[str, ...]:
+    """Fields that a move rests on and leaves alone: the nodes for whose sake an operation stands still."""
+    if after.state is not OperationState.BLOCKED or before.state is OperationState.BLOCKED:
+        return ()
+    return tuple(f"row:{r.node}" for r in before.rows if r.state is RowState.BLOCKED)
 
 
 def _judge(done: Commit, operation: Operation, *, driven: bool) -> Moved:

@@ -8,7 +8,7 @@ import pytest
 from cluster.errors import Refused, UnknownThing
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.procedure import Verb, itinerary
-from cluster.steering import MOST_SPARED, extended, gone_on, resumed, spared, wished
+from cluster.steering import MOST_SPARED, extended, gone_on, resumed, retried, skipped, spared, wished
 from tests import bot_fixture
 from tests.policies_fixture import NOW
 
@@ -55,6 +55,19 @@ def test_a_pause_outlasts_the_window():
     with pytest.raises(Refused):
         gone_on(paused, NOW + timedelta(days=1))
     assert resumed(paused).state is OperationState.RUNNING
+
+
+def test_a_pause_outlasts_the_answer_to_a_block():
+    """Whoever retries one node, or goes on without it, does not let the others go on that somebody paused."""
+    made = bot_fixture.plan()
+    rows = (NodeRow("w-1", state=RowState.BLOCKED), NodeRow("w-2"))
+    blocked = replace(WAITING, state=OperationState.BLOCKED, rows=rows, goes_on_at=None)
+    blocked = replace(blocked, wish=Wish.PAUSE, wished_by="ada")
+    for going in (retried(blocked, "w-1"), skipped(blocked, made, "w-1", "grace")):
+        assert (going.state, going.wish, going.wished_by) == (OperationState.RUNNING, Wish.PAUSE, "ada")
+    going = resumed(blocked)
+    assert (going.state, going.wish, going.wished_by) == (OperationState.RUNNING, Wish.NONE, "")
+    assert retried(replace(blocked, wish=Wish.NONE), "w-1").wished_by == ""
 
 
 @pytest.mark.parametrize("change", [resumed, lambda o: wished(o, Wish.CANCEL, "grace")])

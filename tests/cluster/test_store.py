@@ -284,6 +284,18 @@ def test_retry_gives_the_blocked_node_alone_a_new_attempt(store: Store) -> None:
     assert now.state is OperationState.RUNNING
 
 
+def test_a_retry_is_not_overtaken_by_the_block_that_it_answers(store: Store) -> None:
+    """Both change something else; but nobody stands still for a node that is being tried again."""
+    before, fence = running(store)
+    store.move(before, with_row(before, "w-1", state=RowState.BLOCKED), fence=fence, events=(), token="b")
+    seen = store.operation(before.id)
+    store.retry(before.id, "w-1", "grace", event(Happened.RETRY_ASKED, operation_id=before.id))
+    stopped = replace(seen, state=OperationState.BLOCKED, reason="w-1 failed")
+    with pytest.raises(StaleMove):
+        store.move(seen, stopped, fence=fence, events=(), token="s")
+    assert store.operation(before.id).state is OperationState.RUNNING
+
+
 def test_the_states_of_several_operations_leave_out_those_without_a_record(store: Store) -> None:
     """What the cluster names and nobody remembers is a trace without a record."""
     operation = approve(store, record())

@@ -203,6 +203,24 @@ def test_a_vanished_attempt_is_replaced_a_few_times_then_a_person_is_asked(small
     assert len(small.started()) == len(set(small.started()))
 
 
+def test_attempts_that_vanish_are_counted_whoever_drives(small: Yard, store: Store) -> None:
+    """A driver that gives way to others after its turn would otherwise begin to count anew, and so on for ever."""
+
+    def lost(site: Site) -> None:
+        raise AttemptLost("The machine was restarted.")
+
+    small.script("w-1", Verb.UPGRADE_NODE, lost, lost, hold(threading.Event()))
+    driving = begin(small, store)
+    wait_until(lambda: store.operation(OP).row("w-1").lost == 2)
+    driving.end()
+    small.scripts["w-1", Verb.UPGRADE_NODE] = [lost]
+    Driving(small, store, OP).join()
+    row = store.operation(OP).row("w-1")
+    assert (row.state, row.finding and row.finding.code) == (RowState.BLOCKED, "attempt-lost")
+    store.retry(OP, "w-1", "grace", event(Happened.RETRY_ASKED, operation_id=OP))
+    assert store.operation(OP).row("w-1").lost == 0
+
+
 def test_a_bug_in_a_step_blocks_its_node_and_tells_only_a_reference(small: Yard, store: Store) -> None:
     """No traceback and no message of the exception reaches the record."""
 
@@ -281,12 +299,14 @@ def test_a_blocked_operation_can_be_cancelled(small: Yard, store: Store) -> None
 
 
 def test_an_operation_that_was_never_begun_is_cancelled_without_a_step(small: Yard, store: Store) -> None:
-    """Untouched nodes are skipped."""
+    """Untouched nodes are skipped, and named in the event of it: there is no state without one."""
     approve(store, small.record, OP)
     store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
     Driving(small, store, OP).join()
     assert store.operation(OP).state is OperationState.CANCELLED
     assert small.lines() == []
+    (told,) = (e for _, e in store.events(OP) if e.kind is Happened.NODE_SKIPPED)
+    assert told.facts["nodes"] == "cp-1, w-1, w-2"
 
 
 @pytest.mark.parametrize(
@@ -384,26 +404,6 @@ def test_an_unreadable_cluster_blocks_after_its_deadline(small: Yard, store: Sto
     assert small.lines() == []
 
 
-def test_a_cluster_of_another_installation_is_not_touched(small: Yard, store: Store) -> None:
-    """Its Lease stays, no step starts, the finding names the holder."""
-    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other/op-9"}}
-    begin(small, store).join()
-    operation = store.operation(OP)
-    assert operation.state is OperationState.BLOCKED
-    assert "other/op-9" in operation.reason
-    assert small.lines() == []
-    assert small.lease["spec"]["holderIdentity"] == "other/op-9"
-
-
-def test_what_another_installation_blocks_can_still_be_cancelled(small: Yard, store: Store) -> None:
-    """Nothing was begun, so nothing has to be restored; the other's Lease stays."""
-    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other/op-9"}}
-    begin(small, store).join()
-    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
-    Driving(small, store, OP).join()
-    assert store.operation(OP).state is OperationState.CANCELLED
-    assert small.lease["spec"]["holderIdentity"] == "other/op-9"
-
 def test_the_only_api_server_is_mended_by_the_attempt_that_follows_the_one_that_broke_it(
     small: Yard, store: Store
 ) -> None:
@@ -425,6 +425,26 @@ def test_the_only_api_server_is_mended_by_the_attempt_that_follows_the_one_that_
     assert store.operation(OP).state is OperationState.COMPLETED
     assert [line[0] for line in small.lines() if line[1:3] == ["cp-1", Verb.APPLY]] == ["start", "start", "end"]
 
+
+def test_a_cluster_of_another_installation_is_not_touched(small: Yard, store: Store) -> None:
+    """Its Lease stays, no step starts, the finding names the holder."""
+    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other/op-9"}}
+    begin(small, store).join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.BLOCKED
+    assert "other/op-9" in operation.reason
+    assert small.lines() == []
+    assert small.lease["spec"]["holderIdentity"] == "other/op-9"
+
+
+def test_what_another_installation_blocks_can_still_be_cancelled(small: Yard, store: Store) -> None:
+    """Nothing was begun, so nothing has to be restored; the other's Lease stays."""
+    small.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other/op-9"}}
+    begin(small, store).join()
+    store.wish(OP, Wish.CANCEL, "grace", event(Happened.CANCEL_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    assert store.operation(OP).state is OperationState.CANCELLED
+    assert small.lease["spec"]["holderIdentity"] == "other/op-9"
 
 
 def test_a_mark_of_our_own_without_a_record_stops_and_asks(small: Yard, store: Store) -> None:

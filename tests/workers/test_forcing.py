@@ -171,6 +171,19 @@ def test_a_busy_server_is_asked_again_and_redis_may_be_away() -> None:
     assert "a" not in drain.bench.api.pods
 
 
+def test_what_was_allowed_as_the_pod_left_by_itself_is_told_as_not_needed() -> None:
+    """Its card would say for ever that the worker deletes it at its next look: there is none any more."""
+    drain = Drain()
+    drain.put()
+
+    def forced() -> tuple[ForceRequest, ...]:
+        return () if "a" in drain.bench.api.pods else tuple(drain.stored.values())
+
+    perform(drain.site(forced=forced, hold=lambda _: drain.bench.api.always.clear()))
+    assert drain.bodies == []
+    assert drain.outcomes == ["nothing was deleted: the drain does not wait for that pod any more"]
+
+
 def test_nothing_is_looked_for_before_a_pod_holds_up_the_drain() -> None:
     """A usual drain reads no record, and an allowance for a drain that is over waits for nobody."""
     drain, looks = Drain(), []

@@ -6,20 +6,29 @@ import importlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Job
 
 from cluster.events import Happened
 from cluster.queues import JobName, Wakeups
 from lab.redis import RedisServer
 from tests.engine_plant import OP, Plant, begin, in_hand, running_plant
 from tests.engine_yard import DEADLINE, wait_until
+from tests.redis_fixture import redis_server, redis_url
 from tests.redis_states import UNWILLING, unwilling
+from workers import jobs
 from workers.crashpoints import POINTS, VARIABLE
+from workers.process import OpsWorker
+
+__all__ = ["redis_server", "redis_url"]  # pytest finds fixtures by name in this module
 
 
 @pytest.fixture
@@ -66,6 +75,37 @@ def test_a_terminated_worker_hands_over_and_the_command_goes_on(plant: Plant) ->
     plant.check_history()
 
 
+def test_a_child_that_was_born_as_its_worker_was_told_to_leave_hears_of_it(redis_url: str) -> None:
+    """A job that was taken at that moment would go on for hours, and its worker wait for it."""
+
+    class Newborn(OpsWorker):
+        def main_work_horse(self, job: Job, queue: Queue) -> None:  # noqa: ARG002 - as RQ has it
+            os._exit(0 if jobs.STOP.wait(DEADLINE) else 1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: jobs.STOP.set())
+    leaving = threading.Event()
+    worker = Newborn(Redis.from_url(redis_url), leaving)
+    worker.register_birth()
+    job = worker.queues[0].enqueue_call(JobName.DRIVE.value, args=("op-1",), timeout=-1)
+    execution = worker.prepare_execution(job)
+    leaving.set()  # SIGTERM came when there was no child to tell
+    worker.fork_work_horse(job, worker.queues[0])
+    ended: list[int] = []
+
+    def has_ended() -> bool:
+        worker.maintain_heartbeats(job, execution)
+        pid, status = os.waitpid(worker.horse_pid, os.WNOHANG)
+        ended.append(status)
+        return pid != 0
+
+    try:
+        wait_until(has_ended, "it was not told", DEADLINE / 10)
+        assert ended[-1] == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        jobs.STOP.clear()
+
+
 def test_a_killed_worker_and_child_are_replaced_by_another_worker(plant: Plant) -> None:
     """The second worker resumes when the lease has run out; the thread is told."""
     begin(plant)
@@ -96,14 +136,14 @@ def test_an_orphaned_child_goes_on_alone_beside_a_new_worker(plant: Plant) -> No
 
 
 def test_a_worker_outlives_an_outage_of_redis() -> None:
-    """Away, without memory or read-only: the process lives, what ran is recorded afterwards, nothing starts twice."""
+    """Away, hanging, without memory or read-only: the process lives, what ran is recorded afterwards, nothing twice."""
 
     def outlive(state: str) -> None:
         with running_plant() as plant:
             begin(plant)
             worker = plant.worker()
             in_hand(plant)
-            outage = away(plant.redis) if state == "away" else unwilling(plant.redis, state)
+            outage = AWAY[state](plant.redis) if state in AWAY else unwilling(plant.redis, state)
             # longer than a lease; RQ's own worker is gone by now, or would be at the next heartbeat
             with outage, pytest.raises(subprocess.TimeoutExpired):
                 worker.wait(8)
@@ -113,7 +153,7 @@ def test_a_worker_outlives_an_outage_of_redis() -> None:
             log = (plant.folder / "worker-0.log").read_text(encoding="utf-8")
             assert "the worker waits for it" not in log, "it let go of its child"
 
-    states = ("away", *UNWILLING)
+    states = (*AWAY, *UNWILLING)
     with ThreadPoolExecutor(len(states)) as pool:
         list(pool.map(outlive, states))
 
@@ -123,6 +163,16 @@ def away(redis: RedisServer) -> Iterator[None]:
     redis.kill()
     yield
     redis.restart()
+
+
+@contextmanager
+def hanging(redis: RedisServer) -> Iterator[None]:
+    redis.freeze()
+    yield
+    redis.thaw()
+
+
+AWAY = {"away": away, "hanging": hanging}
 
 
 def test_a_frozen_driver_finds_itself_fenced(plant: Plant) -> None:
