@@ -102,8 +102,17 @@ def _etcd(survey: Survey) -> Iterator[tuple[str, str, str]]:
         if member.ident not in known:
             state = "learner, " if member.learner else ""
             yield "etcd member", f"{state}told of by the others", member.name or f"number {member.ident}"
-    for kind in sorted({alarm.kind for facts in told.values() for alarm in facts.alarms or ()}):
-        yield "etcd alarm", kind, ""
+    if told:
+        yield from (("etcd alarm", kind, "") for kind in _alarms(tuple(told.values())))
+
+
+def _alarms(told: tuple[EtcdFacts, ...]) -> list[str]:
+    """Each that is raised; without etcdctl only the errors of a member tell of one, and nobody of none."""
+    raised = {alarm.kind for facts in told for alarm in facts.alarms or ()}
+    raised |= {error.rpartition(ALARM)[2].strip() for facts in told for error in facts.errors if ALARM in error}
+    if raised:
+        return sorted(raised)
+    return ["not read" if all(facts.alarms is None for facts in told) else "none"]
 
 
 def _members(survey: Survey) -> tuple[dict[str, EtcdFacts], dict[str, Unread]]:
@@ -126,4 +135,4 @@ def _member(facts: EtcdFacts) -> str:
     if facts.quota_bytes:
         said += f" ({facts.quota_share:.0%} of its quota)"
     ill = some_of(e for e in facts.errors if ALARM not in e) or ("" if facts.has_leader else "no leader")
-    return f"{said}, not well: {ill[:200]}" if ill else said
+    return f"{said}, not well: {ill[:200]}" if ill else f"{said}, well"

@@ -29,7 +29,7 @@ from bot.left_out import left_out_words, words_without
 from bot.option_words import option_sentences
 from bot.plan_changes import changes_blocks
 from bot.plan_notes import notes_blocks
-from bot.report_card import findings_within
+from bot.report_card import IN_THE_PLAN, findings_within
 from bot.text import clean, code, count, duration, escape, listing, local_moment
 from cluster.findings import blockers
 from cluster.hooks import Moment, PlanHook
@@ -77,7 +77,7 @@ def render_plan(record: PlanRecord) -> Message:
         _machines(record),
     ]
     foot = _foot(record)
-    found = findings_within(record.findings, ROOM - text_size([*head, *foot]))
+    found = findings_within(record.findings, ROOM - text_size([*head, *foot]), rest=IN_THE_PLAN)
     return Message(summarise(record), stamp([*head, *found, *foot], card_key(record.id)))
 
 

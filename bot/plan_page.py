@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from bot.leg_words import PHASES, say_at_once
 from bot.markdown import code, codes, link, prose, table
+from bot.option_words import drained_when, may
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.text import duration, moment
 from cluster.findings import Finding, Severity, worst_first
-from cluster.options import DrainMode, Reboot
+from cluster.options import Reboot
 from cluster.plan import Hop, PlanKind, PlanRecord, PlanStatus
 from cluster.procedure import DOING
 from policies.hooks import tell_hooks
@@ -126,11 +127,9 @@ def _consents(record: PlanRecord) -> Iterator[str]:
     yield "## What an approval consents to"
     yield ""
     yield f"- Warnings: {codes(accepted) if accepted else 'none'}."
-    partly = "for another minor only" if options.reboot is Reboot.NEVER else "for another minor or a reboot only"
-    when = "always" if options.drain is DrainMode.ALWAYS else partly
-    yield f"- Nodes are drained {when}, each within {options.drain_timeout} s."
-    yield f"- Data in emptyDir volumes of drained pods: {_may(yes=options.delete_emptydir)}."
-    yield f"- Pods that no controller owns: {_may(yes=options.delete_unmanaged)}."
+    yield f"- Nodes are drained {drained_when(record.plan)}, each within {options.drain_timeout} s."
+    yield f"- Data in emptyDir volumes of drained pods: {may(yes=options.delete_emptydir)}."
+    yield f"- Pods that no controller owns: {may(yes=options.delete_unmanaged)}."
     yield f"- Without an etcd snapshot where there is no etcdctl: {'yes' if options.without_snapshot else 'no'}."
     if record.plan.kind is PlanKind.UPGRADE:
         yield f"- Workers move: {options.workers}."
@@ -147,10 +146,6 @@ def _consents(record: PlanRecord) -> Iterator[str]:
 def _hooks(record: PlanRecord) -> Iterator[str]:
     told = tell_hooks(record.plan.hooks)
     yield from (f"- Hook {prose(sentence)}." for sentence in told)
-
-
-def _may(*, yes: bool) -> str:
-    return "may be deleted" if yes else "may not be deleted"
 
 
 def _order(record: PlanRecord) -> Iterator[str]:

@@ -24,7 +24,7 @@ from bot.blocks import (
     text_size,
 )
 from bot.machine_rows import HEAD, machine_lines, machine_rows
-from bot.report_rows import Row, image_lines, overview_rows
+from bot.report_rows import NODE_HEAD, Row, image_lines, node_lines, overview_rows
 from bot.text import clean, count, escape, listing, local_moment
 from cluster.findings import Finding, Findings, Severity, worst_first
 from cluster.report import Unread
@@ -39,6 +39,9 @@ _MOST_ALIKE = 3  # findings of one kind that are told one by one; more of them a
 _MOST_ROWS = 60  # about what the text budget of one message carries
 _TABLE_ROOM = 3500  # characters that findings leave to the table, where there is that much in it
 _MOST_PARTS = 4  # messages of one whole listing: a response_url takes five
+IN_THE_REPORT = "the file of the report has them, and so has `lockkeeper versions`"
+IN_THE_PLAN = "the full plan has more of them, and the command line has all"
+_ELSEWHERE = "the command line has all of them"
 _SIGNS = {Severity.BLOCKER: "x", Severity.WARNING: "warning", Severity.NOTE: "information_source"}
 
 
@@ -70,9 +73,10 @@ def render_listing(seen: Overview) -> tuple[Message, ...]:
         ("WHAT", "VERSION", "WHERE"),
         *((r.what, r.version, ", ".join(r.where) or r.place) for r in all_rows(seen)),
     ]
+    nodes = [NODE_HEAD, *node_lines(seen.report)] if seen.report.nodes else []
     machines = [HEAD, *machine_lines(seen.survey)] if seen.survey else []
     images = [("NODE", "WORKLOAD", "IMAGE", "TAG"), *image_lines(seen.report)]
-    parts = in_parts("\n\n".join(monospace_columns(grid) for grid in (rows, machines, images) if grid))
+    parts = in_parts("\n\n".join(monospace_columns(grid) for grid in (rows, nodes, machines, images) if grid))
     pages: list[list[Block]] = [[]]
     for part in parts:
         if pages[-1] and text_size([*pages[-1], part]) > ROOM:
@@ -111,16 +115,16 @@ def fitting(rows: tuple[Row, ...], room: int) -> tuple[Row, ...]:
 
 def _findings_beside(findings: Findings, wanted: int) -> list[Block]:
     """As many findings as leave the table its room; those that are left out are counted."""
-    return findings_within(findings, ROOM - min(wanted, _TABLE_ROOM) - 2000, _FEWEST_FINDINGS)
+    return findings_within(findings, ROOM - min(wanted, _TABLE_ROOM) - 2000, _FEWEST_FINDINGS, IN_THE_REPORT)
 
 
-def findings_within(findings: Findings, room: int, fewest: int = 1) -> list[Block]:
+def findings_within(findings: Findings, room: int, fewest: int = 1, rest: str = _ELSEWHERE) -> list[Block]:
     """As many findings as there is room for; a message over the budget would lose its form, and with it all of them."""
     for most in range(_MOST_FINDINGS, fewest, -1):
-        blocks = render_findings(findings, most)
+        blocks = render_findings(findings, most, rest)
         if text_size(blocks) <= room:
             return blocks
-    return render_findings(findings, fewest)
+    return render_findings(findings, fewest, rest)
 
 
 def _foot(seen: Overview) -> list[str]:
@@ -144,14 +148,14 @@ def summarise(seen: Overview) -> str:
     return escape(f"{said}. {found[0]}" if found else f"{said}.")
 
 
-def render_findings(findings: Findings, most: int = _MOST_FINDINGS) -> list[Block]:
-    """Worst first: what was found, under which code, and what to do about it."""
+def render_findings(findings: Findings, most: int = _MOST_FINDINGS, rest: str = _ELSEWHERE) -> list[Block]:
+    """Worst first: what was found, under which code, and what to do about it; `rest` says where the others are told."""
     if not findings:
         return []
     told = _told_together(findings)
     blocks: list[Block] = [rich_text(bullets([_finding(group) for group in told[:most]]))]
     if left := sum(len(group) for group in told[most:]):
-        blocks.append(context(f"{count(left, 'more finding')}: see the full plan, or the command line."))
+        blocks.append(context(f"{count(left, 'more finding')}: {rest}."))
     return blocks
 
 

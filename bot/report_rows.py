@@ -12,6 +12,7 @@ from policies.distributions import KUBEADM
 from policies.overview import Overview
 
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+NODE_HEAD = ("NODE", "ROLE", "STATE", "KUBELET", "CONTAINER RUNTIME", "OPERATING SYSTEM", "KERNEL")
 _FEW = 4  # nodes of a group that are named; of the largest group more of them are only counted
 
 
@@ -53,6 +54,14 @@ def overview_rows(seen: Overview) -> tuple[Row, ...]:
         *grouped(("operating system", n.os_image, n.name) for n in report.nodes if n.os_image),
         *grouped(("kernel", n.kernel, n.name) for n in report.nodes if n.kernel),
     )
+
+
+def node_lines(report: ClusterReport) -> Iterator[tuple[str, ...]]:
+    """One line a node, below NODE_HEAD."""
+    for node in (*report.control_plane, *report.worker_nodes):
+        state = ", ".join(_states(node)) or "Ready"
+        told = (cell or NOTHING for cell in (node.runtime, node.os_image, node.kernel))
+        yield node.name, _role(node), state, _reading(node.kubelet), *told
 
 
 def image_lines(report: ClusterReport) -> Iterator[tuple[str, str, str, str]]:
@@ -122,6 +131,14 @@ def _server_version(server: ApiServer) -> str:
 
 
 def _kubelet_name(node: Node) -> str:
-    states = [("not Ready", not node.ready), ("cordoned", node.cordoned)]
-    said = "".join(f", {word}" for word, holds in states if holds)
-    return f"kubelet ({'control plane' if node.control_plane else 'worker'}){said}"
+    return ", ".join((f"kubelet ({_role(node)})", *_states(node)))
+
+
+def _role(node: Node) -> str:
+    return "control plane" if node.control_plane else "worker"
+
+
+def _states(node: Node) -> tuple[str, ...]:
+    """What is unusual of it."""
+    states = (("not Ready", not node.ready), ("cordoned", node.cordoned))
+    return tuple(word for word, holds in states if holds)

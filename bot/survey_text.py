@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.blocks import ROOM, Message, context, section
-from bot.report_card import findings_within
+from bot.report_card import IN_THE_REPORT, findings_within
 from bot.text import code, count, escape, listing
 from cluster.findings import Findings
 from cluster.report import Unread
@@ -16,4 +16,6 @@ def render_survey(survey: Survey, findings: Findings, command: str) -> Message:
     said = f"{count(len(survey.machines) - len(silent), 'machine')} of {code(survey.cluster)} told how they are"
     lost = f"; not read: {escape(listing(silent))}" if silent else ""
     foot = context(f"All that they told: `{command} versions {escape(survey.cluster, 60)}`")
-    return Message(f"{said}{lost}.", (section(f"{said}{lost}."), *findings_within(findings, ROOM - 1000), foot))
+    return Message(
+        f"{said}{lost}.", (section(f"{said}{lost}."), *findings_within(findings, ROOM - 1000, rest=IN_THE_REPORT), foot)
+    )

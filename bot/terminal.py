@@ -12,12 +12,12 @@ from bot.blocks import monospace_columns
 from bot.fleet_card import fleet_row
 from bot.left_out import left_out_words, options_without
 from bot.machine_rows import HEAD, machine_lines, machine_rows
-from bot.option_words import option_sentences
+from bot.option_words import drain_sentences
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.plan_changes import changes_lines
 from bot.plan_notes import notes_lines
-from bot.report_rows import count_images, image_lines, overview_rows
+from bot.report_rows import NODE_HEAD, count_images, image_lines, node_lines, overview_rows
 from bot.run_card import machine_words, machines_done
 from bot.run_card import title as run_title
 from bot.text import NOTHING, clean, clock, count, duration, moment
@@ -26,7 +26,7 @@ from cluster.events import Event
 from cluster.findings import Finding, blockers, worst_first
 from cluster.force import ForceRequest
 from cluster.operation import Operation
-from cluster.plan import Hop, PlanKind, PlanRecord
+from cluster.plan import Hop, PlanKind, PlanPool, PlanRecord
 from cluster.report import ClusterReport
 from cluster.survey import Survey
 from policies.add_ons import recognise
@@ -112,6 +112,8 @@ def render_report(seen: Overview, *, images: bool = False) -> str:
         lines += ["", monospace_columns(_support_rows(seen.support))]
     if survey is not None:
         lines += ["", *_survey_lines(survey, whole=images)]
+    if report.nodes:
+        lines += ["", *_node_listing(report, whole=images)]
     if count_images(report):
         lines += ["", *_image_listing(report, whole=images)]
     return "\n".join([*lines, "", render_findings(seen.findings)] if seen.findings else lines)
@@ -130,6 +132,14 @@ def _support_rows(support: Support) -> list[tuple[str, ...]]:
         said = (m.minor, m.oldest, m.offered, m.known, m.planned_end, m.actual_end)
         rows.append(tuple(str(value) if value else NOTHING for value in said))
     return rows
+
+
+def _node_listing(report: ClusterReport, *, whole: bool) -> Iterator[str]:
+    """Each with its versions; those of a large cluster only when they are asked for."""
+    if whole or len(report.nodes) <= _MOST_LINES:
+        yield monospace_columns([NODE_HEAD, *node_lines(report)])
+    else:
+        yield f"{len(report.nodes)} nodes: list them one by one with --images"
 
 
 def _image_listing(report: ClusterReport, *, whole: bool) -> Iterator[str]:
@@ -170,9 +180,10 @@ def render_plan(record: PlanRecord) -> str:
         f"digest {record.digest}",
         f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
     ]
+    lines += [f"pool {clean(p.name)}: {_at_once(p)}" for p in record.plan.pools if p.nodes]
     if record.plan.kind is PlanKind.UPGRADE:
         lines += [f"workers move: {record.plan.options.workers}", f"reboot: {record.plan.options.reboot}"]
-    lines += [f"drains: {clean(sentence, 3000)}" for sentence in option_sentences(record.plan)]
+    lines += [f"drains: {clean(sentence, 3000)}" for sentence in drain_sentences(record.plan)]
     lines += [f"hook {clean(sentence, 400)}" for sentence in tell_hooks(record.plan.hooks)]
     lines += [f"order: {clean(sentence, 400)}" for sentence in record.order]
     if left_out := left_out_words(record, most=100_000):
@@ -195,6 +206,10 @@ def render_plan(record: PlanRecord) -> str:
     else:
         lines += ["", f"Somebody other than {clean(record.requester)} approves it with: lockkeeper approve {record.id}"]
     return "\n".join(lines)
+
+
+def _at_once(pool: PlanPool) -> str:
+    return f"{count(len(pool.nodes), 'machine')}, at most {pool.max_unavailable} away at once"
 
 
 def _hop(hop: Hop) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from bot import terminal
 from bot.machine_rows import HEAD, machine_lines, machine_rows
+from bot.report_rows import NODE_HEAD, node_lines
 from bot.text import NOTHING
 from cluster.certificates import Certificate
 from cluster.etcd import EtcdAlarm, EtcdFacts, EtcdMember
@@ -18,12 +19,13 @@ from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
 from policies.origins import Kind, MachineOrigin, origins_of
 from tests.bot_fixture import overview
-from tests.policies_fixture import FACTS, NOW, make_survey
+from tests.policies_fixture import FACTS, NOW, make_report, make_survey
 
 HELD = ("kubeadm", "kubelet", "kubectl")
 COMMUNITY = "https://pkgs.k8s.io/core:/stable:"
 SOUND = replace(FACTS, certificates=(), held=HELD, sources=(replace(FACTS.sources[0], base=COMMUNITY),))
 MIB = 1024 * 1024
+ETCD = EtcdFacts("a", "3.6.5", has_leader=True)
 
 
 def survey(**facts: MachineFacts | Unread) -> Survey:
@@ -112,11 +114,27 @@ def test_the_members_of_etcd_are_told_with_leader_and_size() -> None:
         "b", "3.6.4", has_leader=False, errors=("etcdserver: no leader",), alarms=(EtcdAlarm("a", "NOSPACE"),)
     )
     assert told(cp1=replace(SOUND, etcd=leader), cp2=replace(SOUND, etcd=lost))[:4] == [
-        ("etcd member", "3.6.5, leader, 512 MiB (25% of its quota)", "cp1"),
+        ("etcd member", "3.6.5, leader, 512 MiB (25% of its quota), well", "cp1"),
         ("etcd member", "3.6.4, follower, 0 MiB (0% of its quota), not well: etcdserver: no leader", "cp2"),
         ("etcd member", "learner, told of by the others", "number c"),
         ("etcd alarm", "NOSPACE", NOTHING),
     ]
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ((replace(ETCD, alarms=()), ETCD), "none"),
+        ((ETCD, ETCD), "not read"),
+        ((ETCD, replace(ETCD, errors=("alarm:NOSPACE",))), "NOSPACE"),
+        ((replace(ETCD, alarms=(EtcdAlarm("a", "CORRUPT"),)), replace(ETCD, errors=("alarm:NOSPACE",))), "CORRUPT"),
+    ],
+)
+def test_that_etcd_has_no_alarm_is_said_where_somebody_was_told_so(members, said) -> None:
+    """Without etcdctl nobody lists them, and only an error of a member shows that there is one."""
+    first, second = members
+    rows = told(cp1=replace(SOUND, etcd=first), cp2=replace(SOUND, etcd=second))
+    assert ("etcd alarm", said, NOTHING) in rows
 
 
 def test_a_member_that_could_not_be_asked_is_not_left_out() -> None:
@@ -138,3 +156,18 @@ def test_very_many_machines_are_listed_one_by_one_only_when_it_is_asked_for() ->
     assert "301 machines were asked: list them one by one with --images" in said
     assert "301 nodes" in said
     assert "w300 " in terminal.render_report(overview(survey=many), images=True)
+
+
+def test_every_node_has_its_line() -> None:
+    """With its versions, and whatever is unusual of it; those of a large cluster when they are asked for."""
+    made = make_report(kubelet={"cp1": "v1.34.7"})
+    silent = replace(made.nodes[-1], kubelet=Unread("kubelet of w2", "odd"), ready=False, cordoned=True)
+    first, *_, last = node_lines(
+        replace(made, nodes=(replace(made.nodes[0], kernel="6.1.0"), *made.nodes[1:-1], silent))
+    )
+    assert first == ("cp1", "control plane", "Ready", "v1.34.7", NOTHING, NOTHING, "6.1.0")
+    assert last == ("w2", "worker", "not Ready, cordoned", "not read: odd", NOTHING, NOTHING, NOTHING)
+    assert {len(first), len(last)} == {len(NODE_HEAD)}
+    many = replace(made, nodes=tuple(replace(silent, name=f"w{n}") for n in range(301)))
+    assert "301 nodes: list them one by one with --images" in terminal.render_report(overview(many))
+    assert "w300 " in terminal.render_report(overview(many), images=True)

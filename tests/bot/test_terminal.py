@@ -16,6 +16,8 @@ from cluster.events import Event, Happened
 from cluster.facts import MachineFacts
 from cluster.findings import Severity
 from cluster.operation import NodeRow, OperationState, RowState
+from cluster.options import DrainMode, Options
+from cluster.plan import PlanKind
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
 from lockkeeper import app
@@ -42,6 +44,20 @@ def test_a_plan_says_how_to_decide_on_it():
     blocked = terminal.render_plan(record(findings=(finding(Severity.BLOCKER),)))
     assert "cannot be approved" in blocked
     assert "BLOCKER some-code" in blocked
+
+
+def test_a_plan_says_what_whoever_approves_it_consents_to():
+    """How many may be away, how nodes are drained, and what that may delete: all of it is in the digest."""
+    said = terminal.render_plan(record())
+    assert "pool general: 4 machines, at most 2 away at once" in said
+    assert "drains: Nodes are drained always, each within 900 s." in said
+    assert "drains: Data in emptyDir volumes may not be deleted." in said
+    options = Options(drain=DrainMode.MINOR_ONLY, drain_timeout=60, delete_emptydir=True, delete_unmanaged=True)
+    bold = terminal.render_plan(record(plan=replace(plan(), options=options)))
+    assert "drains: Nodes are drained for another minor only, each within 60 s." in bold
+    assert "drains: Data in emptyDir volumes may be deleted." in bold
+    assert "drains: Pods that no controller owns may be deleted." in bold
+    assert "drained" not in terminal.render_plan(record(plan=replace(plan(), kind=PlanKind.REVERT)))
 
 
 def test_a_plan_that_single_workers_block_says_how_to_go_on_without_them():
