@@ -26,7 +26,7 @@ from bot.report_card import findings_within
 from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, machine_words, skip_choice, steps_of, title
 from bot.text import clean, code, escape, listing, local_clock, moment
 from cluster.inventory import OnCall
-from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
+from cluster.operation import ITS_OWN_END, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord, Role
 from cluster.procedure import DOING, Verb
 from policies.stops import Stop, drain_ends_at
@@ -119,9 +119,17 @@ def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> 
         )
     if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
-        return f"If that lasts until {moment(ends)}, the drain is given up: the node is {back}, and a person is asked."
+        until = f"If that lasts until {moment(ends)}, the drain is given up"
+        return f"{until}: the node is {back}, and a person is asked.{_way_past(row)}"
     stays = " The node stays cordoned by us until then." if row is not None and row.cordoned_by_us else ""
     return f"There is no deadline: nothing more happens here until somebody chooses.{stays}{_way_back(record, row)}"
+
+
+def _way_past(row: NodeRow) -> str:
+    """What is left to people where a budget does not let a pod go; one that ends already is only waited for."""
+    if not (pod := next((h.pod for h in row.held if h.by != ITS_OWN_END), "")):
+        return ""
+    return f" Past what holds it a pod goes by `force-delete {_name(pod)}`, which a second person allows."
 
 
 def _way_back(record: PlanRecord, row: NodeRow | None) -> str:

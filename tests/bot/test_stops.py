@@ -143,6 +143,7 @@ def test_a_held_drain_is_a_post_in_the_thread_that_mentions_and_offers(bench):
     assert "14:15 UTC" in message.text
     assert "uncordoned, as its kubelet is untouched" in message.text
     assert "shop/web" in str(message.blocks)
+    assert "`force-delete shop/web-1`, which a second person allows" in message.text
     assert set(buttons(message)) == {EXTEND, PAUSE, CANCEL}
 
 
