@@ -12,6 +12,8 @@ from cluster.report import Unread
 from cluster.versions import KubeVersion
 from policies.overview import Overview
 
+_UNSURVEYED = "not-surveyed"
+
 
 class Standing(StrEnum):
     """How a cluster stands; the worst one comes first."""
@@ -21,7 +23,15 @@ class Standing(StrEnum):
     ENDED = "out of support"
     WARNED = "warnings"
     BEHIND = "patches behind"
+    UNCHECKED = "not surveyed"
     FINE = "fine"
+
+
+_TELLING = {  # the finding that is told where several things make it stand as it does
+    Standing.ENDED: "release-ended",
+    Standing.BEHIND: "patches-behind",
+    Standing.UNCHECKED: _UNSURVEYED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,9 @@ def _standing(seen: Overview) -> Standing:
         return Standing.ENDED
     if Severity.WARNING in severities or seen.unread:
         return Standing.WARNED
-    return Standing.BEHIND if any(m.patches_behind for m in seen.support.running) else Standing.FINE
+    if any(m.patches_behind for m in seen.support.running):
+        return Standing.BEHIND
+    return Standing.UNCHECKED if any(f.code == _UNSURVEYED for f in seen.findings) else Standing.FINE
 
 
 def _note(seen: Overview, standing: Standing) -> str:
@@ -79,7 +91,7 @@ def _note(seen: Overview, standing: Standing) -> str:
         return f"gets fixes until {ends}" if ends else ""
     if standing is Standing.UNREADABLE:
         return seen.report.nodes_unread
-    wanted = {Standing.ENDED: "release-ended", Standing.BEHIND: "patches-behind"}.get(standing)
+    wanted = _TELLING.get(standing)
     found = next((f for f in seen.findings if wanted in {None, f.code}), None)
     if found is not None and (standing is not Standing.WARNED or found.severity is Severity.WARNING):
         return found.sentence

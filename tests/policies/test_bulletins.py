@@ -47,13 +47,14 @@ def issue(sights, last=None, period="2026-11-24"):
     return write_bulletin(period, sights.items(), last, NOW)
 
 
-FIRST = issue({"prod": seen(make_report()), "edge": seen(make_report("v1.36.4", "v1.36.4"))}, period="2026-11-23")
+EDGE = seen(make_report("v1.36.4", "v1.36.4"), make_survey())
+FIRST = issue({"prod": seen(make_report()), "edge": EDGE}, period="2026-11-23")
 
 
 def news(report_or_sight, last=FIRST):
     """What is told of prod after the first issue; edge stays as it was."""
     sight = report_or_sight if isinstance(report_or_sight, Unread) else seen(report_or_sight)
-    made = issue({"prod": sight, "edge": seen(make_report("v1.36.4", "v1.36.4"))}, last)
+    made = issue({"prod": sight, "edge": EDGE}, last)
     return dict(made.news).get("prod", ())
 
 
@@ -68,7 +69,7 @@ def test_the_first_one_says_everything_in_short():
 
 def test_what_did_not_change_is_not_told():
     """Only how many clusters that is."""
-    made = issue({"prod": seen(make_report()), "edge": seen(make_report("v1.36.4", "v1.36.4"))}, FIRST)
+    made = issue({"prod": seen(make_report()), "edge": EDGE}, FIRST)
     assert (made.news, made.quiet, made.since) == ((), 2, "2026-11-23")
 
 
@@ -88,7 +89,7 @@ def test_what_did_not_change_is_not_told():
         (
             make_report("v1.36.4", "v1.36.4"),
             (
-                "stands: out of support → fine",
+                "stands: out of support → not surveyed",
                 "API servers: v1.34.7 → v1.36.4",
                 "kubelets: v1.34.7 → v1.36.4",
                 "release-ended is gone at prod",

@@ -34,7 +34,8 @@ NODELESS = replace(BLOCKED, nodes=(), nodes_unread="forbidden", unread=(Unread("
         (seen(WARNED), Standing.WARNED, "cordoned by somebody else"),
         (seen(PARTLY), Standing.WARNED, "daemon sets could not be read: forbidden"),
         (seen(BEHIND), Standing.BEHIND, "2 patches behind v1.36.4"),
-        (seen(FINE), Standing.FINE, "gets fixes until 2027-06-28"),
+        (seen(FINE), Standing.UNCHECKED, "were never asked: certificates, packages"),
+        (seen(FINE, make_survey()), Standing.FINE, "gets fixes until 2027-06-28"),
     ],
 )
 def test_a_cluster_stands_as_its_worst_finding(what, standing, note):
@@ -45,10 +46,11 @@ def test_a_cluster_stands_as_its_worst_finding(what, standing, note):
 
 
 def test_the_worst_cluster_comes_first():
-    """Unreadable, blockers, out of support, warnings, patches behind, fine; equals by name."""
+    """Unreadable, blockers, out of support, warnings, patches behind, not surveyed, fine; equals by name."""
     made = {
-        "a-fine": seen(FINE),
-        "b-fine": seen(FINE),
+        "a-fine": seen(FINE, make_survey()),
+        "b-fine": seen(FINE, make_survey()),
+        "bb-unchecked": seen(FINE),
         "c-behind": seen(BEHIND),
         "d-warned": seen(WARNED),
         "e-ended": seen(ENDED),
@@ -62,6 +64,7 @@ def test_the_worst_cluster_comes_first():
         "e-ended",
         "d-warned",
         "c-behind",
+        "bb-unchecked",
         "a-fine",
         "b-fine",
     ]
