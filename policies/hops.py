@@ -149,11 +149,13 @@ def _forward(target: KubeVersion, current: KubeVersion) -> KubeVersion:
 
 
 def _downgrade(target: Target, current: KubeVersion) -> Refused:
-    return Refused(
-        f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only. "
+    sentence = f"{target} would be a downgrade: the cluster runs {current}, and Kubernetes supports going forward only."
+    remedy = (
         f"Name a version newer than that, `latest-patch` for the newest of {current.minor}, or `next` for "
         f"{current.minor.after()}."
     )
+    found = Finding("downgrade", Severity.BLOCKER, str(target), sentence, remedy)
+    return Refused(f"{sentence} {remedy}", (found,))
 
 
 def _demand_offered(minor: Minor, survey: Survey, release: KubeVersion | None) -> None:
@@ -194,9 +196,14 @@ def _not_offered(what: KubeVersion | Minor, minor: Minor, lacking: list[tuple[st
         words = names if len(lacking) <= NAMED else BLOCKED
         ways.append(f"leave {'that worker' if one else 'these workers'} out (`without {words}`)")
     *first, last = ways
-    return Refused(
-        f"{what} is not offered by the package source of {told}: {', '.join(first)}{',' * (len(first) > 1)} or {last}."
-    )
+    sentence = f"{what} is not offered by the package source of {told}"
+    remedy = f"{', '.join(first)}{',' * (len(first) > 1)} or {last}."
+    found = Finding("package-not-offered", Severity.BLOCKER, str(what), f"{sentence}.", _capital(remedy))
+    return Refused(f"{sentence}: {remedy}", (found,))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _why(offer: Offer) -> str:

@@ -145,19 +145,20 @@ def test_an_answer_given_twice_makes_one_plan(world, store):
 
 
 @pytest.mark.parametrize(
-    ("target", "words"),
+    ("target", "words", "codes"),
     [
-        ("v1.33.1", "downgrade"),
-        ("v1.34.2", "downgrade"),
-        ("v1.34.7", "Nothing to do"),
-        ("v1.35.99", "not offered"),
-        ("banana", "is not a version"),
+        ("v1.33.1", "downgrade", ["downgrade"]),
+        ("v1.34.2", "downgrade", ["downgrade"]),
+        ("v1.34.7", "Nothing to do", []),
+        ("v1.35.99", "not offered", ["package-not-offered"]),
+        ("banana", "is not a version", []),
     ],
 )
-def test_a_target_that_cannot_be_is_refused_in_one_sentence(world, store, target, words):
+def test_a_target_that_cannot_be_is_refused_in_one_sentence(world, store, target, words, codes):
     """Nothing is planned, and the refusal is told."""
     answer = ask(world, store, target)
     assert words in answer.refusal
+    assert [f.code for f in answer.findings] == codes
     assert answer.plan_ids == ()
     assert store.plans("lab") == ()
     assert store.feed()[-1][1].kind is Happened.REQUEST_REFUSED
