@@ -18,6 +18,7 @@ CGROUP_V2_ONLY = Minor(1, 35)  # from here on the kubelet refuses cgroup v1 by d
 FLAGS_OF_KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
 EXTRA_ARGS = "/etc/default/kubelet"
 GATES = "--feature-gates"
+_ANY_CGROUP = "--fail-cgroupv1=false"
 _ITS_OWN = frozenset({"containerRuntimeEndpoint", "resolvConf"})  # what kubeadm itself writes by the machine
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
@@ -51,6 +52,13 @@ def _cgroup(node: Node, facts: MachineFacts, declared: Declarations) -> Finding:
     if declared.fail_cgroup_v1 is False:
         told = f"{sentence}; failCgroupV1: false in kubelet-config lets it start all the same."
         remedy = "Move the host to cgroup v2 when you can: this setting is for the time until then."
+        return _warn("cgroup-v1", node, told, remedy)
+    if file := next((file for file, arguments in _arguments(facts) if _ANY_CGROUP in arguments.split()), ""):
+        told = f"{sentence}; {_ANY_CGROUP} in {file} lets it start all the same."
+        remedy = (
+            "Set failCgroupV1: false in the kubelet-config ConfigMap as well, by which kubeadm's own check goes, or "
+            "move the host to cgroup v2."
+        )
         return _warn("cgroup-v1", node, told, remedy)
     remedy = "Set failCgroupV1: false in the kubelet-config ConfigMap first, or move the host to cgroup v2."
     if not declared.kubelets_read or facts.patches.startswith("present"):

@@ -203,6 +203,24 @@ def test_cgroup_v1_stops_the_kubelet_unless_somebody_said_that_it_may_stay(decla
     assert of_kubelet({"cgroup": "v1", "patches": patches}, declared, last) == found
 
 
+@pytest.mark.parametrize(
+    ("arguments", "severity"),
+    [
+        ({"kubelet_extra_args": "--v=2 --fail-cgroupv1=false"}, Severity.WARNING),
+        (
+            {"kubelet_arguments": (("/etc/systemd/system/kubelet.service.d/20.conf", "--fail-cgroupv1=false"),)},
+            Severity.WARNING,
+        ),
+        ({"kubelet_flags": "--fail-cgroupv1=false"}, Severity.WARNING),
+        ({"kubelet_extra_args": "--fail-cgroupv1=true"}, BLOCKED),
+    ],
+)
+def test_an_argument_of_the_kubelet_lets_it_start_on_cgroup_v1_as_well(arguments, severity):
+    """It starts then, whatever kubelet-config says; kubeadm's own check goes by that alone."""
+    (found,) = check_kubelet(NODE, replace(FACTS, cgroup="v1", **arguments), Minor(1, 35), READ)
+    assert (found.code, found.severity) == ("cgroup-v1", severity)
+
+
 def test_a_real_cluster_on_cgroup_v1_may_go_on_as_its_administrators_decided():
     """The recorded one sets failCgroupV1: false."""
     kubelet = read_kubelet_configuration(recorded("kubelet-config", "kubelet"))
