@@ -52,7 +52,7 @@ def test_the_report_comes_at_once_and_what_the_sources_offer_after_it(desk: Desk
     desk.slack.say(ADA, CHANNEL, "/k8s versions prod")
     assert "not surveyed" in desk.told(ADA, "Versions in prod")
     assert [s.machines for s in wanted(desk).sources] == [("cp-1", "cp-2"), ("w-1", "w-2")]
-    assert (JobName.OFFERS, "prod") in Wakeups.connect(desk.redis_url).queued()
+    desk.slack.wait_for(lambda _: (JobName.OFFERS, "prod") in Wakeups.connect(desk.redis_url).queued())
     answer(desk)
     said = desk.told(ADA, "asked for the report")
     assert "the newest patch of v1.34 is v1.34.10 (offered on " in said
