@@ -17,15 +17,14 @@ from cluster.operation import OperationState
 from cluster.plan import PlanKind
 from cluster.procedure import Verb
 from cluster.store import Store
-from tests.engine_fixture import CLUSTER, approve, event, plan, record, settings
+from tests.engine_fixture import CLUSTER, event, plan, record, settings
+from tests.engine_run import OP, SMALL, begin
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
 from workers.site import Site
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
-OP = "op-1"
-SMALL = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)
 DOWN = Alert("KubeAPIDown", (("severity", "critical"),))
 
 
@@ -73,11 +72,6 @@ def told(store: Store) -> list[str]:
 
 def cordons(yard: Yard) -> list[str]:
     return [line[1] for line in yard.lines() if line[0] == "start" and line[2] == Verb.CORDON]
-
-
-def begin(yard: Yard, store: Store) -> Driving:
-    approve(store, yard.record, OP)
-    return Driving(yard, store, OP)
 
 
 def test_a_node_in_hand_ends_and_the_next_one_waits_until_all_is_quiet(

@@ -14,7 +14,8 @@ from cluster.inventory import Alerts
 from cluster.operation import OperationState
 from cluster.procedure import Verb
 from cluster.store import Store
-from tests.engine_fixture import approve, plan, record, settings
+from tests.engine_fixture import approve, record, settings
+from tests.engine_run import OP, SMALL
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.monitoring_fixture import LabMonitoring, lab_monitoring
 from tests.redis_fixture import redis_server, redis_url, store
@@ -25,8 +26,6 @@ from workers.site import Site
 
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
-OP = "op-1"
-SMALL = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)
 NOW = datetime.now(UTC)
 
 

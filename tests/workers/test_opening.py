@@ -5,30 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
 from cluster.operation import OperationState, Wish
 from cluster.store import Store
-from tests.engine_fixture import approve, event, plan, record
+from tests.engine_fixture import approve, event
+from tests.engine_run import OP, small
 from tests.engine_yard import Driving, LeaseApi, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
 from workers.crew import Crew
 
-__all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
+__all__ = ["redis_server", "redis_url", "small", "store"]  # pytest finds fixtures by name in this module
 
-OP = "op-1"
 FULL = Finding("disk-full", Severity.BLOCKER, "w-1", "The disk of w-1 is full.", "Make room, then `resume`.")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Yard:
-    """One and two machines, of which one worker may be away."""
-    return Yard(record(plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)), tmp_path / "log")
 
 
 def test_a_blocker_at_the_start_stops_before_any_step_and_a_mended_one_lets_the_run_begin(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -17,15 +16,15 @@ from cluster.options import Options
 from cluster.procedure import Verb
 from cluster.store import Decision, Store
 from cluster.store.ledger import key
-from tests.engine_fixture import CLUSTER, NOW, approval, approve, event, plan, propose, record
-from tests.engine_yard import Driving, Yard, wait_until
+from tests.engine_fixture import CLUSTER, NOW, approval, event, plan, propose, record
+from tests.engine_run import OP, begin, blocked
+from tests.engine_yard import Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
 from tests.workers.runbook_fixture import COMPONENTS, Bench, denied, node, pod, static_pod
 from workers.runbook import StepBlocked, perform
 
 __all__ = ["redis_server", "redis_url", "store"]
 
-OP = "op-1"
 FULL = denied(429, "The disruption budget strict needs 1 healthy pods and has 1 currently", cause="DisruptionBudget")
 
 
@@ -33,15 +32,6 @@ FULL = denied(429, "The disruption budget strict needs 1 healthy pods and has 1 
 def yard(tmp_path: Path) -> Yard:
     """One control plane and two workers, of which one may be away."""
     return Yard(record(plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)), tmp_path / "log")
-
-
-def begin(yard: Yard, store: Store) -> Driving:
-    approve(store, yard.record, OP)
-    return Driving(yard, store, OP)
-
-
-def stays_broken(site: Any) -> None:
-    raise site.blocked("broken", f"{site.node.name} is broken.", "Mend it, then `retry`.")
 
 
 def drained(bench: Bench) -> None:
@@ -96,7 +86,7 @@ def test_one_node_that_cannot_be_drained_takes_no_other_one_back(yard: Yard, sto
     """A peer uncordons the whole batch at the first refusal; here the others are finished as they were begun."""
     made = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=2)
     yard = Yard(record(made), yard.log)
-    yard.script("w-1", Verb.DRAIN, stays_broken, stays_broken)
+    yard.script("w-1", Verb.DRAIN, blocked, blocked)
     begin(yard, store).join()
     operation = store.operation(OP)
     assert (operation.state, operation.row("w-1").state) == (OperationState.BLOCKED, RowState.BLOCKED)
@@ -106,7 +96,7 @@ def test_one_node_that_cannot_be_drained_takes_no_other_one_back(yard: Yard, sto
 
 def test_a_step_that_fails_is_not_tried_for_ever(yard: Yard, store: Store) -> None:
     """A peer tries each minute anew, evicting and giving back; here one failure waits for a person."""
-    yard.script("w-1", Verb.INSTALL_KUBELET, *[stays_broken] * 50)
+    yard.script("w-1", Verb.INSTALL_KUBELET, *[blocked] * 50)
     begin(yard, store).join()
     assert store.operation(OP).state is OperationState.BLOCKED
     assert sum(line[:3] == ["start", "w-1", Verb.INSTALL_KUBELET] for line in yard.lines()) == 1
@@ -133,7 +123,7 @@ def test_a_run_does_not_go_on_past_its_window(yard: Yard, store: Store) -> None:
 
 def test_a_lock_does_not_expire_on_a_stuck_node(yard: Yard, store: Store) -> None:
     """A peer's lock has a time to live: it ran out on a node that hung, and the next node was taken, and the next."""
-    yard.script("w-1", Verb.DRAIN, stays_broken, stays_broken)
+    yard.script("w-1", Verb.DRAIN, blocked, blocked)
     begin(yard, store).join()
     assert store.client.ttl(key("lock", CLUSTER)) == -1
     other = propose(store, record(plan(("cp-1",), ("w-1",)), plan_id="p-2"))
@@ -173,7 +163,7 @@ def test_volumes_that_stay_attached_are_no_reason_to_go_on() -> None:
 
 def test_a_node_that_does_not_get_well_stops_the_run(yard: Yard, store: Store) -> None:
     """A peer goes on after its validation timed out; here nobody else is drained beside a node that is not well."""
-    yard.script("w-1", Verb.VERIFY_NODE, stays_broken)
+    yard.script("w-1", Verb.VERIFY_NODE, blocked)
     begin(yard, store).join()
     assert store.operation(OP).state is OperationState.BLOCKED
     assert Verb.CORDON not in yard.verbs("w-2")

@@ -19,14 +19,14 @@ from policies.foreign import find_foreign_changes
 from policies.gate import has_started
 from policies.left_out import THERE
 from tests.engine_fixture import NOW, approve, event, plan, record, report
+from tests.engine_run import OP, blocked, small
 from tests.engine_yard import Driving, Yard
 from tests.redis_fixture import redis_server, redis_url, store
 from workers import progress
 from workers.site import Site
 
-__all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
+__all__ = ["redis_server", "redis_url", "small", "store"]  # pytest finds fixtures by name in this module
 
-OP = "op-1"
 PLAN = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1, targets=("1.35.4", "1.36.2"))
 STEPS = itinerary(PLAN, PlanNode("w-1", "", PLAN.nodes[1].role))
 BLOCK = Finding("broken", Severity.BLOCKER, "w-1", "w-1 is broken.", "Mend it.")
@@ -100,16 +100,6 @@ def test_a_skipped_worker_is_no_foreign_change() -> None:
     """Its kubelet is not where its place on the way would have it."""
     after = skipped(running(at(Verb.FETCH, Phase.PREPARE)), PLAN, "w-1", "ada")
     assert find_foreign_changes(record(PLAN), after, report(PLAN)) == ()
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Yard:
-    """One and two machines, of which one worker may be away."""
-    return Yard(record(plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1)), tmp_path / "log")
-
-
-def blocked(site: Site) -> None:
-    raise site.blocked("broken", f"{site.node.name} is broken.", "Mend it, then `retry`.")
 
 
 def skip(small: Yard, store: Store) -> Operation:
