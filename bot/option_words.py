@@ -1,11 +1,12 @@
-"""What a plan does to pods that others leave alone, said to whoever approves it."""
+"""What a plan does to machines and pods, as its options say, for whoever approves it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bot.text import count
 from cluster.options import DrainMode, Reboot
-from cluster.plan import PlanKind, UpgradePlan
+from cluster.plan import PlanKind, PlanPool, UpgradePlan
 from policies.pod_rules import tell_rules
 
 
@@ -28,6 +29,10 @@ def drain_sentences(plan: UpgradePlan) -> Iterator[str]:
     yield f"Data in emptyDir volumes {may(yes=options.delete_emptydir)}."
     yield f"Pods that no controller owns {may(yes=options.delete_unmanaged)}."
     yield from option_sentences(plan)
+
+
+def at_once(pool: PlanPool) -> str:
+    return f"{count(len(pool.nodes), 'machine')}, at most {pool.max_unavailable} away at once"
 
 
 def drained_when(plan: UpgradePlan) -> str:

@@ -36,6 +36,7 @@ from cluster.hooks import Moment, PlanHook
 from cluster.plan import PlanKind, PlanPool, PlanRecord, PlanStatus, Role, UpgradePlan
 from cluster.procedure import kubelet_moves
 from policies.permanence import find_permanent
+from policies.pools import by_name
 from policies.windows import GO_ON_BY_THEMSELVES
 
 APPROVE, REJECT, DETAILS = "plan_approve", "plan_reject", "plan_details"
@@ -117,7 +118,7 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
         )
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)
     else:
-        before = ", ".join(sorted({v for _, v in record.basis.kubelets})) or "what runs now"
+        before = ", ".join(sorted({v for _, v in record.basis.kubelets}, key=by_name)) or "what runs now"
         hops = [str(h.target) for h in plan.hops if h.whole]
         path = " \u2192 ".join([clean(before, 80), *hops])
         yield [text_element(path, bold=True), text_element(f": {count(len(hops), 'hop')}, one minor at a time.")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.blocks import SECTION, Block, Element, monospace, preformatted, section
+from bot.left_out import left_out_words
+from bot.option_words import at_once
 from bot.plan_card import node_rows, permanent_blocks
 from bot.plan_changes import changes_blocks
 from bot.plan_notes import notes_blocks
@@ -16,6 +18,7 @@ from policies.pod_rules import tell_rules
 
 REJECT_VIEW = "plan_reject_reason"
 REASON_BLOCK, REASON_FIELD = "reason", "text"
+_MOST_LEFT_OUT = 100
 _MOST_CHUNKS = 60  # a modal holds 100 blocks
 
 
@@ -30,6 +33,8 @@ def details_view(record: PlanRecord) -> Block:
         f"delete emptyDir data: {_yes(yes=options.delete_emptydir)}\n"
         f"delete unmanaged pods: {_yes(yes=options.delete_unmanaged)}\n"
         f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
+        f"{''.join(f'pool {clean(p.name)}: {at_once(p)}' + chr(10) for p in plan.pools if p.nodes)}"
+        f"left out: {clean(left_out_words(record, _MOST_LEFT_OUT) or 'nobody', 2500)}\n"
         f"workers move: {options.workers}\n"
         f"reboot: {options.reboot}\n"
         f"second replica for single ones: {_yes(yes=options.surge)}\n"

@@ -23,6 +23,7 @@ from bot.blocks import (
     text_element,
     text_size,
 )
+from bot.finding_lines import finding_lines
 from bot.machine_rows import HEAD, machine_lines, machine_rows
 from bot.report_rows import NODE_HEAD, Row, image_lines, node_lines, overview_rows
 from bot.text import clean, count, escape, listing, local_moment
@@ -39,7 +40,7 @@ _MOST_ALIKE = 3  # findings of one kind that are told one by one; more of them a
 _MOST_ROWS = 60  # about what the text budget of one message carries
 _TABLE_ROOM = 3500  # characters that findings leave to the table, where there is that much in it
 _MOST_PARTS = 4  # messages of one whole listing: a response_url takes five
-IN_THE_REPORT = "the file of the report has them, and so has `lockkeeper versions`"
+IN_THE_REPORT = "the whole list of the report has them, and so has `lockkeeper versions`"
 IN_THE_PLAN = "the full plan has more of them, and the command line has all"
 _ELSEWHERE = "the command line has all of them"
 _SIGNS = {Severity.BLOCKER: "x", Severity.WARNING: "warning", Severity.NOTE: "information_source"}
@@ -68,7 +69,7 @@ def render_report(seen: Overview, *, share: bool = True) -> Message:
 
 
 def render_listing(seen: Overview) -> tuple[Message, ...]:
-    """Every line, every machine and every image with its node, in as many messages as one answer may have."""
+    """Every line, finding, node, machine and image, in as many messages as one answer may have."""
     rows = [
         ("WHAT", "VERSION", "WHERE"),
         *((r.what, r.version, ", ".join(r.where) or r.place) for r in all_rows(seen)),
@@ -76,7 +77,9 @@ def render_listing(seen: Overview) -> tuple[Message, ...]:
     nodes = [NODE_HEAD, *node_lines(seen.report)] if seen.report.nodes else []
     machines = [HEAD, *machine_lines(seen.survey)] if seen.survey else []
     images = [("NODE", "WORKLOAD", "IMAGE", "TAG"), *image_lines(seen.report)]
-    parts = in_parts("\n\n".join(monospace_columns(grid) for grid in (rows, nodes, machines, images) if grid))
+    first, *grids = (monospace_columns(grid) for grid in (rows, nodes, machines, images) if grid)
+    found = ["\n".join(finding_lines(seen.findings))] if seen.findings else []
+    parts = in_parts("\n\n".join((first, *found, *grids)))
     pages: list[list[Block]] = [[]]
     for part in parts:
         if pages[-1] and text_size([*pages[-1], part]) > ROOM:

@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bot.blocks import monospace_columns
+from bot.finding_lines import finding_lines
 from bot.fleet_card import fleet_row
 from bot.left_out import left_out_words, options_without
 from bot.machine_rows import HEAD, machine_lines, machine_rows
-from bot.option_words import drain_sentences
+from bot.option_words import at_once, drain_sentences
 from bot.plan_card import node_rows
 from bot.plan_card import title as plan_title
 from bot.plan_changes import changes_lines
@@ -23,10 +24,10 @@ from bot.run_card import title as run_title
 from bot.text import NOTHING, clean, clock, count, duration, moment
 from cluster.dry_run import DryRun
 from cluster.events import Event
-from cluster.findings import Finding, blockers, worst_first
+from cluster.findings import Finding, blockers
 from cluster.force import ForceRequest
 from cluster.operation import Operation
-from cluster.plan import Hop, PlanKind, PlanPool, PlanRecord
+from cluster.plan import Hop, PlanKind, PlanRecord
 from cluster.report import ClusterReport
 from cluster.survey import Survey
 from policies.add_ons import recognise
@@ -180,7 +181,7 @@ def render_plan(record: PlanRecord) -> str:
         f"digest {record.digest}",
         f"hops: {', '.join(_hop(h) for h in record.plan.hops)}",
     ]
-    lines += [f"pool {clean(p.name)}: {_at_once(p)}" for p in record.plan.pools if p.nodes]
+    lines += [f"pool {clean(p.name)}: {at_once(p)}" for p in record.plan.pools if p.nodes]
     if record.plan.kind is PlanKind.UPGRADE:
         lines += [f"workers move: {record.plan.options.workers}", f"reboot: {record.plan.options.reboot}"]
     lines += [f"drains: {clean(sentence, 3000)}" for sentence in drain_sentences(record.plan)]
@@ -206,10 +207,6 @@ def render_plan(record: PlanRecord) -> str:
     else:
         lines += ["", f"Somebody other than {clean(record.requester)} approves it with: lockkeeper approve {record.id}"]
     return "\n".join(lines)
-
-
-def _at_once(pool: PlanPool) -> str:
-    return f"{count(len(pool.nodes), 'machine')}, at most {pool.max_unavailable} away at once"
 
 
 def _hop(hop: Hop) -> str:
@@ -243,11 +240,4 @@ def render_events(events: Iterable[Event]) -> str:
 
 def render_findings(findings: Sequence[Finding]) -> str:
     """Worst first, each with its code and what to do about it."""
-    return "\n".join(_finding_lines(findings)) if findings else "No findings."
-
-
-def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    for f in worst_first(findings):
-        yield f"{f.severity.upper()} {clean(f.code)}: {clean(f.sentence, 700)}"
-        if f.remedy:
-            yield f"    {clean(f.remedy, 700)}"
+    return "\n".join(finding_lines(findings)) if findings else "No findings."

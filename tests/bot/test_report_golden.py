@@ -16,6 +16,7 @@ from bot.blocks import BUDGET, Message, step_down, text_size
 from bot.fleet_card import render_fleet
 from bot.report_card import render_listing, render_report
 from bot.report_rows import overview_rows
+from cluster.findings import Finding, Severity
 from cluster.report import AddOn, ClusterReport, DaemonSet, Node, Unread
 from lab.slack.lint import lint_blocks
 from lab.slack.text import render_text
@@ -165,6 +166,15 @@ def test_a_table_is_as_long_as_a_message_takes_and_the_rest_is_counted(kernels: 
     assert ("more line" in card) is (rows > 60)
     assert len(render_listing(seen)) <= 4
     assert terminal.render_report(seen).count("with-a-long-name") == kernels
+
+
+def test_the_whole_list_has_the_findings_that_a_card_has_no_room_for() -> None:
+    """Whoever asked sees all of them, without showing them to a channel."""
+    many = tuple(Finding(f"code-{n}", Severity.WARNING, "prod", f"Trouble {n}.", "Mend it.") for n in range(20))
+    seen = replace(motley(), findings=many)
+    card, listing = str(render_report(seen).blocks), str(render_listing(seen))
+    assert "12 more findings: the whole list of the report has them" in card
+    assert [n for n in range(20) if f"WARNING code-{n}: Trouble {n}." not in listing] == []
 
 
 def write() -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from bot import terminal
 from bot.plan_card import node_rows, render_plan
+from bot.plan_views import details_view
 from cluster.events import Event, Happened
 from cluster.facts import MachineFacts
 from cluster.findings import Severity
@@ -50,6 +51,7 @@ def test_a_plan_says_what_whoever_approves_it_consents_to():
     """How many may be away, how nodes are drained, and what that may delete: all of it is in the digest."""
     said = terminal.render_plan(record())
     assert "pool general: 4 machines, at most 2 away at once" in said
+    assert "pool general: 4 machines, at most 2 away at once" in str(details_view(record()))
     assert "drains: Nodes are drained always, each within 900 s." in said
     assert "drains: Data in emptyDir volumes may not be deleted." in said
     options = Options(drain=DrainMode.MINOR_ONLY, drain_timeout=60, delete_emptydir=True, delete_unmanaged=True)
@@ -82,6 +84,8 @@ def test_a_plan_names_whom_it_leaves_out_and_why():
     said = f"{WORKERS[0]} (node not ready)"
     assert f"left out: {said}" in terminal.render_plan(made)
     assert said in str(render_plan(made).blocks)
+    assert f"left out: {said}" in str(details_view(made))
+    assert "left out: nobody" in str(details_view(record()))
     assert (WORKERS[0], "worker, pool general", "v1.34.7", "left out") in node_rows(made)
 
 
