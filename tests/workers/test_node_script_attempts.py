@@ -115,6 +115,29 @@ def test_an_attempt_that_a_reboot_ended_is_lost(bench: Bench):
     assert bench.poll("op-1").boot_id == "boot-two"
 
 
+@pytest.mark.parametrize(
+    ("state", "code", "before", "after"),
+    [
+        ("stopping", 143, AttemptState.RUNNING, AttemptState.LOST),
+        ("running", 143, AttemptState.DONE, AttemptState.DONE),
+        ("stopping", 1, AttemptState.DONE, AttemptState.DONE),
+        ("stopping", 0, AttemptState.DONE, AttemptState.DONE),
+    ],
+)
+def test_an_attempt_that_ends_with_its_machine_is_lost_after_the_boot(
+    tmp_path: Path, state: str, code: int, before: AttemptState, after: AttemptState
+):
+    """A reboot in good order ends what runs by a signal; what ends by itself or by a person meanwhile has its code."""
+    bench = make_bench(tmp_path / "m", systemd=True)
+    verbs = "case $1 in is-system-running) echo {} ;; is-active) echo active ;; *) exit {} ;; esac"
+    bench.tool("systemctl", verbs.format(state, code))
+    bench.answer("start", "op-1", "3", "restart-kubelet")
+    assert bench.poll("op-1", 0, 60).state is before  # answered when nothing of it lives any more
+    bench.tool("systemctl", verbs.format("running", 0))
+    bench.file("/proc/sys/kernel/random/boot_id", "boot-two\n")
+    assert bench.poll("op-1").state is after
+
+
 def test_a_hangup_of_the_caller_does_not_reach_the_attempt(bench: Bench):
     """The attempt has a session of its own: whatever happens to the link, it goes on."""
     bench.program("work", 'echo $$ >"$B/pid"; while [ ! -e "$B/go" ]; do sleep 0.05; done; echo end')

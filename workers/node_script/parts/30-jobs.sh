@@ -32,6 +32,7 @@ fate() { # JOB-FOLDER
 settled_fate() { # JOB-FOLDER
     seen=$(fate "$1")
     [ "$seen" = LOST ] && [ -e "$STATE/gate" ] && seen=$(flock -w 30 "$STATE/gate" true; fate "$1")
+    [ "$seen" != LOST ] || ! goes_down || seen=RUNNING   # said after the boot: nothing can be begun anew before it
     say "$seen"
 }
 
@@ -109,8 +110,11 @@ supervise() { # ID
         act "$@"
     ) >>"$JOB/out" 2>&1 </dev/null
     code=$?
+    # Ended because the machine goes down, and not by itself: lost, so that it is mended and tried again after the boot.
+    [ "$code" -lt 128 ] || ! goes_down || return 0
     write_file "$JOB/rc" "$code"
 }
+goes_down() { [ -d "$ROOT/run/systemd/system" ] && [ "$(within_look systemctl is-system-running 2>/dev/null)" = stopping ]; }
 hook() { # MOMENT VERB
     [ -n "$HOOKS" ] && [ -x "$ROOT$HOOKS/$1-$2" ] || return 0
     only_ours "$ROOT$HOOKS" d && only_ours "$ROOT$HOOKS/$1-$2" f ||
