@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cluster.operation import NodeRow, Operation, OperationState, RowState
 from cluster.plan import UpgradePlan
+from policies.wording import some_of
+
+_NAMED = 5  # pods that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,16 @@ def drain_ends_at(plan: UpgradePlan, row: NodeRow) -> datetime | None:
     if row.state is not RowState.STARTED or row.started_at is None:
         return None
     return row.started_at + timedelta(seconds=plan.options.drain_timeout + row.extension)
+
+
+def tell_held(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
+    """Each drain in hand that pods hold up: by what, since when, and until when it waits."""
+    for row in operation.rows:
+        if row.state is RowState.STARTED and row.held and row.stopped_at is not None:
+            named = some_of((f"{h.pod} by {h.by}" for h in row.held), _NAMED)
+            ends = drain_ends_at(plan, row)
+            until = f"; it is given up at {ends:%Y-%m-%d %H:%M} UTC" if ends else ""
+            yield f"The drain of {row.node} is held up since {row.stopped_at:%Y-%m-%d %H:%M} UTC: {named}{until}."
 
 
 def is_due(told: tuple[datetime, ...], every: float, now: datetime) -> bool:

@@ -16,9 +16,10 @@ from bot.plan_views import details_view
 from cluster.events import Event, Happened
 from cluster.facts import MachineFacts
 from cluster.findings import Severity
-from cluster.operation import NodeRow, OperationState, RowState
+from cluster.operation import Hold, NodeRow, OperationState, RowState
 from cluster.options import DrainMode, Options
 from cluster.plan import PlanKind
+from cluster.procedure import Verb, itinerary
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
 from lockkeeper import app
@@ -95,6 +96,19 @@ def test_an_operation_says_each_machine():
     said = terminal.render_operation(replace(operation(OperationState.BLOCKED), rows=rows), record())
     assert "blocked, 0 of 1 machine" in said
     assert "WARNING some-code" in said
+
+
+def test_an_operation_says_who_holds_up_a_drain_and_until_when():
+    """Whoever has only a terminal has to choose in time as well."""
+    hold = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "no disruption is allowed", NOW)
+    steps = itinerary(plan(), plan().node(WORKERS[0]))
+    at = next(n for n, step in enumerate(steps) if step.verb is Verb.DRAIN)
+    row = NodeRow(WORKERS[0], at, state=RowState.STARTED, started_at=NOW, stopped_at=NOW, held=(hold,), extension=300)
+    said = terminal.render_operation(operation(rows=(row,)), record())
+    assert (
+        f"The drain of {WORKERS[0]} is held up since 2026-10-14 14:00 UTC: shop/web-1 by the PodDisruptionBudget "
+        "shop/web; it is given up at 2026-10-14 14:20 UTC."
+    ) in said
 
 
 @pytest.mark.parametrize("text", NASTY)
