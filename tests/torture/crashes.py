@@ -18,6 +18,7 @@ from pathlib import Path
 from cluster.events import Event
 from cluster.plan import Role
 from cluster.procedure import Verb, itinerary
+from lab.world import MAX_UNAVAILABLE
 from tests.engine_fixture import plan
 from tests.torture.extras import arrange, judge_extras, with_extras
 from tests.torture.plant import plant
@@ -46,12 +47,12 @@ def _finds_nobody(verb: Verb, role: Role) -> bool:
     return verb is Verb.DRAIN and role is not Role.WORKER
 
 
-def crash_at_each(points: list[str]) -> dict[str, object]:
+def crash_at_each(points: list[str], *, most_away: int = MAX_UNAVAILABLE) -> dict[str, object]:
     """One run that is killed at each of them; what was reached, what was wrong, and the seconds that it took."""
     with tempfile.TemporaryDirectory(prefix="lk-") as marks:
         os.environ |= {VARIABLE: ",".join(points), MARKS: marks}
         began = time.monotonic()
-        with plant(arrange=arrange) as made:
+        with plant(arrange=arrange, most_away=most_away) as made:
             made.approve()
             operation = made.follow()
             wrong = [*made.judge(), *judge_extras(made.rig, made.rig.world.exec_log())]
@@ -81,7 +82,7 @@ def _pauses(told: Sequence[Event], marks: Path) -> list[float]:
 def main() -> None:
     shard, shards = (int(word) for word in sys.argv[1:3])
     points = list(every_point())[shard::shards]
-    sys.stdout.write(json.dumps(crash_at_each(points)) + "\n")
+    sys.stdout.write(json.dumps(crash_at_each(points, most_away=1 + shard % MAX_UNAVAILABLE)) + "\n")
 
 
 if __name__ == "__main__":

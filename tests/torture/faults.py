@@ -73,6 +73,14 @@ def restart_redis(made: Plant, dice: random.Random) -> None:
     made.rig.redis.restart()
 
 
+def freeze_redis(made: Plant, dice: random.Random) -> None:
+    """SIGSTOP: connections stand, and nobody answers."""
+    made.rig.redis.freeze()
+    time.sleep(dice.uniform(0.5, 8.0))
+    with suppress(ProcessLookupError):  # killed and restarted at the same time
+        made.rig.redis.thaw()
+
+
 def refuse_writes(made: Plant, dice: random.Random) -> None:
     """Redis answers, and takes no write: it is full, cannot save, is a replica or has lost its own."""
     state = dice.choice(list(UNWILLING))
@@ -140,6 +148,7 @@ FAULTS: Mapping[str, Callable[[Plant, random.Random], None]] = MappingProxyType(
             end_worker,
             freeze_driver,
             restart_redis,
+            freeze_redis,
             refuse_writes,
             cut_ssh,
             swallow_ssh,

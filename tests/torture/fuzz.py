@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from lab.world import MAX_UNAVAILABLE
 from tests.torture.extras import arrange, judge_extras
 from tests.torture.faults import FAULTS, TAKES_MACHINES_AWAY, reboot_machine, strike
 from tests.torture.plant import SCENARIO, plant
@@ -24,13 +25,21 @@ def run(seed: int) -> dict[str, Any]:
     dice = random.Random(seed)  # noqa: S311 - a simulation
     names = [dice.choice(list(FAULTS)) for _ in range(dice.randint(1, MOST_FAULTS))]
     extras = dice.random() < _WITH_EXTRAS
-    return {"seed": seed} | upgrade(names, dice, WITHIN, extras=extras)
+    most_away = dice.randint(1, MAX_UNAVAILABLE)
+    return {"seed": seed} | upgrade(names, dice, WITHIN, extras=extras, most_away=most_away)
 
 
-def upgrade(names: list[str], dice: random.Random, within: float, *, extras: bool = False) -> dict[str, Any]:
+def upgrade(
+    names: list[str],
+    dice: random.Random,
+    within: float,
+    *,
+    extras: bool = False,
+    most_away: int = MAX_UNAVAILABLE,
+) -> dict[str, Any]:
     """One upgrade with these faults; it must come to its end, resumed where it stopped with a reason."""
     began = time.monotonic()
-    with plant(arrange=arrange if extras else None) as made:
+    with plant(arrange=arrange if extras else None, most_away=most_away) as made:
         made.approve()
         striking = strike(made, names, dice, within)
         operation = made.follow(resume_at_most=MOST_RESUMES)
@@ -46,6 +55,7 @@ def upgrade(names: list[str], dice: random.Random, within: float, *, extras: boo
         return {
             "faults": names,
             "extras": extras,
+            "most_away": most_away,
             "stops": made.stops,
             "wrong": wrong,
             "seconds": round(time.monotonic() - began, 1),

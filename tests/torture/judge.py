@@ -7,21 +7,24 @@ Nothing here asks the engine, its rows or its policies: the rules are written do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyrage
 
 from cluster.events import Event, Happened
+from cluster.report import CORDON_OWNER
+from lab.objects import ObjectStore
 from lab.toolbox import ExecRecord
 from tests.torture.witness import Sight
 
 KUBELETS_BEHIND = 3  # minors that a kubelet may be older than an API server, since v1.28
 _STOPS = frozenset({Happened.OPERATION_BLOCKED, Happened.OPERATION_PARKED})
 _ENDS = frozenset({Happened.OPERATION_COMPLETED, Happened.OPERATION_CANCELLED})
-# what a machine is to see, in this order, when its way is whole
-_WAY = (("kubeadm", "upgrade"), ("systemctl", "restart", "kubelet"))
+_APPLY, _NODE = ("kubeadm", "upgrade", "apply"), ("kubeadm", "upgrade", "node")
+_RESTART = ("systemctl", "restart", "kubelet")
+_UPGRADES = frozenset({_APPLY, _NODE})
 Snapshot = Mapping[str, Mapping[str, Any]]
 
 
@@ -30,22 +33,17 @@ def judge_log(log: Sequence[ExecRecord], masters: Sequence[str]) -> Iterator[str
     for (machine, unit), count in Counter((r.machine, r.unit) for r in log if r.started).items():
         if count > 1:
             yield f"{unit} was started {count} times on {machine}"
-    applied, restarted = False, set[str]()
+    applied, upgraded = False, set[str]()
     for record in log:
         words = record.argv[:3]
-        if words[:3] == ("kubeadm", "upgrade", "apply") and record.exit == 0:
-            applied = True
-        if words[:3] == ("kubeadm", "upgrade", "node") and not applied:
+        if words in _UPGRADES and record.exit == 0:
+            applied = applied or words == _APPLY
+            upgraded.add(record.machine)
+        if words == _NODE and not applied:
             yield f"kubeadm upgrade node ran on {record.machine} before any apply had ended"
-        if words[:3] == ("systemctl", "restart", "kubelet"):
-            restarted.add(record.machine)
-            missing = [m for m in masters if not _upgraded(log, m)]
-            if missing and record.machine not in masters:
-                yield f"the kubelet of {record.machine} was restarted before the control plane of {', '.join(missing)}"
-
-
-def _upgraded(log: Iterable[ExecRecord], machine: str) -> bool:
-    return any(r.machine == machine and r.argv[:2] == ("kubeadm", "upgrade") and r.exit == 0 for r in log)
+        missing = [m for m in masters if m not in upgraded]
+        if words == _RESTART and missing and record.machine not in masters:
+            yield f"the kubelet of {record.machine} was restarted before the control plane of {', '.join(missing)}"
 
 
 def judge_sights(sights: Sequence[Sight], *, most_away: int, excused: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -62,23 +60,35 @@ def judge_sights(sights: Sequence[Sight], *, most_away: int, excused: frozenset[
 
 
 def judge_events(told: Sequence[Event], state: str) -> Iterator[str]:
-    """Every step that began is told to have ended or failed, once; the last word is the state that the run is in."""
+    """
+    Every step that ended was told to have begun, and ended once; where the run is whole, each that began has ended.
+
+    Whoever is given back before its kubelet is touched begins its stage anew, and is told so.
+    """
     ended: Counter[tuple[str, str]] = Counter()
     begun: set[tuple[str, str]] = set()
     for event in told:
         place = (event.node, event.step)
         if event.kind is Happened.STEP_STARTED:
             begun.add(place)
+        if event.kind is Happened.NODE_UNCORDONED:
+            for again in [p for p in ended if _stage(p) == _stage(place)]:
+                ended[again] = 0
         if event.kind is Happened.STEP_FINISHED:
             ended[place] += 1
             if place not in begun:
                 yield f"{event.node} ended {event.step}, which it was never told to begin"
-    for (node, step), count in ended.items():
-        if count > 1:
-            yield f"{node} ended {step} {count} times"
+            if ended[place] > 1:
+                yield f"{event.node} ended {event.step} {ended[place]} times"
+    if state == "completed":
+        yield from (f"{node} never ended {step}" for node, step in sorted(begun) if not ended[node, step])
     last = next((e.kind for e in reversed(told) if e.kind in _STOPS | _ENDS), None)
     if last is None or not last.value.endswith(state):
         yield f"the run is {state}, and the last word of its events is {last}"
+
+
+def _stage(place: tuple[str, str]) -> tuple[str, str]:
+    return place[0], place[1].rpartition("/")[0]
 
 
 def judge_end(before: Snapshot, after: Snapshot, target: str) -> Iterator[str]:
@@ -111,6 +121,15 @@ def judge_kept(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
     for what in ("cordoned", "holds"):
         if after[what] != before[what]:
             yield f"{name}: {what} was {before[what]} and is {after[what]}"
+
+
+def judge_marks(objects: ObjectStore) -> Iterator[str]:
+    """Nothing in the cluster names the run any more: neither its Lease nor a mark on a node."""
+    if objects.peek("Lease", "lockkeeper", "kube-system") is not None:
+        yield "the Lease of the run is still there"
+    for node in objects.each("Node"):
+        if CORDON_OWNER in (node["metadata"].get("annotations") or {}):
+            yield f"{node['metadata']['name']} still carries the mark of a cordon of ours"
 
 
 def judge_stop(told: Sequence[Event]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
+
 from bot.decision_desk import approve
 from bot.desk import Desk
 from bot.plan_desk import ask_for_plan, ask_for_rollback
@@ -39,6 +41,7 @@ class Plant:
 
     rig: Rig
     witness: Witness
+    most_away: int = MAX_UNAVAILABLE
     operation_id: str = ""
     stops: int = 0  # how often a person had to say `resume` or `retry`
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -141,13 +144,14 @@ class Plant:
         log, after = self.rig.world.exec_log(), self.rig.world.snapshot()
         found = [
             *judge.judge_log(log, self.rig.world.scenario.control_plane_names),
-            *judge.judge_sights(self.witness.sights, most_away=MAX_UNAVAILABLE, excused=excused),
+            *judge.judge_sights(self.witness.sights, most_away=self.most_away, excused=excused),
             *judge.judge_events(told, operation.state.value),
             *self.lost,
         ]
         if operation.state is OperationState.COMPLETED:
             found += judge.judge_end(self.before, after, TARGET)
             found += judge.judge_store(self.rig.directory, self._snapshots())
+            found += self.rig.world.call(lambda: list(judge.judge_marks(self.rig.world.cluster.store)))
         else:
             found += judge.judge_stop(told)
         return found
@@ -164,13 +168,32 @@ class Plant:
 
 @contextmanager
 def plant(
-    scenario: Scenario = SCENARIO, *, workers: int = 2, arrange: Callable[[Rig], None] | None = None
+    scenario: Scenario = SCENARIO,
+    *,
+    workers: int = 2,
+    arrange: Callable[[Rig], None] | None = None,
+    most_away: int = MAX_UNAVAILABLE,
 ) -> Iterator[Plant]:
-    """Without Slack: what Slack does to a run has its own stories."""
-    with rig(scenario, speed=SPEED, workers=workers, with_slack=False, arrange=arrange) as made:
+    """Without Slack: what Slack does to a run has its own stories. As many workers may be away as `most_away` says."""
+
+    def prepare(made: Rig) -> None:
+        limit(made, most_away)
+        if arrange is not None:
+            arrange(made)
+
+    with rig(scenario, speed=SPEED, workers=workers, with_slack=False, arrange=prepare) as made:
         witness = Witness(made.world)
         witness.watch()
-        yield Plant(made, witness)
+        yield Plant(made, witness, most_away)
+
+
+def limit(made: Rig, most_away: int) -> None:
+    """A limit of as many workers as there are could never be broken: a narrower one is what shows."""
+    data = yaml.safe_load(made.config.read_text(encoding="utf-8"))
+    for cluster in data["clusters"].values():
+        for pool in cluster["pools"].values():
+            pool["max_unavailable"] = most_away
+    made.config.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 
 
 def now() -> datetime:
