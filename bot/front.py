@@ -1,9 +1,7 @@
-"""What stands behind bolt's listeners: every payload is acknowledged at once, worked on elsewhere, and answered."""
+"""What stands behind bolt's listeners: every payload is acknowledged at once, read, and given to who answers it."""
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from bot import approvals, controls, dry_runs, exports, forces, listings, plans, reports, sparing, surveys
+from bot.answers import Answers
 from bot.asked import (
     Asked,
     clicked,
@@ -44,7 +43,6 @@ from bot.commands import (
     Versions,
 )
 from bot.controls import Control
-from bot.delivery import SlackAway, SlackRefused
 from bot.force_card import ALLOW
 from bot.grammar import NotUnderstood, UnknownCommand, parse_command, parse_mention
 from bot.plan_card import APPROVE, DETAILS, REJECT
@@ -57,7 +55,6 @@ from bot.spare_view import chosen_in
 from bot.station import Station, said
 from bot.text import clean
 from bot.typed import said_to_us, unmarked
-from cluster.errors import LockkeeperError
 from policies.overview import Overview
 
 Body = dict[str, Any]
@@ -81,7 +78,6 @@ _STEERED: dict[type[Command], Control] = {
     Skip: Control.SKIP,
 }
 _Steering = Pause | Resume | Cancel | Retry | Skip | Extend | IgnoreAlert | ForceDelete
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,11 +88,15 @@ class Front:
     work: Executor
     clicks: Executor  # of its own: a window must open within three seconds, however many reports are being read
 
+    @cached_property
+    def answers(self) -> Answers:
+        return Answers(self.station.delivery)
+
     def command(self, ack: Ack, body: Body) -> None:
         ack()
         asked = from_command(body)
         text = unmarked(str(body.get("text") or ""))
-        self._hand_over(self.work, asked, lambda: self._run(asked, text, mention=False))
+        self.answers.hand_over(self.work, asked, lambda: self._run(asked, text, mention=False))
 
     def other_command(self, ack: Ack, body: Body) -> None:
         """The app in Slack and the configuration disagree about the command's name."""
@@ -104,12 +104,12 @@ class Front:
         name = clean(body.get("command"), 40)
         ours = self.station.command
         sentence = f"lockkeeper listens to `{ours}` here, not to `{name}`: set `slack.command`, or type `{ours} help`."
-        self._hand_over(self.clicks, from_command(body), lambda: said(sentence))
+        self.answers.hand_over(self.clicks, from_command(body), lambda: said(sentence))
 
     def mention(self, body: Body) -> None:
         asked, (event_id, text) = from_mention(body), heard(body)
         if text and asked.user:  # bots are not answered: two of them would talk for ever
-            self._hand_over(self.work, asked, lambda: self._hear(asked, event_id, text))
+            self.answers.hand_over(self.work, asked, lambda: self._hear(asked, event_id, text))
 
     def _hear(self, asked: Asked, event_id: str, text: str) -> Message | None:
         """Slack sends an event again that it thinks lost, to whichever bot; two plans would come of it."""
@@ -156,9 +156,9 @@ class Front:
     def _report(self, asked: Asked, cluster: str | None, *, share: bool) -> Message | None:
         """At once, whatever is known; where the package sources told that long ago, they are asked behind it."""
         seen = reports.look(self.station, asked, cluster)
-        self._say(asked, reports.report_versions(self.station, seen, share=share))
+        self.answers.say(asked, reports.report_versions(self.station, seen, share=share))
         if isinstance(seen, Overview) and self._news.are_due(asked, seen):
-            self._news.follow(seen, lambda now: self._say(asked, render_news(seen, now)))
+            self._news.follow(seen, lambda now: self.answers.say(asked, render_news(seen, now)))
         return None
 
     def _steer(self, asked: Asked, command: _Steering) -> Message:
@@ -181,7 +181,7 @@ class Front:
         ack()
         asked, (name, value) = from_action(body), clicked(body)
         hands = self.work if name in _READING else self.clicks
-        self._hand_over(hands, asked, lambda: self._act(asked, name, value))
+        self.answers.hand_over(hands, asked, lambda: self._act(asked, name, value))
 
     def _act(self, asked: Asked, name: str, value: str) -> Message | None:
         station = self.station
@@ -215,7 +215,7 @@ class Front:
         """All parts to the person who clicked; the last one is answered as any answer is."""
         *first, last = reports.list_everything(self.station, asked, cluster)
         for part in first:
-            self._say(asked, part)
+            self.answers.say(asked, part)
         return last
 
     def reason(self, ack: Ack, body: Body) -> None:
@@ -223,57 +223,18 @@ class Front:
         ack()
         token, channel = approvals.split_metadata(metadata(body))
         asked, why = from_view(body, channel), entered(body, REASON_BLOCK, REASON_FIELD) or "no reason given"
-        self._hand_over(self.clicks, asked, lambda: approvals.reject(self.station, asked, token, why))
+        self.answers.hand_over(self.clicks, asked, lambda: approvals.reject(self.station, asked, token, why))
 
     def notes(self, ack: Ack, body: Body) -> None:
         """The modal in which an approver confirms to have read the release notes."""
         ack()
         token, channel = approvals.split_metadata(metadata(body))
         asked, notes_read = from_view(body, channel), ticked(filled(body))
-        self._hand_over(self.clicks, asked, lambda: approvals.approve(self.station, asked, token, notes_read))
+        self.answers.hand_over(self.clicks, asked, lambda: approvals.approve(self.station, asked, token, notes_read))
 
     def spared(self, ack: Ack, body: Body) -> None:
         """The modal that asks why a run may go on in spite of its alerts, and for how long."""
         ack()
         chosen = chosen_in(body)
         asked = from_view(body, chosen.channel)
-        self._hand_over(self.clicks, asked, lambda: sparing.go_on(self.station, asked, chosen))
-
-    def _hand_over(self, hands: Executor, asked: Asked, work: Callable[[], Message | None]) -> None:
-        """Nothing may escape a listener: an exception right after ack() takes the ack back."""
-        try:
-            hands.submit(self._answer, asked, work)
-        except RuntimeError:
-            _LOG.warning("A payload came while the bot was stopping; the person has to ask again.")
-
-    def _answer(self, asked: Asked, work: Callable[[], Message | None]) -> None:
-        try:
-            message = self._outcome(work)
-            if message is not None:
-                self._say(asked, message)
-        except Exception:  # noqa: BLE001 - the edge of this thread: there is nobody left to tell
-            _LOG.exception("An answer was lost.")
-
-    @staticmethod
-    def _outcome(work: Callable[[], Message | None]) -> Message | None:
-        try:
-            return work()
-        except (SlackAway, SlackRefused) as error:
-            _LOG.warning("%s", error)
-            return said(str(error))
-        except LockkeeperError as error:
-            return said(str(error))
-        except Exception:  # noqa: BLE001 - the edge: the person gets a name for it, the log the rest
-            ref = secrets.token_hex(4)
-            _LOG.exception("Ref %s", ref)
-            return said(f"Something went wrong inside lockkeeper: look at `status` before you try again. Ref {ref}.")
-
-    def _say(self, asked: Asked, message: Message) -> None:
-        """To the person who asked, by the way that is open."""
-        delivery = self.station.delivery
-        if asked.response_url and delivery.respond(asked.response_url, message):
-            return
-        try:
-            delivery.whisper(asked.channel, asked.user, message, asked.thread)
-        except (SlackAway, SlackRefused) as error:
-            _LOG.warning("An answer could not be delivered: %s", error)
+        self.answers.hand_over(self.clicks, asked, lambda: sparing.go_on(self.station, asked, chosen))
