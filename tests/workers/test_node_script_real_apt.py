@@ -112,6 +112,17 @@ def test_what_a_release_newly_depends_on_is_fetched_too(machine: AptRoot):
     assert b"Need to get" in end.chunk
 
 
+def test_a_key_of_the_settings_does_not_contradict_that_of_the_machines_own_source(machine: AptRoot):
+    """apt reads no list at all where one address has two keys, as where a patch of the running minor is fetched."""
+    assert machine.finish("op-1", "set-source", "v1.35").code == 0
+    other = machine.root / "etc/apt/keyrings/other.gpg"
+    other.write_bytes(machine.keyring.read_bytes())
+    machine.file("/etc/lockkeeper-node.conf", "KEYRING=/etc/apt/keyrings/other.gpg\n")
+    end = machine.finish("op-2", "fetch", "1.35.4-1.1")
+    assert (end.code, b"Conflicting values" in end.chunk) == (0, False)
+    assert list((machine.root / "var/cache/apt/archives").glob("conntrack_*"))
+
+
 def test_the_locks_of_another_package_manager_are_waited_for(machine: AptRoot):
     """Those of the lists, of the archives and of dpkg: apt's own option knows only the last."""
     verbs = {

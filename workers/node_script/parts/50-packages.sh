@@ -243,10 +243,16 @@ download_packages() { # FOLDER PACKAGE-VERSION
     persistently "$JOB/out" private_apt "$1" patiently apt-get install --download-only -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
         $AGAIN -o DPkg::Lock::Timeout=300 $(wanted_with "$2" $PACKAGES)
 }
-add_machine_sources() { # FOLDER: links only, and the lists as they were fetched last
+add_machine_sources() { # FOLDER: what is not of Kubernetes, and the lists as they were fetched last
     mkdir -p "$1/parts" && chmod 0755 "$1/parts" || return
     [ ! -e "$ROOT/etc/apt/sources.list" ] || ln -s "$ROOT/etc/apt/sources.list" "$1/parts/machine.list"
     find "$ROOT/etc/apt/sources.list.d" -maxdepth 1 \( -name '*.list' -o -name '*.sources' \) -exec ln -s -t "$1/parts" {} + 2>/dev/null
+    # Of Kubernetes there is one already: where another key is named for the same address, apt reads no source at all.
+    kube_sources | cut -d' ' -f1 | sort -u | while read -r file; do
+        case $file in */sources.list) copy=$1/parts/machine.list ;; *) copy=$1/parts/${file##*/} ;; esac
+        rm -f "$copy"
+        case $file in *.list) (umask 077 && grep -v '/v[0-9][0-9]*\.[0-9][0-9]*/deb' "$ROOT$file" >"$copy") ;; esac
+    done
     find "$ROOT/var/lib/apt/lists" -maxdepth 1 -type f ! -name lock -exec ln -s -t "$1/lists" {} + 2>/dev/null
 }
 
