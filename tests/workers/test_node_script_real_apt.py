@@ -112,8 +112,15 @@ def test_what_a_release_newly_depends_on_is_fetched_too(machine: AptRoot):
     assert b"Need to get" in end.chunk
 
 
-def test_a_key_of_the_settings_does_not_contradict_that_of_the_machines_own_source(machine: AptRoot):
+@pytest.mark.parametrize("name", ["kubernetes.list", "all.sources"])
+def test_a_key_of_the_settings_does_not_contradict_that_of_the_machines_own_source(machine: AptRoot, name: str):
     """apt reads no list at all where one address has two keys, as where a patch of the running minor is fetched."""
+    if name.endswith(".sources"):  # beside the distribution's own, which has what the release depends on
+        machine.source().unlink()
+        (machine.root / "etc/apt/sources.list").unlink()
+        places = (f"{machine.base}/core:/stable:/v1.34/deb/", f"{machine.base}/distribution/")
+        paragraphs = (f"Types: deb\nURIs: {p}\nSuites: /\nSigned-By: {machine.keyring}\n" for p in places)
+        machine.file(f"/etc/apt/sources.list.d/{name}", "\n".join(paragraphs))
     assert machine.finish("op-1", "set-source", "v1.35").code == 0
     other = machine.root / "etc/apt/keyrings/other.gpg"
     other.write_bytes(machine.keyring.read_bytes())

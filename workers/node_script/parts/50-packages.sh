@@ -251,7 +251,7 @@ add_machine_sources() { # FOLDER: what is not of Kubernetes, and the lists as th
     kube_sources | cut -d' ' -f1 | sort -u | while read -r file; do
         case $file in */sources.list) copy=$1/parts/machine.list ;; *) copy=$1/parts/${file##*/} ;; esac
         rm -f "$copy"
-        case $file in *.list) (umask 077 && grep -v '/v[0-9][0-9]*\.[0-9][0-9]*/deb' "$ROOT$file" >"$copy") ;; esac
+        (umask 077 && awk 'BEGIN { if (ARGV[1] ~ /\.sources$/) { RS = ""; ORS = "\n\n" } } !/\/v[0-9]+\.[0-9]+\/deb/' "$ROOT$file" >"$copy")
     done
     find "$ROOT/var/lib/apt/lists" -maxdepth 1 -type f ! -name lock -exec ln -s -t "$1/lists" {} + 2>/dev/null
 }
