@@ -11,6 +11,7 @@ from cluster.facts import UPGRADED_PACKAGES, MachineFacts
 from cluster.report import Unread
 from cluster.survey import Survey, SurveyedMachine
 from policies.etcd import ASKED_OF_ETCD
+from policies.etcd_members import LAGGING, LARGE
 from policies.origins import Kind, origin_of
 from policies.wording import some_of
 
@@ -135,4 +136,8 @@ def _member(facts: EtcdFacts) -> str:
     if facts.quota_bytes:
         said += f" ({facts.quota_share:.0%} of its quota)"
     ill = some_of(e for e in facts.errors if ALARM not in e) or ("" if facts.has_leader else "no leader")
-    return f"{said}, not well: {ill[:200]}" if ill else f"{said}, well"
+    if ill:
+        return f"{said}, not well: {ill[:200]}"
+    if facts.raft_behind is not None and facts.raft_behind > LAGGING:
+        return f"{said}, {facts.raft_behind} entries behind"
+    return said if facts.quota_share > LARGE else f"{said}, well"

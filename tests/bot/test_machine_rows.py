@@ -122,6 +122,21 @@ def test_the_members_of_etcd_are_told_with_leader_and_size() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "3.6.5, follower, 0 MiB (0% of its quota), well"),
+        ({"raft_behind": 1000}, "3.6.5, follower, 0 MiB (0% of its quota), well"),
+        ({"raft_behind": 1001}, "3.6.5, follower, 0 MiB (0% of its quota), 1001 entries behind"),
+        ({"size_bytes": 1800 * MIB}, "3.6.5, follower, 1800 MiB (88% of its quota)"),
+        ({"has_leader": False}, "3.6.5, follower, 0 MiB (0% of its quota), not well: no leader"),
+    ],
+)
+def test_a_member_is_called_well_only_where_nothing_is_said_against_it(changes, said) -> None:
+    """One that is nearly full, or far behind, answers all the same."""
+    assert ("etcd member", said, "cp1") in told(cp1=replace(SOUND, etcd=replace(ETCD, **changes)))
+
+
+@pytest.mark.parametrize(
     ("members", "said"),
     [
         ((replace(ETCD, alarms=()), ETCD), "none"),
