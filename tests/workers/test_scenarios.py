@@ -213,6 +213,15 @@ def test_every_scenario_that_can_be_planned_has_its_export():
     assert {*EXPORTED, *(s.name for s in ON_PAPER)} == planned
 
 
+def test_the_images_of_a_kubelet_that_catches_up_are_asked_for_on_its_own_machine():
+    """Whoever begins the plan fetches them first of all."""
+    told = [f.sentence for f in look_at("skewed").found if f.code == "images-on-offer"]
+    assert [s.partition(" told")[0] for s in told] == [
+        "The images of v1.34.7, as w2",
+        "The images of v1.35.4, as cp1, w1",
+    ]
+
+
 def test_what_kubeadm_did_not_make_is_reported_and_not_planned():
     """With the name of what upgrades it instead."""
     refusal = look_at("other-distribution").refusal
