@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -20,14 +21,14 @@ from bot.run_card import CANCEL, EXTEND, PAUSE, RESUME, RETRY, SKIP
 from bot.station import Station
 from bot.stop_card import MORE
 from cluster.events import Happened
-from cluster.operation import Operation, OperationState, RowState, Wish
+from cluster.operation import Hold, Operation, OperationState, RowState, Wish
 from cluster.procedure import Verb, itinerary
 from cluster.queues import JobName, Wakeups
 from cluster.store import Store
 from lockkeeper import app
 from tests.bot_desk import ADA, Desk, quiet_desk
 from tests.bot_fixture import CHANNEL, settings
-from tests.engine_fixture import approve, plan, record
+from tests.engine_fixture import NOW, approve, plan, record
 from tests.redis_fixture import redis_server, redis_url, store
 
 __all__ = ["quiet_desk", "redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
@@ -121,12 +122,19 @@ def click(desk: Desk, asked: Ask, _: Path) -> None:
 
 
 def type_on_terminal(desk: Desk, asked: Ask, folder: Path) -> None:
-    people = {"ada": {"slack": ADA, "logins": [getpass.getuser()]}}
-    chosen = settings(people=people, approvals={"approvers": ["ada"]}).model_dump(mode="json", exclude_none=True)
+    run_verb(desk.redis_url, folder, *asked.typed_on_terminal, "--cluster", "prod")
+
+
+def run_verb(redis_url: str, folder: Path, *words: str, key: str = "") -> str:
+    """A verb of the command line, typed by Ada; the key is Grace's."""
+    people = {"ada": {"slack": ADA, "logins": [getpass.getuser()]}, "grace": {"ssh_keys": [key] if key else []}}
+    approvals = {"approvers": ["ada", "grace"]}
+    chosen = settings(people=people, approvals=approvals).model_dump(mode="json", exclude_none=True)
     (folder / "lockkeeper.yaml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
-    words = [*asked.typed_on_terminal, "--cluster", "prod", "--config", str(folder / "lockkeeper.yaml")]
-    done = CliRunner(env={"REDIS_URL": desk.redis_url}).invoke(app, words, catch_exceptions=False)
+    told = [*words, "--config", str(folder / "lockkeeper.yaml")]
+    done = CliRunner(env={"REDIS_URL": redis_url}).invoke(app, told, catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    return done.output
 
 
 def front(desk: Desk) -> Front:
@@ -147,12 +155,51 @@ def test_each_verb_works_in_each_way_and_is_recorded_with_its_person(
 ) -> None:
     """The record changes, its own event says by whom, and a driver is woken."""
     asked = ASKED[verb]
-    before = approve(store, record(), OP)
-    rows = tuple(replace(r, **asked.row) if r.node == NODE else r for r in before.rows)
-    store.move(before, replace(before, state=asked.state, rows=rows), fence=None, events=(), token="begun")
+    begin(store, state=asked.state, row=asked.row)
     assert not asked.came(store.operation(OP))
     way(quiet_desk, asked, tmp_path)
     assert asked.came(store.operation(OP)), [quiet_desk.slack.text(m) for m in quiet_desk.slack.ephemerals(ADA)]
     told = store.events(OP)[-1][1]
     assert (told.kind, told.person) == (asked.told, "ada")
     assert (JobName.DRIVE, OP) in Wakeups.connect(quiet_desk.redis_url).queued()
+
+
+def begin(store: Store, **changes: Any) -> None:
+    before = approve(store, record(), OP)
+    row = changes.pop("row", {})
+    rows = tuple(replace(r, **row) if r.node == NODE else r for r in before.rows)
+    store.move(before, replace(before, rows=rows, **changes), fence=None, events=(), token="begun")
+
+
+def test_a_pod_is_deleted_by_two_people_who_have_only_a_terminal(store: Store, redis_url: str, tmp_path: Path) -> None:
+    """One asks, and the other one's key allows exactly that; both are recorded."""
+    hold = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "no disruption is allowed", NOW)
+    row = {"position": DRAIN, "state": RowState.STARTED, "started_at": NOW, "stopped_at": NOW, "held": (hold,)}
+    begin(store, state=_S.RUNNING, row=row)
+    key = tmp_path / "grace"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    line = key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    assert "shop/web-1" in run_verb(redis_url, tmp_path, "force-delete", "shop/web-1", "--cluster", "prod")
+    (asked,) = store.forces(OP)
+    run_verb(redis_url, tmp_path, "approve-force", asked.id, "--yes", "--key", str(key), key=line)
+    told = [(e.kind, e.person) for _, e in store.events(OP)]
+    assert told[-2:] == [(Happened.FORCE_ASKED, "ada"), (Happened.FORCE_APPROVED, "grace")]
+
+
+def test_an_alert_is_passed_over_on_a_terminal(store: Store, redis_url: str, tmp_path: Path) -> None:
+    """By name, for a while and with a reason."""
+    begin(store, state=_S.RUNNING, reason="KubeAPIDown fires.", halted_by=("KubeAPIDown",), halted_at=NOW)
+    words = ("ignore-alert", "KubeAPIDown", "--minutes", "5", "--reason", "known")
+    run_verb(redis_url, tmp_path, *words, "--cluster", "prod")
+    assert store.operation(OP).halting == ()
+    told = store.events(OP)[-1][1]
+    assert (told.kind, told.person) == (Happened.ALERT_SPARED, "ada")
+
+
+def test_a_lock_is_released_on_a_terminal_by_typing_whose_it_is(store: Store, redis_url: str, tmp_path: Path) -> None:
+    """The run is over, its cluster free, and it is told who did it."""
+    begin(store, state=_S.BLOCKED, reason="lost")
+    run_verb(redis_url, tmp_path, "release", "prod", "--confirm", OP)
+    assert (store.lock_holder("prod"), store.operation(OP).state) == (None, _S.CANCELLED)
+    told = store.events(OP)[-1][1]
+    assert (told.kind, told.person) == (Happened.LOCK_RELEASED, "ada")
