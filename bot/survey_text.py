@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bot.blocks import ROOM, Message, context, section
-from bot.report_card import IN_THE_REPORT, findings_within
+from bot.report_card import findings_within
 from bot.text import code, count, escape, listing
 from cluster.findings import Findings
 from cluster.report import Unread
 from cluster.survey import Survey
+
+_REST = "a plan finds them too, and `lockkeeper plan` tells all"
 
 
 def render_survey(survey: Survey, findings: Findings, command: str) -> Message:
@@ -17,5 +19,5 @@ def render_survey(survey: Survey, findings: Findings, command: str) -> Message:
     lost = f"; not read: {escape(listing(silent))}" if silent else ""
     foot = context(f"All that they told: `{command} versions {escape(survey.cluster, 60)}`")
     return Message(
-        f"{said}{lost}.", (section(f"{said}{lost}."), *findings_within(findings, ROOM - 1000, rest=IN_THE_REPORT), foot)
+        f"{said}{lost}.", (section(f"{said}{lost}."), *findings_within(findings, ROOM - 1000, rest=_REST), foot)
     )

@@ -66,5 +66,6 @@ def test_no_text_from_a_machine_controls_the_message(text: str) -> None:
     silent = tuple(SurveyedMachine(f"{text}{n}", Unread(text, text)) for n in range(3000))
     made = Survey(text or "prod", NOW, (SurveyedMachine("w1", FACTS), *silent))
     message = render_survey(made, tuple(replace(finding(text=text), code=f"c-{n}") for n in range(30)), "/k8s")
+    assert "22 more findings: a plan finds them too" in str(message.blocks)
     assert lint_blocks(list(message.blocks), "message") == ()
     assert text_size(message.blocks) < BUDGET
