@@ -12,7 +12,7 @@ from bot.stop_card import MORE
 from bot.text import clean
 from cluster.errors import Refused, UnknownThing
 from cluster.events import Happened
-from cluster.operation import Operation, Wish
+from cluster.operation import Operation, OperationState, Wish
 
 
 class Control(StrEnum):
@@ -26,6 +26,7 @@ class Control(StrEnum):
     EXTEND = "extend"
 
 
+_OF_A_NODE = frozenset({Control.RETRY, Control.SKIP})  # they answer for a node, and lift no pause
 _ASKED: Mapping[Control, Happened] = {
     Control.PAUSE: Happened.PAUSE_ASKED,
     Control.RESUME: Happened.RESUME_ASKED,
@@ -115,4 +116,14 @@ def _steer(  # noqa: PLR0917 - what was asked, part by part
             plan = station.store.plan(operation.plan_id).plan
             station.store.extend(operation.id, plan, node or "", minutes, event)
     station.wakeups.wake(operation.id)
-    return said(f"{sentence} The card of the run shows it.")
+    rest = tell_pause(station.store.operation(operation.id)) if control in _OF_A_NODE else ""
+    return said(f"{sentence} The card of the run shows it.{rest}")
+
+
+def tell_pause(operation: Operation) -> str:
+    """What keeps a run all the same when somebody has answered for a node of it; "" where nothing does."""
+    if operation.state is OperationState.PARKED:
+        return f" {operation.id} stands still all the same: `resume` lets it go on."
+    if operation.wish is Wish.PAUSE:
+        return f" Then it pauses, as {operation.wished_by} asked: `resume` lets the others go on."
+    return ""

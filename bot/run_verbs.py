@@ -55,6 +55,7 @@ def _steer(
     verb: str, operation: str | None, cluster: str | None, config: Path | None, output: Output, **more: str | None
 ) -> None:
     from bot import run_desk, terminal
+    from bot.controls import tell_pause
     from cluster.operation import Wish
 
     desk = open_desk(config)
@@ -73,7 +74,9 @@ def _steer(
         case _:
             run_desk.retry(desk, found, more.get("node"))
     now = desk.store.operation(found.id)
-    say(terminal.operation_json(now) if output is Output.JSON else f"{verb}: asked of {found.id}; look with `status`.")
+    rest = tell_pause(now) if verb in {"retry", "skip"} else ""
+    asked = f"{verb}: asked of {found.id}; look with `status`.{rest}"
+    say(terminal.operation_json(now) if output is Output.JSON else asked)
 
 
 @app.command()

@@ -203,3 +203,26 @@ def test_a_lock_is_released_on_a_terminal_by_typing_whose_it_is(store: Store, re
     assert (store.lock_holder("prod"), store.operation(OP).state) == (None, _S.CANCELLED)
     told = store.events(OP)[-1][1]
     assert (told.kind, told.person) == (Happened.LOCK_RELEASED, "ada")
+
+
+@pytest.mark.parametrize("verb", ["retry", "skip"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": _S.PARKED, "reason": "paused by grace", "wished_by": "grace"}, "op-1 stands still all the same"),
+        ({"state": _S.BLOCKED, "wish": Wish.PAUSE, "wished_by": "grace"}, "Then it pauses, as grace asked"),
+        ({"state": _S.BLOCKED}, ""),
+    ],
+)
+def test_whoever_answers_for_a_node_of_a_paused_run_hears_that_it_is(
+    quiet_desk: Desk, tmp_path: Path, verb: str, changes: dict[str, Any], words: str
+) -> None:
+    """Else they would wait for what nobody does."""
+    begin(quiet_desk.store, row=STUCK, **changes)
+    said = run_verb(quiet_desk.redis_url, tmp_path, *ASKED[verb].typed_on_terminal, "--cluster", "prod")
+    assert words in said
+    assert bool(words) is ("`resume` lets" in said)
+    quiet_desk.store.client.flushall()
+    begin(quiet_desk.store, row=STUCK, **changes)
+    type_in_slack(quiet_desk, ASKED[verb], tmp_path)
+    assert words in " ".join(quiet_desk.slack.text(m) for m in quiet_desk.slack.ephemerals(ADA))
