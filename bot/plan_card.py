@@ -127,9 +127,10 @@ def _what_will_happen(record: PlanRecord) -> Iterator[list[Element]]:
             if "etcd-external" in plan.accepted
             else f"etcd snapshot on `{clean(first)}`"
         )
+        first_of_all = "First" if len(hops) == 1 else "At each hop first"
         yield spans(
-            "First: packages held, packages and images fetched everywhere. Right before the control plane changes: "
-            f"{snapshot}."
+            f"{first_of_all}: packages held, packages and images fetched everywhere. Right before the control plane "
+            f"changes: {snapshot}."
         )
         yield from _straggler_line(plan)
         yield from (_pool_line(plan, pool) for pool in plan.pools if pool.nodes)

@@ -2,8 +2,8 @@
 Whether the images that a plan needs can be had, by what a few machines told of them: nobody pulls any for that.
 
 Every control plane is asked, and the first worker of each pool; before a hop of a few kubelets only those. What a
-registry offers is the same whoever asks; that each single worker reaches it shows when the run fetches all images
-everywhere, before its first change.
+registry offers is the same whoever asks; that each single worker reaches it shows when the run fetches the images of a
+hop everywhere, before the first change of that hop.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def _unchecked(
         )
         remedy = (
             "Look there with: crictl pull, for each of kubeadm config images list --kubernetes-version "
-            f"{wanted.version}. The run fetches all images before its first change, and stops where it cannot."
+            f"{wanted.version}. The run fetches all of them before the first change of that hop, and stops where it "
+            "cannot."
         )
         yield Finding("images-not-checked", Severity.WARNING, str(wanted.version), sentence, remedy)
 
@@ -143,7 +144,7 @@ def _there(wanted: WantedImages, by_image: dict[str, dict[str, ImageOffer]]) -> 
     parts = [f"on offer: {_listed(offered)}"] if offered else []
     parts += [f"on the machines already: {_listed(here)}"] if here else []
     sentence = f"The images of {wanted.version}, as {machines} told: {'; '.join(parts)}."
-    remedy = "Nothing was pulled; the run fetches what is missing on every machine before its first change."
+    remedy = "Nothing was pulled; the run fetches what is missing on every machine before the first change of that hop."
     yield Finding("images-on-offer", Severity.NOTE, str(wanted.version), sentence, remedy)
 
 

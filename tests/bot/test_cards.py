@@ -159,6 +159,8 @@ def test_a_plan_card_says_which_machines_move_when(moves, said):
     assert [t for t in shown if t.startswith("Pool web")] == [f"Pool web, at most 1 machine {said}"]
     assert any(t.startswith("Before any hop, to the version that the control plane runs") for t in shown)
     assert {": 2 hops, one minor at a time.", " (v1.34.7)"} <= set(shown)
+    assert any(t.startswith("At each hop first: packages held") for t in shown)
+    assert any(t.startswith("First: packages held") for t in texts(render_plan(record()).blocks))
     check(render_plan(made))
     assert "v1.34.7 (some)" in json.dumps(details_view(made))
     assert "v1.34.7 (packages 1.34.7-1.1, some kubelets only)" in render_on_terminal(made)
