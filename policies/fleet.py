@@ -12,8 +12,6 @@ from cluster.report import Unread
 from cluster.versions import KubeVersion
 from policies.overview import Overview
 
-_UNSURVEYED = "not-surveyed"
-
 
 class Standing(StrEnum):
     """How a cluster stands; the worst one comes first."""
@@ -30,7 +28,7 @@ class Standing(StrEnum):
 _TELLING = {  # the finding that is told where several things make it stand as it does
     Standing.ENDED: "release-ended",
     Standing.BEHIND: "patches-behind",
-    Standing.UNCHECKED: _UNSURVEYED,
+    Standing.UNCHECKED: "not-surveyed",
 }
 
 
@@ -79,9 +77,8 @@ def _standing(seen: Overview) -> Standing:
         return Standing.ENDED
     if Severity.WARNING in severities or seen.unread:
         return Standing.WARNED
-    if any(m.patches_behind for m in seen.support.running):
-        return Standing.BEHIND
-    return Standing.UNCHECKED if any(f.code == _UNSURVEYED for f in seen.findings) else Standing.FINE
+    told = {f.code for f in seen.findings}  # of another distribution's patches nothing is said
+    return next((s for s in (Standing.BEHIND, Standing.UNCHECKED) if _TELLING[s] in told), Standing.FINE)
 
 
 def _note(seen: Overview, standing: Standing) -> str:

@@ -7,7 +7,7 @@ import pytest
 from cluster.report import Unread
 from policies.fleet import Standing, line_of, worst_clusters_first
 from policies.overview import look_over
-from tests.policies_fixture import NOW, make_cluster, make_report, make_survey, with_node
+from tests.policies_fixture import NOW, make_cluster, make_report, make_survey, reported, with_node
 
 
 def seen(report, survey=None):
@@ -16,6 +16,11 @@ def seen(report, survey=None):
 
 FINE = make_report("v1.36.4", "v1.36.4")
 BEHIND = make_report("v1.36.2", "v1.36.2")
+K3S = with_node(
+    replace(BEHIND, declared=Unread("kubeadm-config", "404"), has_kubeadm_config=False),
+    "w1",
+    kubelet=reported("v1.36.2+k3s1"),
+)
 WARNED = with_node(FINE, "w1", cordoned=True)
 PARTLY = replace(FINE, unread=(Unread("daemon sets", "forbidden"),))
 ENDED = make_report()
@@ -34,6 +39,7 @@ NODELESS = replace(BLOCKED, nodes=(), nodes_unread="forbidden", unread=(Unread("
         (seen(WARNED), Standing.WARNED, "cordoned by somebody else"),
         (seen(PARTLY), Standing.WARNED, "daemon sets could not be read: forbidden"),
         (seen(BEHIND), Standing.BEHIND, "2 patches behind v1.36.4"),
+        (seen(K3S), Standing.FINE, "gets fixes until 2027-06-28"),
         (seen(FINE), Standing.UNCHECKED, "were never asked: certificates, packages"),
         (seen(FINE, make_survey()), Standing.FINE, "gets fixes until 2027-06-28"),
     ],
