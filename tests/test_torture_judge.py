@@ -71,10 +71,12 @@ def test_a_moment_that_may_not_be_is_said(changes: dict[str, Any], words: str) -
 
 
 def test_who_was_taken_away_by_a_fault_is_excused() -> None:
-    """Nobody else is."""
+    """Nobody else is, nor the same one at another moment."""
     both = replace(SIGHT, away=frozenset({"w1", "w2"}))
-    assert list(judge.judge_sights((both,), most_away=1, excused=frozenset({"w2"}))) == []
-    assert list(judge.judge_sights((both,), most_away=0, excused=frozenset({"w2"})))
+    struck = replace(both, foreign=frozenset({"w2"}))
+    assert list(judge.judge_sights((struck,), most_away=1)) == []
+    assert list(judge.judge_sights((struck,), most_away=0))
+    assert list(judge.judge_sights((struck, both), most_away=1))
 
 
 def told(*words: str) -> Iterator[Event]:

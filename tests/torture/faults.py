@@ -106,7 +106,9 @@ def swallow_ssh(made: Plant, dice: random.Random) -> None:
 
 def reboot_machine(made: Plant, dice: random.Random) -> None:
     """Power off and on: what ran there is gone, without an exit code."""
-    made.rig.world.reboot(dice.choice(_ALL))
+    name = dice.choice(_ALL)
+    made.rig.world.call(lambda: made.witness.excuse(name))  # for good: it may be missed for a while after it is back
+    made.rig.world.reboot(name)
 
 
 def storm_api(made: Plant, dice: random.Random) -> None:
@@ -159,8 +161,6 @@ FAULTS: Mapping[str, Callable[[Plant, random.Random], None]] = MappingProxyType(
         )
     }
 )
-# a machine that was powered off, or cordoned by hand, is away through no doing of ours
-TAKES_MACHINES_AWAY = frozenset({"reboot_machine", "cordon_by_hand"})
 
 
 def strike(made: Plant, names: list[str], dice: random.Random, within: float) -> threading.Thread:

@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.world import MAX_UNAVAILABLE
 from tests.torture.extras import arrange, judge_extras
-from tests.torture.faults import FAULTS, TAKES_MACHINES_AWAY, reboot_machine, strike
-from tests.torture.plant import SCENARIO, plant
+from tests.torture.faults import FAULTS, reboot_machine, strike
+from tests.torture.plant import plant
 
 WITHIN = 30.0  # seconds in which the faults strike: about as long as an undisturbed run
 MOST_FAULTS = 4
@@ -44,8 +44,7 @@ def upgrade(
         striking = strike(made, names, dice, within)
         operation = made.follow(resume_at_most=MOST_RESUMES)
         striking.join()
-        excused = frozenset(SCENARIO.worker_names if TAKES_MACHINES_AWAY & set(names) else ())
-        wrong = made.judge(excused=excused)
+        wrong = made.judge()
         if extras:
             power_cut = reboot_machine.__name__ in names
             wrong += judge_extras(made.rig, made.rig.world.exec_log(), power_cut=power_cut)

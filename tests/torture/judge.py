@@ -46,7 +46,7 @@ def judge_log(log: Sequence[ExecRecord], masters: Sequence[str]) -> Iterator[str
             yield f"the kubelet of {record.machine} was restarted before the control plane of {', '.join(missing)}"
 
 
-def judge_sights(sights: Sequence[Sight], *, most_away: int, excused: frozenset[str] = frozenset()) -> Iterator[str]:
+def judge_sights(sights: Sequence[Sight], *, most_away: int) -> Iterator[str]:
     """The version skew policy and the number of workers away, at every moment."""
     for sight in sights:
         servers = [minor for _, minor in sight.api_servers]
@@ -55,7 +55,7 @@ def judge_sights(sights: Sequence[Sight], *, most_away: int, excused: frozenset[
         for name, minor in sight.kubelets:
             if minor > min(servers) or max(servers) - minor > KUBELETS_BEHIND:
                 yield f"the kubelet of {name} (1.{minor}) did not fit the API servers {sight.api_servers}"
-        if len(sight.away - excused) > most_away:
+        if len(sight.away - sight.foreign) > most_away:
             yield f"{', '.join(sorted(sight.away))} were away at once, {most_away} may be"
 
 

@@ -120,6 +120,7 @@ class Plant:
             node = nodes.peek("Node", name)
             if node is None or node["spec"].get("unschedulable"):
                 return False
+            self.witness.excuse(name)
             nodes.merge("Node", name, "", {"spec": {"unschedulable": True}})
             return True
 
@@ -133,18 +134,19 @@ class Plant:
             node = nodes.peek("Node", name) or {"spec": {}, "metadata": {}}
             kept = node["spec"].get("unschedulable") and CORDON_OWNER not in node["metadata"].get("annotations", {})
             nodes.merge("Node", name, "", {"spec": {"unschedulable": None}})
+            self.witness.count_again(name)
             return bool(kept)
 
         if not self.rig.world.call(change):
             self.lost.append(f"{name} was cordoned by somebody else, and that cordon was not kept")
 
-    def judge(self, *, excused: frozenset[str] = frozenset()) -> list[str]:
+    def judge(self) -> list[str]:
         """Every fault of this run, in words."""
         operation, told = self.rig.store.operation(self.operation_id), self.told()
         log, after = self.rig.world.exec_log(), self.rig.world.snapshot()
         found = [
             *judge.judge_log(log, self.rig.world.scenario.control_plane_names),
-            *judge.judge_sights(self.witness.sights, most_away=self.most_away, excused=excused),
+            *judge.judge_sights(self.witness.sights, most_away=self.most_away),
             *judge.judge_events(told, operation.state.value),
             *self.lost,
         ]

@@ -14,11 +14,12 @@ _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One moment: minors by machine, and which workers were away (cordoned, or not Ready)."""
+    """One moment: minors by machine, which workers were away (cordoned, or not Ready), and which by a fault's doing."""
 
     kubelets: tuple[tuple[str, int], ...]
     api_servers: tuple[tuple[str, int], ...]
     away: frozenset[str]
+    foreign: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -27,11 +28,20 @@ class Witness:
 
     world: World
     sights: list[Sight] = field(default_factory=list)
-    foreign: frozenset[str] = frozenset()  # machines that a fault takes away itself
+    foreign: frozenset[str] = frozenset()  # machines that a fault takes away itself, as of now
 
     def watch(self) -> None:
         self.world.call(lambda: self.world.cluster.store.subscribe(self._notice))
         self.world.call(self._look)
+
+    def excuse(self, machine: str) -> None:
+        """From now on; called before it is taken away."""
+        self.foreign |= {machine}
+
+    def count_again(self, machine: str) -> None:
+        """Called when it is back."""
+        self.foreign -= {machine}
+        self._look()
 
     def _notice(self, change: Change) -> None:
         if change.kind in {"Node", "Pod"}:
@@ -42,7 +52,8 @@ class Witness:
         kubelets = tuple((n["metadata"]["name"], _minor(n["status"]["nodeInfo"]["kubeletVersion"])) for n in nodes)
         servers = tuple((name, _minor(s.version)) for name, s in self.world.cluster.servers.items())
         workers = [n for n in nodes if _CONTROL_PLANE not in n["metadata"].get("labels", {})]
-        sight = Sight(kubelets, servers, frozenset(n["metadata"]["name"] for n in workers if is_away(n)))
+        away = frozenset(n["metadata"]["name"] for n in workers if is_away(n))
+        sight = Sight(kubelets, servers, away, self.foreign)
         if not self.sights or self.sights[-1] != sight:
             self.sights.append(sight)
 
