@@ -74,7 +74,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("resume [cluster]", "go on"),
     ("cancel [cluster]", "finish the nodes in hand, then end"),
     ("retry [node] [cluster]", "try a blocked node again"),
-    ("skip <node> [cluster]", "go on without a worker: it is given back as it is, and the end says so"),
+    ("skip <node> [cluster]", "go on without a worker, also one held up in its drain: it is given back as it is"),
     ("extend <node> <minutes> [cluster]", "give the drain of a node more time, while it is in hand or blocked"),
     (
         "ignore-alert <alert> <minutes> [cluster] <reason>",

@@ -30,11 +30,16 @@ from bot.text import clean, code, count, duration, escape, listing, local_clock
 from cluster.operation import NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord, Role
 from cluster.procedure import DOING, LATER_HOOKS, Step, Verb, itinerary
+from cluster.steering import tell_unwanted
 from cluster.versions import KubeVersion
 from policies.sparing import tell_standing
 
 PAUSE, RESUME, CANCEL, RETRY, SKIP = "run_pause", "run_resume", "run_cancel", "run_retry", "run_skip"
 EXTEND, GO_ON = "run_extend", "run_go_on"
+CANCEL_MEANS = (
+    "The machines in hand are finished first, but for a drain that is held up: its machine is given back. The others "
+    "stay at their version. It cannot be resumed."
+)
 _MOST_LINES = 14  # lines of machines; more of them are folded
 _BAR = 20
 _MOST_STANDING = 4  # sentences of what it waits for, and in spite of what it goes on
@@ -197,6 +202,8 @@ def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, b
     if row.state is RowState.STARTED and step:
         hop = f" for {record.plan.hops[step.hop].target}" if len(record.plan.hops) > 1 else ""
         note = f": {row.note}" if row.note else ""
+        if unwanted := tell_unwanted(operation, row):
+            note = f": it is given up, as {unwanted}"
         return "arrow_forward", True, f"{DOING[step.verb]}{hop}{again}{note}"
     if step and row.position > 0:
         return "white_circle", False, f"next: {DOING[step.verb]}"
@@ -220,8 +227,7 @@ def _buttons(record: PlanRecord, operation: Operation) -> Iterator[Element]:
         yield button("Resume", RESUME, value, style="primary")
     yield from _skip_button(record, operation)
     if not operation.ended and state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
-        question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
-        confirm = confirmation("Cancel this run?", question, "Cancel it", "Let it run")
+        confirm = confirmation("Cancel this run?", CANCEL_MEANS, "Cancel it", "Let it run")
         yield button("Cancel", CANCEL, value, style="danger", confirm=confirm)
 
 

@@ -99,7 +99,7 @@ def resume(
 def cancel(
     operation: Which = None, cluster: OfCluster = None, config: ConfigPath = None, output: Form = Output.TEXT
 ) -> None:
-    """Finish the nodes in hand, restore holds, and end there."""
+    """Finish the nodes in hand, give back those whose drain is held up, restore holds, and end there."""
     _steer("cancel", operation, cluster, config, output)
 
 
@@ -123,7 +123,7 @@ def skip(
     config: ConfigPath = None,
     output: Form = Output.TEXT,
 ) -> None:
-    """Go on without one worker: it is given back as it is, and the end says so."""
+    """Go on without one worker, also one held up in its drain: it is given back as it is, and the end says so."""
     _steer("skip", operation, cluster, config, output, node=node)
 
 

@@ -23,12 +23,25 @@ from bot.blocks import (
     text_size,
 )
 from bot.report_card import findings_within
-from bot.run_card import CANCEL, EXTEND, GO_ON, PAUSE, RESUME, RETRY, machine_words, skip_choice, steps_of, title
+from bot.run_card import (
+    CANCEL,
+    CANCEL_MEANS,
+    EXTEND,
+    GO_ON,
+    PAUSE,
+    RESUME,
+    RETRY,
+    machine_words,
+    skip_choice,
+    steps_of,
+    title,
+)
 from bot.text import clean, code, escape, listing, local_clock, moment
 from cluster.inventory import OnCall
 from cluster.operation import ITS_OWN_END, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord, Role
 from cluster.procedure import DOING, Verb
+from cluster.steering import tell_unwanted
 from policies.stops import Stop, drain_ends_at
 
 MORE = 15  # minutes that the button gives a drain
@@ -119,17 +132,22 @@ def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> 
         )
     if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
+        if unwanted := tell_unwanted(operation, row):
+            return f"The drain is given up, as {_name(unwanted)}: the node is {back}."
         until = f"If that lasts until {moment(ends)}, the drain is given up"
-        return f"{until}: the node is {back}, and a person is asked.{_way_past(row)}"
+        return f"{until}: the node is {back}, and a person is asked.{_way_past(record, row)}"
     stays = " The node stays cordoned by us until then." if row is not None and row.cordoned_by_us else ""
     return f"There is no deadline: nothing more happens here until somebody chooses.{stays}{_way_back(record, row)}"
 
 
-def _way_past(row: NodeRow) -> str:
+def _way_past(record: PlanRecord, row: NodeRow) -> str:
     """What is left to people where a budget does not let a pod go; one that ends already is only waited for."""
-    if not (pod := next((h.pod for h in row.held if h.by != ITS_OWN_END), "")):
-        return ""
-    return f" Past what holds it a pod goes by `force-delete {_name(pod)}`, which a second person allows."
+    past, node = "", record.plan.node(row.node)
+    if pod := next((h.pod for h in row.held if h.by != ITS_OWN_END), ""):
+        past = f" Past what holds it a pod goes by `force-delete {_name(pod)}`, which a second person allows."
+    if node is None or node.role is not Role.WORKER:
+        return past
+    return f"{past} `skip {_name(row.node)}` gives the drain up at once, and the others go on without it."
 
 
 def _way_back(record: PlanRecord, row: NodeRow | None) -> str:
@@ -170,7 +188,7 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
         yield button("Retry", RETRY, f"{operation.id} {node.name}", style="primary")
         yield from skip_choice(record, operation, row)
     elif row is not None:
-        yield button(f"{MORE} more minutes", EXTEND, f"{operation.id} {row.node}")
+        yield from _choices_of_drain(record, operation, row)
     elif operation.halting:
         yield button("Go on in spite of it…", GO_ON, operation.id)
     else:
@@ -178,9 +196,15 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
     if operation.state in {OperationState.SCHEDULED, OperationState.RUNNING} and operation.wish is Wish.NONE:
         yield button("Pause", PAUSE, operation.id)
     if operation.state is not OperationState.CANCELLING and operation.wish is not Wish.CANCEL:
-        question = "The machines in hand are finished first; the others stay at their version. It cannot be resumed."
-        confirm = confirmation("Cancel this run?", question, "Cancel it", "Let it run")
+        confirm = confirmation("Cancel this run?", CANCEL_MEANS, "Cancel it", "Let it run")
         yield button("Cancel", CANCEL, operation.id, style="danger", confirm=confirm)
+
+
+def _choices_of_drain(record: PlanRecord, operation: Operation, row: NodeRow) -> Iterator[Element]:
+    """While one is held up; none once it is to be given up anyway."""
+    if not tell_unwanted(operation, row):
+        yield button(f"{MORE} more minutes", EXTEND, f"{operation.id} {row.node}")
+        yield from skip_choice(record, operation, row)
 
 
 def _code(name: str) -> str:

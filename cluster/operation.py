@@ -75,6 +75,7 @@ class Wish(StrEnum):
 _Flag = Annotated[bool, Field(exclude_if=lambda value: not value)]
 _Count = Annotated[int, Field(exclude_if=lambda value: not value)]
 _Moment = Annotated[datetime | None, Field(exclude_if=lambda value: value is None)]
+_Text = Annotated[str, Field(exclude_if=lambda value: not value)]
 
 
 ITS_OWN_END = "its own end"  # what keeps a pod that was evicted or deleted, and has not gone
@@ -125,6 +126,7 @@ class NodeRow:
     lost: _Count = 0  # attempts of its step that vanished, one after the other, whoever drove
     as_found: _AsFound = AsFound()
     surged: _Places = ()  # Deployments ("namespace/name") that its drain gave a second replica
+    skip_asked_by: _Text = ""  # a person, while its drain is held up: it is to be given up, and the node skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,6 @@ class Spared:
 
 
 _Spared = Annotated[tuple[Spared, ...], Field(exclude_if=lambda value: not value)]
-_Text = Annotated[str, Field(exclude_if=lambda value: not value)]
 _Names = Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)]
 
 

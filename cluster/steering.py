@@ -81,12 +81,7 @@ def skipped(operation: Operation, plan: UpgradePlan, name: str, person: str) -> 
         raise Refused(f"{name} is a control plane, and those are upgraded as a whole: `retry` it, or `cancel` the run.")
     if row.state in OVER:
         raise Refused(f"{name} is {row.state} already: there is nothing to skip.")
-    steps = itinerary(plan, node)
-    at_cordon = steps[row.position].verb is Verb.CORDON
-    in_hand = row.state is RowState.WAITING and is_away(steps, row.position) and not at_cordon
-    if row.state is RowState.STARTED or in_hand:
-        raise Refused(f"{name} is in hand: it is finished first, and can be skipped where it is blocked or waits.")
-    aside = _set_aside(plan, row, person)
+    aside = _asked_in_drain(row, person) if is_held(row) else _skipped_at_rest(plan, node, row, person)
     return _going_on(operation, tuple(aside if r.node == name else r for r in operation.rows))
 
 
@@ -108,6 +103,8 @@ def extended(operation: Operation, plan: UpgradePlan, name: str, minutes: int) -
             f"A drain may get {MOST_EXTENSION // 3600} hours beside those of its plan, and that of {name} has "
             f"{had} minutes of them: `skip` or `cancel` where that is not enough."
         )
+    if row.skip_asked_by:
+        raise Refused(f"The drain of {name} is being given up, as {row.skip_asked_by} asked to go on without it.")
     longer = replace(row, extension=row.extension + minutes * 60)
     return replace(operation, rows=tuple(longer if r.node == name else r for r in operation.rows))
 
@@ -136,12 +133,33 @@ def spared(  # noqa: PLR0917 - what was chosen, part by part
     return replace(chosen, halted_by=(), halted_at=None, reason="", quiet_since=None)
 
 
-def _set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
+def _skipped_at_rest(plan: UpgradePlan, node: PlanNode, row: NodeRow, person: str) -> NodeRow:
+    """The row of a worker that nobody is about to change."""
+    steps = itinerary(plan, node)
+    at_cordon = steps[row.position].verb is Verb.CORDON
+    in_hand = row.state is RowState.WAITING and is_away(steps, row.position) and not at_cordon
+    if row.state is RowState.STARTED or in_hand:
+        raise Refused(
+            f"{row.node} is in hand: it is finished first, and can be skipped where it is blocked, waits, or is held "
+            "up in its drain."
+        )
+    return set_aside(plan, row, person)
+
+
+def _asked_in_drain(row: NodeRow, person: str) -> NodeRow:
+    """The row with the wish on it: its drain sees that at its next look, and gives the node back before it is over."""
+    if row.skip_asked_by:
+        raise Refused(f"{row.skip_asked_by} asked for that already: the drain of {row.node} gives it back first.")
+    return replace(row, skip_asked_by=person)
+
+
+def set_aside(plan: UpgradePlan, row: NodeRow, person: str) -> NodeRow:
     """To what restores it: its cordon where its kubelet is untouched, then its package holds; or to its end at once."""
     node = plan.node(row.node)
     steps = itinerary(plan, node) if node else ()
     step, last = steps[row.position], len(steps) - 1
     row = replace(row, note=f"skipped by {person}", finding=None, started_at=None, skipped_by=person, lost=0)
+    row = replace(row, skip_asked_by="")
     untouched = row.position == 0 and row.state is RowState.WAITING and row.attempt == 1
     if untouched or step.phase is Phase.AFTER:
         return replace(row, state=RowState.SKIPPED)
@@ -179,6 +197,20 @@ def again(row: NodeRow) -> NodeRow:
     note = row.note if row.note == CUT_SHORT or row.skipped_by else ""
     row = replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, lost=0)
     return replace(row, started_at=None, held=(), stopped_at=None)
+
+
+def is_held(row: NodeRow) -> bool:
+    """Whether its drain is in hand, and pods that cannot leave are on record."""
+    return row.state is RowState.STARTED and bool(row.held)
+
+
+def tell_unwanted(operation: Operation, row: NodeRow) -> str:
+    """Why a drain that is held up is to be given up before its time, as a clause; "" where it is not."""
+    if row.skip_asked_by:
+        return f"{row.skip_asked_by} asked to go on without it"
+    if operation.state is _S.CANCELLING and is_held(row):
+        return f"{operation.wished_by} asked to cancel the run"
+    return ""
 
 
 def is_in_hand(plan: UpgradePlan, node: PlanNode, row: NodeRow) -> bool:

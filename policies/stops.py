@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from cluster.operation import NodeRow, Operation, OperationState, RowState
 from cluster.plan import UpgradePlan
+from cluster.steering import is_held, tell_unwanted
 from policies.wording import some_of
 
 _NAMED = 5  # pods that a sentence names
@@ -47,7 +48,7 @@ def _waits(operation: Operation) -> bool:
 
 
 def is_stopped(row: NodeRow) -> bool:
-    return row.state is RowState.BLOCKED or (row.state is RowState.STARTED and bool(row.held))
+    return row.state is RowState.BLOCKED or is_held(row)
 
 
 def drain_ends_at(plan: UpgradePlan, row: NodeRow) -> datetime | None:
@@ -60,10 +61,12 @@ def drain_ends_at(plan: UpgradePlan, row: NodeRow) -> datetime | None:
 def tell_held(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
     """Each drain in hand that pods hold up: by what, since when, and until when it waits."""
     for row in operation.rows:
-        if row.state is RowState.STARTED and row.held and row.stopped_at is not None:
+        if is_held(row) and row.stopped_at is not None:
             named = some_of((f"{h.pod} by {h.by}" for h in row.held), _NAMED)
             ends = drain_ends_at(plan, row)
             until = f"; it is given up at {ends:%Y-%m-%d %H:%M} UTC" if ends else ""
+            if unwanted := tell_unwanted(operation, row):
+                until = f"; it is given up, as {unwanted}"
             yield f"The drain of {row.node} is held up since {row.stopped_at:%Y-%m-%d %H:%M} UTC: {named}{until}."
 
 

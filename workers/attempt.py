@@ -16,6 +16,7 @@ from cluster.force import ForceRequest
 from cluster.operation import Hold, NodeRow, Operation, OperationState, RowState, attempt_id
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Step, Verb, is_whole, itinerary
+from cluster.steering import tell_unwanted
 from workers import crashpoints, progress
 from workers.node_script.attempts import AttemptState
 from workers.progress import Move
@@ -134,6 +135,10 @@ class Attempts:
         what = f"held/{run.now().timestamp()}"
         self._record(row, what, lambda o, r: progress.hold(run.plan, o, r, holds, run.now()))
 
+    def _unwanted(self, row: NodeRow) -> str:
+        operation = self._run.operation()
+        return tell_unwanted(operation, operation.row(row.node))
+
     def _surge(self, row: NodeRow, step: Step, places: tuple[str, ...]) -> None:
         run = self._run
         what = f"surged/{run.now().timestamp()}"
@@ -188,6 +193,7 @@ class Attempts:
             end_force=self._end_force,
             ends_as=lambda: "cancelled" if run.operation().state is OperationState.CANCELLING else "completed",
             extension=lambda: run.operation().row(row.node).extension,
+            unwanted=lambda: self._unwanted(row),
         )
 
     def finding(self, code: str, sentence: str, remedy: str) -> Finding:

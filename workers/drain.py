@@ -56,11 +56,13 @@ def observe_drain(site: Site) -> StepDone | None:
 
 def drain(site: Site) -> None:
     """Empty the node; on failure give it back, as long as its kubelet is untouched, and raise StepBlocked."""
-    if not is_cordoned(read_node(site)):  # given back by a failure whose record was lost, or by a person
+    round_ = Round(_daemon_sets(site), holding=Holding(site.held))
+    # not cordoned: given back by a failure whose record was lost, or by a person
+    if not _unwanted(site, round_) and not is_cordoned(read_node(site)):
         cordon(site)
     surge = Surge(site)
     try:
-        round_ = Round(_daemon_sets(site), holding=Holding(site.held))
+        _check_wanted(site, round_)
         fates = _fates(site, round_)
         _ask_consent(site, fates)
         _tell_slow(site, fates)
@@ -95,6 +97,7 @@ def _empty(site: Site, round_: Round) -> None:
     began = site.now()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"evict-{site.node.name}") as pool:
         while going := _going(site, round_):
+            _check_wanted(site, round_)
             now = site.now()
             turn = min((f.turn for f in going if f.fate is not Fate.FINISHES), default=0)
             leaves = [f for f in going if f.fate is Fate.LEAVES and f.turn == turn]
@@ -111,6 +114,17 @@ def _empty(site: Site, round_: Round) -> None:
     if round_.holding.has_lasted:  # what was allowed meanwhile is not needed any more, and its card is to say so
         delete_allowed(site, ())
     round_.holding.tell(site, (), holder)
+    _check_wanted(site, round_)
+
+
+def _unwanted(site: Site, round_: Round) -> str:
+    """Of a drain that was held up, who wants it no more; nobody asks for that before."""
+    return site.unwanted() if round_.holding.has_lasted else ""
+
+
+def _check_wanted(site: Site, round_: Round) -> None:
+    if why := _unwanted(site, round_):
+        raise site.blocked("drain-given-up", f"The drain of {site.node.name} is given up, as {why}.", "")
 
 
 def _going(site: Site, round_: Round) -> list[PodFate]:

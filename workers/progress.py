@@ -11,7 +11,7 @@ from cluster.findings import Finding
 from cluster.operation import CUT_SHORT, AsFound, Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanKind, PlanNode, PlanRecord, UpgradePlan
 from cluster.procedure import DOING, GIVING_BACK, LATER_HOOKS, Phase, Step, Verb, is_whole, itinerary, way_back
-from cluster.steering import OVER, again, is_in_hand
+from cluster.steering import OVER, again, is_in_hand, set_aside
 from policies.goals import tell_end
 from policies.left_out import THERE
 from policies.stops import drain_ends_at
@@ -79,6 +79,8 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
     row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at, held=(), stopped_at=None, lost=0)
     if row.position + 1 == len(steps):
         return _end_of_way(operation, row, told, now)
+    if row.skip_asked_by:  # its drain came to its end before it saw that
+        return Move(with_row(operation, set_aside(plan, row, row.skip_asked_by)), (told,))
     if row.skipped_by:  # given back to its work; what is left are its package holds
         given = replace(row, position=len(steps) - 1, attempt=1, state=RowState.WAITING, finding=None)
         return Move(with_row(operation, given), (told,))
@@ -116,13 +118,21 @@ def block(
     said = _kept_note(row) or finding.sentence
     blocked = replace(row, state=RowState.BLOCKED, note=said, finding=finding, held=(), stopped_at=now)
     if not uncordoned:
-        return Move(with_row(operation, blocked), (told,))
+        return Move(with_row(operation, _unless_unwanted(plan, operation, blocked)), (told,))
     position = _position_of(steps, step, Verb.CORDON)
     blocked = replace(blocked, position=position, cordoned_by_us=False)
     what = "its drain did not succeed" if step.verb is Verb.DRAIN else "it stopped before its drain"
+    what = "its drain was given up" if finding.code == "drain-given-up" else what
     given = f"{row.node} was uncordoned: {what}, and its kubelet was not touched."
     back = tell.of_step(Happened.NODE_UNCORDONED, given, row, step)
-    return Move(with_row(operation, blocked), (told, back))
+    return Move(with_row(operation, _unless_unwanted(plan, operation, blocked)), (told, back))
+
+
+def _unless_unwanted(plan: UpgradePlan, operation: Operation, blocked: NodeRow) -> NodeRow:
+    """Who asked to skip it or to cancel has chosen already: nobody else is to be asked, not even for a moment."""
+    if blocked.skip_asked_by:
+        return set_aside(plan, blocked, blocked.skip_asked_by)
+    return _cut_row(plan, blocked) if operation.state is _S.CANCELLING else blocked
 
 
 def try_again(operation: Operation, nodes: tuple[str, ...], now: datetime) -> Move:

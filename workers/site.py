@@ -131,6 +131,7 @@ class Site:
     record_surge: Callable[[tuple[str, ...]], None] = _unsaid  # records which of them there are now
     ends_as: Callable[[], str] = str  # what becomes of the run when all of it is done: completed or cancelled
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
+    unwanted: Callable[[], str] = str  # why people want this drain, which is held up, no more; "" where they do
 
     @property
     def hop(self) -> Hop:

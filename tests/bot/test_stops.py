@@ -21,7 +21,7 @@ from cluster.outbox import OutboxItem, OutboxKind
 from cluster.procedure import Verb, itinerary
 from cluster.store.ledger import key
 from lab.slack.lint import lint_blocks
-from policies.stops import stops_of
+from policies.stops import stops_of, tell_held
 from tests.bot_fixture import CHANNEL, NASTY, NOW, WORKERS, finding, operation, record, settings
 from tests.redis_fixture import redis_server, redis_url, store
 
@@ -35,6 +35,9 @@ SLACK = {
 }
 HALF_AN_HOUR = timedelta(minutes=30)
 DRAIN = next(n for n, s in enumerate(itinerary(record().plan, record().plan.node("w-1"))) if s.verb is Verb.DRAIN)
+DRAIN_OF_A_MASTER = next(
+    n for n, s in enumerate(itinerary(record().plan, record().plan.node("cp-1"))) if s.verb is Verb.DRAIN
+)
 HOLD = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "it needs 2 healthy pods and has 2", NOW)
 
 
@@ -144,7 +147,8 @@ def test_a_held_drain_is_a_post_in_the_thread_that_mentions_and_offers(bench):
     assert "uncordoned, as its kubelet is untouched" in message.text
     assert "shop/web" in str(message.blocks)
     assert "`force-delete shop/web-1`, which a second person allows" in message.text
-    assert set(buttons(message)) == {EXTEND, PAUSE, CANCEL}
+    assert "`skip w-1` gives the drain up at once" in message.text
+    assert set(buttons(message)) == {EXTEND, SKIP, PAUSE, CANCEL}
 
 
 def test_it_is_said_again_once_in_each_interval_whoever_sends(bench):
@@ -189,6 +193,28 @@ def test_more_time_for_a_drain_is_shown_where_it_is_held_up(bench):
     assert len(bench.look(1)) == 1
     (edited,) = bench.delivery.edits.values()
     assert "14:30 UTC" in edited.text
+
+
+def test_a_drain_that_a_person_skips_says_so_and_offers_neither_time_nor_a_second_skip(bench):
+    """The same message, until the drain has seen it."""
+    bench.move(held_row())
+    bench.look(0)
+    bench.move(held_row(skip_asked_by="grace"))
+    assert len(bench.look(1)) == 1
+    (edited,) = bench.delivery.edits.values()
+    assert "is given up, as grace asked to go on without it: the node is uncordoned" in edited.text
+    assert set(buttons(edited)) == {PAUSE, CANCEL}
+    assert "given up, as grace asked" in " ".join(tell_held(record().plan, bench.store.operation(bench.run.id)))
+
+
+def test_a_drain_of_a_control_plane_that_is_held_up_cannot_be_skipped(bench):
+    """It is not offered either."""
+    row = replace(held_row("cp-1"), position=DRAIN_OF_A_MASTER)
+    bench.move(row)
+    bench.look(0)
+    (message, _), *_ = bench.delivery.posts
+    assert set(buttons(message)) == {EXTEND, PAUSE, CANCEL}
+    assert "`skip" not in message.text
 
 
 def test_a_record_that_cannot_be_read_silences_no_other_run(bench):

@@ -38,6 +38,7 @@ _S = OperationState
 _STEPS = itinerary(plan(), next(n for n in plan().nodes if n.name == NODE))
 DRAIN = next(n for n, s in enumerate(_STEPS) if s.verb is Verb.DRAIN)
 CORDON = next(n for n, s in enumerate(_STEPS) if s.verb is Verb.CORDON)
+HOLD = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "no disruption is allowed", NOW)
 STUCK = {"position": CORDON, "state": RowState.BLOCKED}
 
 
@@ -89,6 +90,16 @@ ASKED = {
         lambda o: o.row(NODE).skipped_by == "ada",
         _S.BLOCKED,
         STUCK,
+    ),
+    "skip of a drain that is held up": Ask(
+        f"skip {NODE}",
+        SKIP,
+        True,
+        ("skip", NODE),
+        Happened.SKIP_ASKED,
+        lambda o: o.row(NODE).skip_asked_by == "ada",
+        _S.RUNNING,
+        {"position": DRAIN, "state": RowState.STARTED, "held": (HOLD,), "started_at": NOW, "stopped_at": NOW},
     ),
     "extend": Ask(
         f"extend {NODE} {MORE}",
@@ -173,8 +184,7 @@ def begin(store: Store, **changes: Any) -> None:
 
 def test_a_pod_is_deleted_by_two_people_who_have_only_a_terminal(store: Store, redis_url: str, tmp_path: Path) -> None:
     """One asks, and the other one's key allows exactly that; both are recorded."""
-    hold = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "no disruption is allowed", NOW)
-    row = {"position": DRAIN, "state": RowState.STARTED, "started_at": NOW, "stopped_at": NOW, "held": (hold,)}
+    row = {"position": DRAIN, "state": RowState.STARTED, "started_at": NOW, "stopped_at": NOW, "held": (HOLD,)}
     begin(store, state=_S.RUNNING, row=row)
     key = tmp_path / "grace"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)

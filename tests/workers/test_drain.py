@@ -114,6 +114,35 @@ def test_a_new_driver_goes_on_with_what_was_recorded() -> None:
     assert recorded == []
 
 
+def test_a_drain_that_is_held_up_is_given_up_as_soon_as_people_want_it_no_more() -> None:
+    """At its next look and not at its deadline: the node works again, and nobody else is evicted."""
+    bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=900))
+    bench.api.always = {"/eviction": denied(429, STRICT, cause="DisruptionBudget")}
+    began, recorded = bench.clock.now(), []
+    site = replace(bench.site("w1", Verb.DRAIN), hold=recorded.append, unwanted=lambda: "ada asked to go on without it")
+    with pytest.raises(StepBlocked, match="The drain of w1 is given up, as ada asked to go on without it") as blocked:
+        perform(site)
+    assert (blocked.value.finding.code, blocked.value.uncordoned) == ("drain-given-up", True)
+    assert len(recorded) == 1
+    assert 60 <= (bench.clock.now() - began).total_seconds() < 70
+    assert "unschedulable" not in bench.api.nodes["w1"]["spec"]
+
+
+def test_a_new_driver_gives_up_a_drain_that_people_want_no_more_before_anything_else() -> None:
+    """Also one that was given back already, by a driver that was killed before it could say so."""
+    bench = cordoned_bench(pod("a", "w1"))
+    held = (Hold("demo/a", "uid-a", "the PodDisruptionBudget demo/strict", STRICT, bench.clock.now()),)
+    site = replace(bench.site("w1", Verb.DRAIN), held=held, unwanted=lambda: "ada asked to cancel the run")
+    with pytest.raises(StepBlocked) as first:
+        perform(site)
+    before = len(bench.api.log)
+    with pytest.raises(StepBlocked) as second:
+        perform(site)
+    assert (first.value.uncordoned, second.value.uncordoned) == (True, False)
+    assert not [line for line in bench.api.log if "/eviction" in line]
+    assert not [line for line in bench.api.log[before:] if not line.startswith(("GET", "LIST"))]
+
+
 def test_a_pod_that_does_not_end_holds_up_a_drain_too() -> None:
     """Beyond its own time to end: a finalizer, or a machine that hangs."""
     bench = cordoned_bench(pod("a", "w1"), options=Options(drain_timeout=600))

@@ -10,25 +10,27 @@ import pytest
 from cluster.errors import LockkeeperError
 from cluster.events import Happened
 from cluster.findings import Finding, Severity
-from cluster.operation import NodeRow, Operation, OperationState, RowState, schedule
+from cluster.operation import CUT_SHORT, Hold, NodeRow, Operation, OperationState, RowState, Wish, schedule
 from cluster.plan import PlanNode
 from cluster.procedure import Phase, Verb, itinerary
-from cluster.steering import skipped
+from cluster.steering import extended, skipped
 from cluster.store import Store
+from cluster.store.records import ROW
 from policies.foreign import find_foreign_changes
 from policies.gate import has_started
 from policies.left_out import THERE
 from tests.engine_fixture import NOW, approve, event, plan, record, report
 from tests.engine_run import OP, blocked, small
-from tests.engine_yard import Driving, Yard
+from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
 from workers import progress
-from workers.site import Site
+from workers.site import Site, StepDone
 
 __all__ = ["redis_server", "redis_url", "small", "store"]  # pytest finds fixtures by name in this module
 
 PLAN = plan(("cp-1",), ("w-1", "w-2"), max_unavailable=1, targets=("1.35.4", "1.36.2"))
 STEPS = itinerary(PLAN, PlanNode("w-1", "", PLAN.nodes[1].role))
+HOLD = Hold("shop/web-1", "uid-1", "the PodDisruptionBudget shop/web", "no disruption is allowed", NOW)
 BLOCK = Finding("broken", Severity.BLOCKER, "w-1", "w-1 is broken.", "Mend it.")
 
 
@@ -100,6 +102,119 @@ def test_a_skipped_worker_is_no_foreign_change() -> None:
     """Its kubelet is not where its place on the way would have it."""
     after = skipped(running(at(Verb.FETCH, Phase.PREPARE)), PLAN, "w-1", "ada")
     assert find_foreign_changes(record(PLAN), after, report(PLAN)) == ()
+
+
+def held(**changes: object) -> NodeRow:
+    """w-1, whose drain is in hand and held up."""
+    return at(Verb.DRAIN, state=RowState.STARTED, held=(HOLD,), cordoned_by_us=True, stopped_at=NOW, **changes)
+
+
+def test_a_worker_whose_drain_is_held_up_is_skipped_by_its_drain() -> None:
+    """Who asked is on its row; it is asked for once, and there is no more time to be given."""
+    asked = skipped(running(held(), OperationState.RUNNING), PLAN, "w-1", "ada")
+    assert asked.row("w-1") == held(skip_asked_by="ada")
+    with pytest.raises(LockkeeperError, match="ada asked for that already"):
+        skipped(asked, PLAN, "w-1", "grace")
+    with pytest.raises(LockkeeperError, match="given up, as ada asked to go on without it"):
+        extended(asked, PLAN, "w-1", 15)
+
+
+def test_a_row_without_such_a_wish_is_written_and_read_as_before() -> None:
+    """By either release."""
+    text = ROW.dump_json(held()).decode()
+    assert "skip_asked_by" not in text
+    assert ROW.validate_json(text) == held()
+    assert ROW.validate_json(ROW.dump_json(held(skip_asked_by="ada"))).skip_asked_by == "ada"
+
+
+def test_a_skip_that_its_drain_did_not_see_in_time_is_not_lost() -> None:
+    """However the drain ended: a node that is empty by then, and one that could not be emptied, are given back."""
+    before = running(held(skip_asked_by="ada"), OperationState.RUNNING)
+    row = before.row("w-1")
+    emptied = progress.finish(PLAN, before, row, StepDone("w-1 is drained."), NOW).after.row("w-1")
+    given_back = progress.block(PLAN, before, row, BLOCK, NOW, uncordoned=True).after.row("w-1")
+    cordoned = progress.block(PLAN, before, row, BLOCK, NOW, uncordoned=False).after.row("w-1")
+    theirs = replace(row, cordoned_by_us=False)
+    left = progress.finish(PLAN, running(theirs), theirs, StepDone("w-1 is drained."), NOW).after.row("w-1")
+    made = (emptied, given_back, cordoned, left)
+    assert [STEPS[r.position].verb for r in made] == [Verb.UNCORDON, Verb.UNHOLD, Verb.UNCORDON, Verb.UNHOLD]
+    assert {(r.state, r.skipped_by, r.skip_asked_by, r.note) for r in made} == {
+        (RowState.WAITING, "ada", "", "skipped by ada")
+    }
+
+
+def waits_for_a_budget(site: Site) -> None:
+    """As a drain does that a budget holds up: it looks whether anybody wants it still, and gives its node back."""
+    site.hold((HOLD,))
+    while not (why := site.unwanted()):
+        site.wait(0.02)
+    raise site.blocked("drain-given-up", f"The drain of {site.node.name} is given up, as {why}.", "")
+
+
+def wait_until_held(store: Store) -> None:
+    wait_until(lambda: store.operation(OP).row("w-1").held)
+
+
+def test_a_drain_that_is_held_up_lets_go_of_a_worker_that_is_skipped(small: Yard, store: Store) -> None:
+    """Uncordoned, and its holds restored; the others go on, and each part of it has its event."""
+    small.script("w-1", Verb.DRAIN, waits_for_a_budget)
+    approve(store, small.record, OP)
+    driving = Driving(small, store, OP)
+    wait_until_held(store)
+    store.skip(OP, small.record.plan, "w-1", "ada", event(Happened.SKIP_ASKED, operation_id=OP))
+    driving.join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.COMPLETED
+    assert (operation.row("w-1").state, operation.row("w-2").state) == (RowState.SKIPPED, RowState.FINISHED)
+    assert small.verbs("w-1")[-2:] == [Verb.UPGRADE_NODE, Verb.UNHOLD]
+    assert not any(n.cordoned for n in small.report.nodes)
+    told = [(e.kind, e.sentence) for _, e in store.events(OP) if e.node == "w-1" or e.kind is Happened.SKIP_ASKED]
+    asked = [kind for kind, _ in told].index(Happened.SKIP_ASKED)
+    assert [kind for kind, _ in told[asked:]] == [
+        Happened.SKIP_ASKED,
+        Happened.STEP_FAILED,
+        Happened.NODE_UNCORDONED,
+        Happened.STEP_STARTED,
+        Happened.STEP_FINISHED,
+        Happened.NODE_SKIPPED,
+    ]
+    assert told[asked + 1][1] == "The drain of w-1 is given up, as ada asked to go on without it."
+    assert told[asked + 2][1] == "w-1 was uncordoned: its drain was given up, and its kubelet was not touched."
+    assert "Not upgraded: w-1 (skipped by ada)." in store.events(OP)[-1][1].sentence
+
+
+def test_a_driver_that_takes_over_finds_the_skip_on_record(small: Yard, store: Store) -> None:
+    """The one before it was gone between the wish and its next look."""
+    small.script("w-1", Verb.DRAIN, waits_for_a_budget, waits_for_a_budget)
+    approve(store, small.record, OP)
+    driving = Driving(small, store, OP)
+    wait_until_held(store)
+    driving.end()
+    store.skip(OP, small.record.plan, "w-1", "ada", event(Happened.SKIP_ASKED, operation_id=OP))
+    Driving(small, store, OP).join()
+    operation = store.operation(OP)
+    assert (operation.state, operation.row("w-1").state) == (OperationState.COMPLETED, RowState.SKIPPED)
+    drains = [line for line in small.lines() if line[:3] == ["start", "w-1", Verb.DRAIN]]
+    assert len({line[3] for line in drains}) == 1
+
+
+def test_a_cancel_does_not_wait_for_a_drain_that_is_held_up(small: Yard, store: Store) -> None:
+    """The node is given back at once, and nobody is asked about it: not even for a moment it waits for a person."""
+    small.script("w-1", Verb.DRAIN, waits_for_a_budget)
+    approve(store, small.record, OP)
+    driving = Driving(small, store, OP)
+    wait_until_held(store)
+    store.wish(OP, Wish.CANCEL, "ada", event(Happened.CANCEL_ASKED, operation_id=OP))
+    driving.join()
+    operation = store.operation(OP)
+    assert operation.state is OperationState.CANCELLED
+    assert (operation.row("w-1").state, operation.row("w-1").note) == (RowState.SKIPPED, CUT_SHORT)
+    assert small.verbs("w-1")[-2:] == [Verb.UPGRADE_NODE, Verb.UNHOLD]
+    assert not any(n.cordoned for n in small.report.nodes)
+    assert "given up, as ada asked to cancel the run" in " ".join(e.sentence for _, e in store.events(OP))
+    cancelling = running(held(), OperationState.CANCELLING)
+    after = progress.block(PLAN, cancelling, held(), BLOCK, NOW, uncordoned=True).after.row("w-1")
+    assert after.state is RowState.WAITING
 
 
 def skip(small: Yard, store: Store) -> Operation:
