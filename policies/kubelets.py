@@ -19,6 +19,8 @@ FLAGS_OF_KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
 EXTRA_ARGS = "/etc/default/kubelet"
 GATES = "--feature-gates"
 _ANY_CGROUP = "--fail-cgroupv1=false"
+_CHECK = "systemverification"  # kubeadm's, which refuses cgroup v1 whatever its kubelet may do; its case does not count
+_IGNORES = "ignorePreflightErrors"
 _ITS_OWN = frozenset({"containerRuntimeEndpoint", "resolvConf"})  # what kubeadm itself writes by the machine
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
@@ -49,21 +51,28 @@ def check_kubelet(
 def _cgroup(node: Node, facts: MachineFacts, declared: Declarations) -> Finding:
     """It stops the kubelet for certain only where its configuration is known, and no patch may change it here."""
     sentence = f"{node.name} uses cgroup v1, which the kubelet of {CGROUP_V2_ONLY} and later refuses by default"
-    if declared.fail_cgroup_v1 is False:
-        told = f"{sentence}; failCgroupV1: false in kubelet-config lets it start all the same."
+    file = next((file for file, arguments in _arguments(facts) if _ANY_CGROUP in arguments.split()), "")
+    if declared.fail_cgroup_v1 is False or file:
+        setting = f"{_ANY_CGROUP} in {file}" if file else "failCgroupV1: false in kubelet-config"
+        told = f"{sentence}; {setting} lets it start all the same."
         remedy = "Move the host to cgroup v2 when you can: this setting is for the time until then."
-        return _warn("cgroup-v1", node, told, remedy)
-    if file := next((file for file, arguments in _arguments(facts) if _ANY_CGROUP in arguments.split()), ""):
-        told = f"{sentence}; {_ANY_CGROUP} in {file} lets it start all the same."
-        remedy = (
-            "Set failCgroupV1: false in the kubelet-config ConfigMap as well, by which kubeadm's own check goes, or "
-            "move the host to cgroup v2."
-        )
-        return _warn("cgroup-v1", node, told, remedy)
+        return _warn("cgroup-v1", node, told, f"{remedy}{_check_of_kubeadm(facts)}")
     remedy = "Set failCgroupV1: false in the kubelet-config ConfigMap first, or move the host to cgroup v2."
+    remedy += _check_of_kubeadm(facts)
     if not declared.kubelets_read or facts.patches.startswith("present"):
         return _warn("cgroup-v1", node, f"{sentence}.", remedy)
     return _stop("cgroup-v1", node, f"{sentence}, and nothing in kubelet-config says otherwise.", remedy)
+
+
+def _check_of_kubeadm(facts: MachineFacts) -> str:
+    """What the kubelet's setting is no answer to; "" where the machine's own configuration is."""
+    passed = {n.lower() for setting, names in facts.passed_over for n in names.split(",") if setting == _IGNORES}
+    if passed & {_CHECK, "all"}:
+        return ""
+    return (
+        f" While it has cgroup v1 kubeadm of {CGROUP_V2_ONLY} and later stops there at its own check, too: name "
+        "SystemVerification in ignorePreflightErrors of apply and node, in the file of UPGRADE_CONFIG."
+    )
 
 
 def _removed_flags(node: Node, facts: MachineFacts, last: Minor) -> Iterator[Finding]:

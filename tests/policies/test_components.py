@@ -216,9 +216,26 @@ def test_cgroup_v1_stops_the_kubelet_unless_somebody_said_that_it_may_stay(decla
     ],
 )
 def test_an_argument_of_the_kubelet_lets_it_start_on_cgroup_v1_as_well(arguments, severity):
-    """It starts then, whatever kubelet-config says; kubeadm's own check goes by that alone."""
+    """It starts then, whatever kubelet-config says."""
     (found,) = check_kubelet(NODE, replace(FACTS, cgroup="v1", **arguments), Minor(1, 35), READ)
     assert (found.code, found.severity) == ("cgroup-v1", severity)
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "said"),
+    [
+        ((), True),
+        ((("skipPhases", "SystemVerification"),), True),
+        ((("ignorePreflightErrors", "CreateJob"),), True),
+        ((("ignorePreflightErrors", "CreateJob,systemverification"),), False),
+        ((("ignorePreflightErrors", "all"),), False),
+    ],
+)
+@pytest.mark.parametrize("declared", [READ, replace(READ, fail_cgroup_v1=False), None])
+def test_kubeadms_own_check_of_cgroup_v1_is_said_as_no_setting_of_the_kubelet_lifts_it(declared, passed_over, said):
+    """Whoever set failCgroupV1 alone would see the run stop at kubeadm, in the middle where it is a worker."""
+    (found,) = check_kubelet(NODE, replace(FACTS, cgroup="v1", passed_over=passed_over), Minor(1, 35), declared)
+    assert ("SystemVerification in ignorePreflightErrors" in found.remedy) is said
 
 
 def test_a_real_cluster_on_cgroup_v1_may_go_on_as_its_administrators_decided():
