@@ -26,9 +26,9 @@ class Standing(StrEnum):
 
 
 _TELLING = {  # the finding that is told where several things make it stand as it does
-    Standing.ENDED: "release-ended",
-    Standing.BEHIND: "patches-behind",
-    Standing.UNCHECKED: "not-surveyed",
+    Standing.ENDED: ("release-ended",),
+    Standing.BEHIND: ("patches-behind", "source-behind"),
+    Standing.UNCHECKED: ("not-surveyed",),
 }
 
 
@@ -78,7 +78,7 @@ def _standing(seen: Overview) -> Standing:
     if Severity.WARNING in severities or seen.unread:
         return Standing.WARNED
     told = {f.code for f in seen.findings}  # of another distribution's patches nothing is said
-    return next((s for s in (Standing.BEHIND, Standing.UNCHECKED) if _TELLING[s] in told), Standing.FINE)
+    return next((s for s in (Standing.BEHIND, Standing.UNCHECKED) if told.intersection(_TELLING[s])), Standing.FINE)
 
 
 def _note(seen: Overview, standing: Standing) -> str:
@@ -89,7 +89,7 @@ def _note(seen: Overview, standing: Standing) -> str:
     if standing is Standing.UNREADABLE:
         return seen.report.nodes_unread
     wanted = _TELLING.get(standing)
-    found = next((f for f in seen.findings if wanted in {None, f.code}), None)
+    found = next((f for f in seen.findings if wanted is None or f.code in wanted), None)
     if found is not None and (standing is not Standing.WARNED or found.severity is Severity.WARNING):
         return found.sentence
     unread = seen.unread[0]

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from cluster.facts import OfferState
 from cluster.findings import Finding, Findings, Severity
 from cluster.offers import SourcesTold
 from cluster.report import ApiServer, ClusterReport, Unread
 from cluster.survey import Survey
 from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.distributions import KUBEADM, maker_of
-from policies.hops import Offered, offered
+from policies.hops import Offered, offered, offers_of
 from policies.releases import Release, read_file, release_of
 from policies.sources import KnownOffers, known_offers
 from policies.wording import count_of, some_of
@@ -34,6 +35,7 @@ class MinorSupport:
     offered: KubeVersion | None  # the newest that every machine's package source has, by what was told last
     known: KubeVersion | None  # the newest of the release facts
     offered_at: datetime | None = None  # when the oldest of the answers was given that `offered` is taken from
+    lagging: tuple[str, ...] = ()  # machines whose package source does not have `known` yet
 
     @property
     def end(self) -> date | None:
@@ -118,7 +120,16 @@ def _of_minor(minor: Minor, oldest: KubeVersion, known: KnownOffers, today: date
         offered=max(releases, default=None),
         known=release.latest_patch_seen if release else None,
         offered_at=known.told_at(minor) if releases else None,
+        lagging=tuple(_lagging(known.survey, release)) if known.survey and release else (),
     )
+
+
+def _lagging(survey: Survey, release: Release) -> Iterator[str]:
+    """A source that tells of nothing is a finding elsewhere."""
+    for name, offer in offers_of(survey, release.minor):
+        newest = offer.newest
+        if offer.state is OfferState.OFFERED and newest is not None and newest.version < release.latest_patch_seen:
+            yield name
 
 
 def _has_ended(release: Release | None, today: date) -> bool:
@@ -154,6 +165,17 @@ def _aged(report: ClusterReport, minor: MinorSupport, support: Support, today: d
         )
         remedy = "Patches mend faults, security holes among them: plan latest-patch."
         yield Finding("patches-behind", Severity.NOTE, cluster, sentence, remedy)
+    if minor.lagging and ours:
+        yield _source_behind(minor, support)
+
+
+def _source_behind(minor: MinorSupport, support: Support) -> Finding:
+    sentence = (
+        f"The package source of {some_of(minor.lagging)} does not offer {minor.known}, which was out on "
+        f"{support.facts_of} (asked on {_moment(minor, support)})."
+    )
+    remedy = "If it is a mirror, bring it up to date: until then no plan goes to that patch."
+    return Finding("source-behind", Severity.NOTE, str(minor.minor), sentence, remedy)
 
 
 def describe(report: ClusterReport, support: Support) -> str:
@@ -205,7 +227,10 @@ def _age(minor: MinorSupport, support: Support) -> str:
         said = f"{minor.minor} gets no more fixes since {_end(minor)}"
     else:
         said = f"{minor.minor} gets fixes until {_end(minor)}"
-    return f"{said}, its newest patch is {tell_newest(minor, support)}" if minor.newest else said
+    if minor.newest is None:
+        return said
+    newest = "newest patch on offer" if minor.lagging else "newest patch"
+    return f"{said}, its {newest} is {tell_newest(minor, support)}"
 
 
 def _end(minor: MinorSupport) -> str:

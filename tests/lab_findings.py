@@ -3,18 +3,19 @@
 SHOWN = {
     "hand-edited-apiserver": """
         api-away capacity-short emptydir-pods hand-edited-apiserver images-not-checked images-on-offer release-ended
+        source-behind
     """,
     "crowded": """
         api-away budget-allows-none budget-guards-unhealthy budget-not-observed capacity-short cluster-locked-elsewhere
         daemonset-gone database-alone database-in-one-batch database-on-one-node database-primaries emptydir-pods
-        images-on-offer objects-malformed pinned-pods release-ended single-replica two-budgets unmanaged-pods
-        volumes-on-one-node
+        images-on-offer objects-malformed pinned-pods release-ended single-replica source-behind two-budgets
+        unmanaged-pods volumes-on-one-node
     """,
     "obstructed": """
         api-away api-service-unavailable capacity-short deprecated-api-in-use dns-version-unknown emptydir-pods
         etcd-image-pinned feature-gate-unverified hook-missing image-not-offered images-on-offer kubectl-apart
         kubelet-too-old-for-hop other-upgrader plan-breaks-skew pool-versions-differ release-ended removed-api-in-use
-        removed-argument snapshot-kept-back webhook-single webhook-unanswered webhook-unseen window-closed
+        removed-argument snapshot-kept-back source-behind webhook-single webhook-unanswered webhook-unseen window-closed
         window-too-short
     """,
     "neglected": """
@@ -32,11 +33,11 @@ SHOWN = {
     """,
     "skewed": """
         api-away capacity-short emptydir-pods foreign-cordon images-on-offer kube-proxy-behind kubectl-apart
-        machine-without-node pool-versions-differ release-ended straggler-first
+        machine-without-node pool-versions-differ release-ended source-behind straggler-first
     """,
     "interrupted": """
         capacity-short emptydir-pods etcd-versions-differ images-on-offer kubeadm-config-ahead release-ended
-        source-of-another-minor
+        source-behind source-of-another-minor
     """,
     "out-of-skew": """
         api-server-emulates api-servers-apart controller-newer controller-too-old dns-deployments dockershim downgrade
@@ -44,16 +45,17 @@ SHOWN = {
         kube-proxy-kubelet-apart kube-proxy-newer kube-proxy-too-old kubeadm-config-ahead kubeadm-config-behind
         kubeadm-of-another-minor kubectl-apart kubelet-newer kubelet-not-offered kubelet-too-old machine-missing
         manifest-drift newer-kubelet-config package-differs package-origin-unknown plan-breaks-skew pool-versions-differ
-        release-ended release-unknown
+        release-ended release-unknown source-behind
     """,
     "ailing-etcd": """
         api-server-not-ready api-server-unread capacity-short cordon-left daemonset-not-ready emptydir-pods etcd-alarm
         etcd-database-large etcd-lagging etcd-learner etcd-member-unhealthy etcd-quorum-at-risk etcd-unread
         images-not-checked kubeadm-config-unread lease-left machine-partly-unread machine-unreadable node-not-ready
-        not-examined release-ended traces-without-record workloads-unread
+        not-examined release-ended source-behind traces-without-record workloads-unread
     """,
     "external-etcd": """
         api-away capacity-short emptydir-pods etcd-external etcd-lagging etcd-unread images-on-offer release-ended
+        source-behind
     """,
     "bygone": """
         api-away capacity-short emptydir-pods images-on-offer kubeadm-given patches-behind release-ended
@@ -61,7 +63,7 @@ SHOWN = {
     """,
     "newest": """
         api-away capacity-short emptydir-pods etcd-before-jump images-on-offer kubeadm-config-old
-        kubelet-setting-changes runtime-not-recommended
+        kubelet-setting-changes runtime-not-recommended source-behind
     """,
     "other-distribution": "not-kubeadm release-ended",
 }

@@ -9,7 +9,17 @@ from cluster.report import Unread
 from cluster.settings import Digest
 from policies.bulletins import period_of, write_bulletin
 from policies.overview import look_over
-from tests.policies_fixture import FACTS, MASTERS, NOW, make_cluster, make_report, make_survey, with_node
+from tests.policies_fixture import (
+    FACTS,
+    MASTERS,
+    NOW,
+    WORKERS,
+    make_cluster,
+    make_offers,
+    make_report,
+    make_survey,
+    with_node,
+)
 
 LOST = Unread("prod", "it does not answer")
 
@@ -47,7 +57,8 @@ def issue(sights, last=None, period="2026-11-24"):
     return write_bulletin(period, sights.items(), last, NOW)
 
 
-EDGE = seen(make_report("v1.36.4", "v1.36.4"), make_survey())
+OFFERS = dict.fromkeys((*MASTERS, *WORKERS), make_offers("1.36.4-1.1"))
+EDGE = seen(make_report("v1.36.4", "v1.36.4"), make_survey(offers=OFFERS))
 FIRST = issue({"prod": seen(make_report()), "edge": EDGE}, period="2026-11-23")
 
 

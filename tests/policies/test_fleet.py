@@ -7,7 +7,17 @@ import pytest
 from cluster.report import Unread
 from policies.fleet import Standing, line_of, worst_clusters_first
 from policies.overview import look_over
-from tests.policies_fixture import NOW, make_cluster, make_report, make_survey, reported, with_node
+from tests.policies_fixture import (
+    MASTERS,
+    NOW,
+    WORKERS,
+    make_cluster,
+    make_offers,
+    make_report,
+    make_survey,
+    reported,
+    with_node,
+)
 
 
 def seen(report, survey=None):
@@ -21,6 +31,8 @@ K3S = with_node(
     "w1",
     kubelet=reported("v1.36.2+k3s1"),
 )
+ASKED = make_survey(offers=dict.fromkeys((*MASTERS, *WORKERS), make_offers("1.36.4-1.1")))
+LATE_MIRROR = make_survey(offers={"w1": make_offers("1.36.2-1.1")})
 WARNED = with_node(FINE, "w1", cordoned=True)
 PARTLY = replace(FINE, unread=(Unread("daemon sets", "forbidden"),))
 ENDED = make_report()
@@ -39,9 +51,14 @@ NODELESS = replace(BLOCKED, nodes=(), nodes_unread="forbidden", unread=(Unread("
         (seen(WARNED), Standing.WARNED, "cordoned by somebody else"),
         (seen(PARTLY), Standing.WARNED, "daemon sets could not be read: forbidden"),
         (seen(BEHIND), Standing.BEHIND, "2 patches behind v1.36.4"),
+        (
+            seen(BEHIND, LATE_MIRROR),
+            Standing.BEHIND,
+            "The package source of cp1, cp2, cp3, w1, w2 does not offer v1.36.4",
+        ),
         (seen(K3S), Standing.FINE, "gets fixes until 2027-06-28"),
         (seen(FINE), Standing.UNCHECKED, "were never asked: certificates, packages"),
-        (seen(FINE, make_survey()), Standing.FINE, "gets fixes until 2027-06-28"),
+        (seen(FINE, ASKED), Standing.FINE, "gets fixes until 2027-06-28"),
     ],
 )
 def test_a_cluster_stands_as_its_worst_finding(what, standing, note):
@@ -54,8 +71,8 @@ def test_a_cluster_stands_as_its_worst_finding(what, standing, note):
 def test_the_worst_cluster_comes_first():
     """Unreadable, blockers, out of support, warnings, patches behind, not surveyed, fine; equals by name."""
     made = {
-        "a-fine": seen(FINE, make_survey()),
-        "b-fine": seen(FINE, make_survey()),
+        "a-fine": seen(FINE, ASKED),
+        "b-fine": seen(FINE, ASKED),
         "bb-unchecked": seen(FINE),
         "c-behind": seen(BEHIND),
         "d-warned": seen(WARNED),

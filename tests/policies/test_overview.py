@@ -27,7 +27,7 @@ from tests.policies_fixture import (
 )
 from tests.recorded_api import READ_AT, recorded_report
 
-AGED = {"release-ended", "release-ending", "patches-behind", "not-surveyed"}
+AGED = {"release-ended", "release-ending", "patches-behind", "source-behind", "not-surveyed"}
 MACHINE = {"address": "10.0.0.1", "key_file": "/key", "host_key": "SHA256:" + "a" * 43}
 POOLS = {"workers": {"selector": "!node-role.kubernetes.io/control-plane"}}
 

@@ -5,11 +5,22 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from cluster.findings import Severity
 from cluster.report import Unread
 from cluster.versions import Minor
 from policies.releases import read_file
 from policies.support import check_age, describe, judge_support
-from tests.policies_fixture import NOW, codes, make_offers, make_report, make_survey, reported, with_node
+from tests.policies_fixture import (
+    MASTERS,
+    NOW,
+    WORKERS,
+    codes,
+    make_offers,
+    make_report,
+    make_survey,
+    reported,
+    with_node,
+)
 
 EARLY = datetime(2026, 9, 20, tzinfo=UTC)
 FACTS = str(read_file().verified_on)
@@ -38,7 +49,7 @@ def test_what_the_machines_are_offered_outweighs_the_release_facts():
     assert (str(minor.offered), str(minor.newest), minor.patches_behind) == ("v1.34.9", "v1.34.9", 2)
     assert minor.known > minor.offered
     sentence = said(make_report(), make_survey())
-    assert f"v1.34.9 (offered on 2026-11-23, while {minor.known} was out on {FACTS})" in sentence
+    assert f"patch on offer is v1.34.9 (offered on 2026-11-23, while {minor.known} was out on {FACTS})" in sentence
 
 
 def test_only_a_patch_that_every_machine_is_offered_counts():
@@ -46,6 +57,18 @@ def test_only_a_patch_that_every_machine_is_offered_counts():
     lagging = make_survey(offers={"w1": make_offers("1.34.7-1.1", "1.35.4-1.1")})
     (minor,) = judge_support(make_report(), lagging, NOW).running
     assert (str(minor.offered), minor.patches_behind) == ("v1.34.7", 0)
+
+
+@pytest.mark.parametrize(
+    ("others", "behind"),
+    [(("1.34.7-1.1",), "cp1, cp2, cp3, w1, w2"), (("1.34.11-1.1",), "w1"), (("1.35.4-1.1",), "w1")],
+)
+def test_a_mirror_that_lags_behind_what_is_out_is_a_finding_of_its_own(others, behind):
+    """A cluster that can get no fix would stand as up to date; what offers nothing of the minor lags in nothing."""
+    offers = {n: make_offers(*others) for n in (*MASTERS, *WORKERS)} | {"w1": make_offers("1.34.7-1.1")}
+    (finding,) = (f for f in found(make_report(), make_survey(offers=offers)) if f.code == "source-behind")
+    assert (finding.subject, finding.severity) == ("v1.34", Severity.NOTE)
+    assert finding.sentence.startswith(f"The package source of {behind} does not offer v1.34.11, which was out on")
 
 
 def test_a_release_that_mirrors_packed_otherwise_is_offered_all_the_same():
