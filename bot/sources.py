@@ -27,11 +27,9 @@ class Sources:
     patience: float = WANTED_FOR
 
     def are_due(self, seen: Overview, now: datetime) -> bool:
-        """Whether what is known of them is old, somebody can be asked, and no run moves the machines just then."""
-        name, store, waits = seen.report.cluster, self.sights.store, self.sights.settings.waits
-        if self._why_not(seen) or store.lock_holder(name) is not None:
-            return False
-        return are_old(seen.survey, store.sources(name), now, timedelta(seconds=waits.offers_fresh))
+        """Whether what is known of them is old, and somebody can be asked."""
+        told, waits = self.sights.store.sources(seen.report.cluster), self.sights.settings.waits
+        return not self._why_not(seen) and are_old(seen.survey, told, now, timedelta(seconds=waits.offers_fresh))
 
     def renew(self, seen: Overview) -> Overview:
         """The same report with what they offer just now; where they were not asked it says why, and is as it was."""
@@ -43,9 +41,11 @@ class Sources:
 
     def _why_not(self, seen: Overview) -> str:
         """Why nobody can be asked; "" where somebody can."""
-        cluster = self.sights.settings.clusters[seen.report.cluster]
+        name, cluster = seen.report.cluster, self.sights.settings.clusters[seen.report.cluster]
         if reason := why_not_asked(seen.report, cluster):
             return reason
+        if holder := self.sights.store.lock_holder(name):
+            return f"{holder} is in hand there, and nobody else goes to its machines meanwhile"
         return "" if whom_to_ask(seen.report, seen.survey, cluster) else "none of its nodes is named in the inventory"
 
     def _ask(self, seen: Overview) -> str:

@@ -116,11 +116,14 @@ def test_where_no_worker_is_at_work_the_report_says_so_in_the_end(desk: Desk) ->
 
 
 def test_while_a_run_is_in_hand_nobody_is_asked(desk: Desk) -> None:
-    """Versions move, and machines are away."""
-    sources = Sources(_sights(desk), Wakeups.connect(desk.redis_url))
+    """Versions move, and machines are away; whoever asks for it on a terminal is told so."""
+    sources = Sources(_sights(desk), Wakeups.connect(desk.redis_url), patience=0.1)
     assert sources.are_due(overview(), desk.now())
     desk.store.ask(lambda r: r.set(key("lock", "prod"), "op-1"))
     assert not sources.are_due(overview(), desk.now())
+    (unread,) = sources.renew(overview()).support.unasked
+    assert "op-1 is in hand there" in unread.reason
+    assert desk.store.wanted_offers("prod") is None
 
 
 def test_a_guest_sends_nobody_to_the_machines(desk: Desk) -> None:
