@@ -134,7 +134,8 @@ def _crio(node: Node, runtime: Runtime, release: Release, last: Minor) -> Iterat
     known = read_file().crio
     if Minor(*release[:2]).after(known.older_by) < last:
         sentence = (
-            f"{node.name} has {runtime}; CRI-O's makers have a minor of it for each of Kubernetes', as for {last}."
+            f"{node.name} has {runtime}, made for {Minor(*release[:2])}: CRI-O has a minor for each of Kubernetes, and "
+            f"the plan goes to {last}."
         )
         remedy = f"Upgrade CRI-O there to {str(last)[1:]} before its kubelet, or with it (as of {known.verified_on})."
         yield Finding("runtime-not-recommended", Severity.WARNING, node.name, sentence, remedy)

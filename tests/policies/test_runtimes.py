@@ -59,6 +59,7 @@ def test_crio_is_wanted_in_the_minor_of_its_kubelet(version, last, told):
     found = tuple(check_runtime(W1, facts, Minor(1, last)))
     assert weighed(found) == ({"runtime-not-recommended": "warning"} if told else {})
     assert all(f"Upgrade CRI-O there to 1.{last} " in f.remedy for f in found)
+    assert all(f"made for v{version[:4]}: " in f.sentence and f"goes to v1.{last}." in f.sentence for f in found)
 
 
 @pytest.mark.parametrize(
