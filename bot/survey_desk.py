@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.desk import Desk
 from cluster.errors import Refused
 from cluster.events import Event, Happened
+from cluster.findings import worst_first
 from cluster.requests import request_survey
 from policies.overview import Overview
 
 
 def ask_for_survey(desk: Desk, cluster: str | None, *, timeout: float) -> Overview:
-    """The report with what the machines told just now; raises Refused where they were not asked in time."""
+    """The report with all that was found just now; raises Refused where the machines were not asked in time."""
     name, place = desk.settings.cluster(cluster)
     person, now = desk.person, datetime.now(UTC)
     request = request_survey(
@@ -25,4 +27,7 @@ def ask_for_survey(desk: Desk, cluster: str | None, *, timeout: float) -> Overvi
     answer = desk.wait_for_answer(request.id, timeout)
     if answer.refusal:
         raise Refused(answer.refusal, answer.findings)
-    return desk.sights.overview(name)
+    seen = desk.sights.overview(name)
+    told = {(f.code, f.subject) for f in seen.findings}  # a report weighs some of them otherwise than a plan
+    more = (f for f in answer.findings if (f.code, f.subject) not in told)
+    return replace(seen, findings=worst_first((*seen.findings, *more)))

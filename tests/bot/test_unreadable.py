@@ -19,10 +19,12 @@ from cluster.plan import PlanStatus
 from cluster.report import Unread
 from cluster.store import Store
 from lockkeeper import app
-from tests.bot_fixture import NOW, record, report, settings
+from policies.overview import tell_without_nodes
+from tests.bot_fixture import NOW, finding, record, report, settings
 from tests.policies_fixture import make_survey
 from tests.redis_fixture import redis_server, redis_url, store
 
+NODELESS = tell_without_nodes("prod", "forbidden")
 __all__ = ["redis_server", "redis_url", "store"]  # pytest finds fixtures by name in this module
 
 
@@ -63,13 +65,14 @@ def test_a_list_of_several_clusters_ends_with_it_too(ask) -> None:
 
 
 def test_a_survey_of_it_ends_with_the_same_error(ask, store: Store) -> None:
-    """The machines told what they could; the report after it still has no nodes."""
+    """The machines told what they could, and all that was found is said; the report after it still has no nodes."""
     worker = threading.Thread(target=_answer_the_next, args=(store,), daemon=True)
     worker.start()
     said = ask("survey", "--timeout", "20")
     worker.join()
     assert said.exit_code == 1
-    assert "BLOCKER nodes-unread" in said.output
+    assert said.output.count("BLOCKER nodes-unread") == 1
+    assert "WARNING some-code: Something is off on `w-1`." in said.output
 
 
 def _answer_the_next(store: Store) -> None:
@@ -79,7 +82,7 @@ def _answer_the_next(store: Store) -> None:
         time.sleep(0.05)
     for request in asked:
         event = Event(Happened.SURVEY_FINISHED, NOW, "prod", "Asked.", facts={"request": request.id})
-        store.answer_request(request.id, findings=(), event=event)
+        store.answer_request(request.id, findings=(NODELESS, finding()), event=event)
 
 
 def test_a_program_reads_why_there_are_no_nodes(ask) -> None:
