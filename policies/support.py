@@ -120,13 +120,16 @@ def _of_minor(minor: Minor, oldest: KubeVersion, known: KnownOffers, today: date
         offered=max(releases, default=None),
         known=release.latest_patch_seen if release else None,
         offered_at=known.told_at(minor) if releases else None,
-        lagging=tuple(_lagging(known.survey, release)) if known.survey and release else (),
+        lagging=tuple(_lagging(known, release)) if release else (),
     )
 
 
-def _lagging(survey: Survey, release: Release) -> Iterator[str]:
-    """A source that tells of nothing is a finding elsewhere."""
-    for name, offer in offers_of(survey, release.minor):
+def _lagging(known: KnownOffers, release: Release) -> Iterator[str]:
+    """One that tells of nothing is a finding elsewhere; one that told before that patch was known may have it now."""
+    told_at = known.told_at(release.minor)
+    if known.survey is None or told_at is None or told_at.date() < release.verified_on:
+        return
+    for name, offer in offers_of(known.survey, release.minor):
         newest = offer.newest
         if offer.state is OfferState.OFFERED and newest is not None and newest.version < release.latest_patch_seen:
             yield name

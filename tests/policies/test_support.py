@@ -1,7 +1,7 @@
 """How long what runs gets fixes: planned and actual ends, newest patches with their source, and one plain sentence."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -69,6 +69,15 @@ def test_a_mirror_that_lags_behind_what_is_out_is_a_finding_of_its_own(others, b
     (finding,) = (f for f in found(make_report(), make_survey(offers=offers)) if f.code == "source-behind")
     assert (finding.subject, finding.severity) == ("v1.34", Severity.NOTE)
     assert finding.sentence.startswith(f"The package source of {behind} does not offer v1.34.11, which was out on")
+
+
+def test_a_source_that_was_asked_before_a_patch_was_known_is_not_accused_of_lacking_it():
+    """Release facts are renewed with lockkeeper, and surveys stay until the next one."""
+    survey = make_survey(offers=dict.fromkeys((*MASTERS, *WORKERS), make_offers("1.34.7-1.1")))
+    told = datetime.fromisoformat(f"{FACTS}T12:00:00+00:00")
+    for read_at, accused in ((told, True), (told - timedelta(days=1), False)):
+        asked = found(make_report(), replace(survey, read_at=read_at))
+        assert ("source-behind" in codes(asked)) is accused
 
 
 def test_a_release_that_mirrors_packed_otherwise_is_offered_all_the_same():
