@@ -58,6 +58,7 @@ def plan(
 def record(made: UpgradePlan | None = None, plan_id: str = "p-1", **changes: Any) -> PlanRecord:
     made = made or plan()
     before = tuple((n.name, "v1.34.7") for n in made.nodes)
+    servers = tuple((n.name, "v1.34.7") for n in made.nodes if n.role is not Role.WORKER)
     whole = PlanRecord(
         id=plan_id,
         plan=made,
@@ -67,7 +68,7 @@ def record(made: UpgradePlan | None = None, plan_id: str = "p-1", **changes: Any
         requested_at=NOW,
         expires_at=NOW + timedelta(hours=1),
         findings=(),
-        basis=Basis(before[:3], before, "v1.34.7", NOW),
+        basis=Basis(servers, before, "v1.34.7", NOW),
     )
     return replace(whole, **changes)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cluster.findings import Findings, blockers
 from cluster.operation import Operation, OperationState
-from cluster.plan import PlanNode, Role
+from cluster.plan import PlanNode, PlanRecord, Role
 from cluster.procedure import GIVING_BACK, Step, Verb
 from cluster.report import ClusterReport
 from workers.run import Run
@@ -54,16 +54,17 @@ def _ask(run: Run, node: PlanNode, step: Step, newer_than: float) -> Findings:
     if run.leaving():
         raise Yielded
     # right after our own change of the control plane the API may be away: the step's own check waits for it
-    expected = step.verb is Verb.VERIFY_CONTROL_PLANE or _brings_it_back(run, node, step, operation)
+    expected = step.verb is Verb.VERIFY_CONTROL_PLANE or brings_it_back(run.record, operation, node, step)
     if report is None and not expected:
         return (run.unreadable(),)
     return _judge(run, node, step, operation, report)
 
 
-def _brings_it_back(run: Run, node: PlanNode, step: Step, operation: Operation) -> bool:
+def brings_it_back(record: PlanRecord, operation: Operation, node: PlanNode, step: Step) -> bool:
     """Whether a new attempt has to mend what one before it left of the only API server: waiting alone would not."""
-    is_only = sum(n.role is not Role.WORKER for n in run.plan.nodes) == 1 and node.role is not Role.WORKER
-    return is_only and step.verb in _REPLACES and operation.row(node.name).attempt > 1
+    masters = {n.name for n in record.plan.nodes if n.role is not Role.WORKER}
+    masters |= set(record.basis.api_server_of)  # the plan of a revert has those alone that were edited
+    return masters == {node.name} and step.verb in _REPLACES and operation.row(node.name).attempt > 1
 
 
 def _judge(run: Run, node: PlanNode, step: Step, operation: Operation, report: ClusterReport | None) -> Findings:

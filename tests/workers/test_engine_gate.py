@@ -9,14 +9,16 @@ from datetime import timedelta
 import pytest
 
 from cluster.events import Happened
-from cluster.operation import OperationState
-from cluster.procedure import Verb, fingerprint
+from cluster.operation import OperationState, schedule
+from cluster.plan import PlanKind
+from cluster.procedure import Phase, Step, Verb, fingerprint
 from cluster.queues import Wakeups
 from cluster.store import Store
-from tests.engine_fixture import approve, event
+from tests.engine_fixture import MASTERS, NOW, approve, event, plan, record
 from tests.engine_run import OP, begin, small, stop_with
 from tests.engine_yard import Driving, Yard, wait_until
 from tests.redis_fixture import redis_server, redis_url, store
+from workers.passage import brings_it_back
 from workers.reconciler import reconcile
 from workers.site import Site
 from workers.watch import FRESH
@@ -117,3 +119,24 @@ def test_an_unreadable_cluster_blocks_after_its_deadline(small: Yard, store: Sto
     assert operation.state is OperationState.BLOCKED
     assert "could not be read" in operation.reason
     assert small.lines() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "servers", "attempt", "expected"),
+    [
+        (PlanKind.UPGRADE, Verb.APPLY, MASTERS[:1], 2, True),
+        (PlanKind.REVERT, Verb.REVERT, MASTERS[:1], 2, True),
+        (PlanKind.REVERT, Verb.REVERT, MASTERS, 2, False),
+        (PlanKind.UPGRADE, Verb.APPLY, MASTERS[:1], 1, False),
+        (PlanKind.UPGRADE, Verb.INSTALL_KUBEADM, MASTERS[:1], 2, False),
+    ],
+)
+def test_an_outage_is_of_our_own_making_only_where_our_attempt_may_have_broken_the_only_api_server(
+    kind: PlanKind, verb: Verb, servers: tuple[str, ...], attempt: int, *, expected: bool
+) -> None:
+    """A plan that puts one of three control planes back names that one alone, and the others answer for it."""
+    made = record(plan(MASTERS[:1], (), kind=kind))
+    made = replace(made, basis=replace(made.basis, api_servers=tuple((name, "v1.34.7") for name in servers)))
+    begun = schedule(made, operation_id=OP, approved_by="grace", now=NOW)
+    begun = replace(begun, rows=tuple(replace(row, attempt=attempt) for row in begun.rows))
+    assert brings_it_back(made, begun, made.plan.nodes[0], Step(0, Phase.CONTROL_PLANE, verb)) is expected
