@@ -31,7 +31,8 @@ def _delete(site: Site, request: ForceRequest, pod: PodFate | None) -> None:
     if stops := _judge(site, request):
         site.end_force(request, f"refused: {stops[0].sentence} {stops[0].remedy}")
     elif pod is None or pod.pod != request.pod:
-        site.end_force(request, "nothing was deleted: the drain does not wait for that pod any more")
+        # nor that nothing was deleted: whoever deleted it may have been ended before that was on record
+        site.end_force(request, "the drain does not wait for that pod any more")
     elif pod.fate is Fate.LEAVING:
         site.end_force(request, "it is being deleted")
     elif said := _ask(site, pod):
