@@ -15,6 +15,7 @@ from cluster.versions import Minor
 from policies.distributions import KUBEADM, maker_of
 from policies.origins import origin_of
 
+_IN_VAIN = timedelta(minutes=5)  # until sources that did not tell are asked again: each ask sends a worker to machines
 _ALONE = Unread("machine", "it was asked for its package source alone")
 
 
@@ -93,9 +94,10 @@ def minors_of(report: ClusterReport) -> tuple[Minor, ...]:
 
 
 def are_old(survey: Survey | None, told: SourcesTold | None, now: datetime, fresh: timedelta) -> bool:
-    """Whether the sources last told longer ago than that; an ask that was not answered whole tells nothing."""
-    asked = ([survey.read_at] if survey else []) + ([told.read_at] if told and told.is_whole else [])
-    return now - max(asked) > fresh if asked else True
+    """Whether the sources last told longer ago than that; an ask in vain tells nothing, and is not repeated at once."""
+    asked = [(survey.read_at, fresh)] if survey else []
+    asked += [(told.read_at, fresh if told.is_whole else min(fresh, _IN_VAIN))] if told else []
+    return all(now - at > good_for for at, good_for in asked)
 
 
 def _place_of(facts: MachineFacts) -> str:

@@ -95,11 +95,12 @@ def test_only_machines_of_the_inventory_are_asked():
         (timedelta(minutes=11), None, True, True),
         (timedelta(days=3), timedelta(minutes=9), True, False),
         (timedelta(days=3), timedelta(minutes=9), False, True),
+        (timedelta(days=3), timedelta(minutes=4), False, False),
         (timedelta(minutes=9), timedelta(days=3), True, False),
     ],
 )
 def test_what_was_told_lately_is_not_asked_again(survey_age, answer_age, is_whole, old):
-    """An ask in vain told nothing: whoever mended it looks again."""
+    """An ask in vain told nothing: whoever mended it looks again, and nobody sends workers out again and again."""
     survey = replace(make_survey(), read_at=LATER - survey_age) if survey_age is not None else None
     answer = SourceAnswer("x", "cp1", NEWER, "" if is_whole else "refused")
     said = told(answer, at=LATER - answer_age) if answer_age is not None else None
