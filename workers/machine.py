@@ -28,6 +28,7 @@ OFFER = 60.0  # one minor of a package source that may be unreachable
 LONGEST_POLL = 60  # that it may wait for an end, as the script has it
 
 _WRONG_ARGUMENT = 64
+_GOES_DOWN = 75
 _NOT_FOUND = (126, 127)
 
 
@@ -132,6 +133,8 @@ class NodeMachine:
             raise MachineUnreachable(
                 f"The connection to {self.name} ended while it answered `{args[0]}`: what became of it is asked again."
             )
+        if answer.code == _GOES_DOWN:  # for its links it is not away yet, but it begins nothing any more
+            raise MachineUnreachable(f"{self.name} goes down, and begins nothing before its next boot.")
         raise NodeScriptFailed(self._complaint(args[0], answer), code=answer.code)
 
     def _complaint(self, verb: str, answer: Answer) -> str:

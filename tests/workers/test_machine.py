@@ -120,6 +120,12 @@ def test_an_unknown_result_is_no_failure_of_the_script():
         _told(None, b"STARTED\n").start("op-1", 1, "hold")
 
 
+def test_a_machine_that_goes_down_is_as_good_as_away():
+    """It may be asked again, and nobody has to look at it."""
+    with pytest.raises(MachineUnreachable, match="w1 goes down"):
+        _told(75, b"lockkeeper-node: This machine goes down.\n").start("op-1", 1, "hold")
+
+
 @pytest.mark.parametrize("said", [b"", b"STARTED?\n", b"DONE\n"])
 def test_an_answer_that_is_none_is_not_interpreted(said: bytes):
     """Half a word is no answer."""

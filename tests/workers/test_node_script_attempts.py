@@ -162,6 +162,20 @@ def test_a_unit_name_that_systemd_refuses_starts_nothing(tmp_path: Path):
     assert not [line for line in bench.log if line.startswith("apt-mark")]
 
 
+def test_nothing_is_begun_on_a_machine_that_goes_down_and_all_of_it_after_the_boot(tmp_path: Path):
+    """systemd takes no unit any more: that is no fault of the machine, which is asked again as if it were away."""
+    bench = make_bench(tmp_path / "m", systemd=True)
+    refused = bench.home / "units/lockkeeper-op-1"
+    refused.mkdir()
+    bench.tool("systemctl", "echo stopping")
+    done = bench.run("start", "op-1", "3", "hold")
+    assert done.returncode == 75
+    assert b"nothing is begun before its next boot" in done.stderr
+    refused.rmdir()
+    bench.tool("systemctl", "echo running")
+    assert bench.finish("op-1", "hold", fence=3).code == 0
+
+
 def test_nothing_is_attempted_twice_through_the_inner_verb(bench: Bench):
     """`supervise` is no way round `start`: an ended attempt and an unknown one are refused."""
     bench.finish("op-1", "hold")

@@ -35,7 +35,8 @@ JOB=           # the folder of the attempt that this process carries out
 ATTEMPT=
 
 # Exit codes, beside those of the tools: 64 wrong argument, 66 something is missing on the machine,
-# 69 no tool for it, 70 a guard refused or a result is not what was asked, 71 the system refused, 78 settings.
+# 69 no tool for it, 70 a guard refused or a result is not what was asked, 71 the system refused, 75 ask again after the
+# next boot, 78 settings.
 refuse() { # CODE SENTENCE
     printf 'lockkeeper-node: %s\n' "$2" >&2
     exit "$1"

@@ -83,6 +83,7 @@ command $*" || refuse 71 "$job cannot be written: check the disk."
         flock -n 9 && [ ! -e "$job/running" ] && rm -f "$job/started"
     ) 9>>"$job/lock"
     [ -e "$job/running" ] && { say STARTED; return; }
+    ! goes_down || refuse 75 "This machine goes down: nothing is begun before its next boot."   # systemd takes no unit then
     refuse 71 "The attempt $id could not be started: $(say "${problem:-its supervisor did not come up within 15 s}" | one_line)"
 }
 
