@@ -204,6 +204,8 @@ def _say(record: PlanRecord, operation: Operation, row: NodeRow) -> tuple[str, b
         note = f": {row.note}" if row.note else ""
         if unwanted := tell_unwanted(operation, row):
             note = f": it is given up, as {unwanted}"
+        elif row.stuck:
+            note = f": {row.stuck}"
         return "arrow_forward", True, f"{DOING[step.verb]}{hop}{again}{note}"
     if step and row.position > 0:
         return "white_circle", False, f"next: {DOING[step.verb]}"

@@ -41,8 +41,8 @@ from cluster.inventory import OnCall
 from cluster.operation import ITS_OWN_END, NodeRow, Operation, OperationState, RowState, Wish
 from cluster.plan import PlanKind, PlanRecord, Role
 from cluster.procedure import DOING, Verb
-from cluster.steering import tell_unwanted
-from policies.stops import Stop, drain_ends_at
+from cluster.steering import is_held, tell_unwanted
+from policies.stops import Stop, drain_ends_at, is_stuck
 
 MORE = 15  # minutes that the button gives a drain
 STOP, REMINDER = "stop", "remind"
@@ -56,7 +56,7 @@ def render_stop(record: PlanRecord, operation: Operation, stop: Stop, on_call: O
     said = _said(record, operation, row)
     called = None if row is None and operation.halting else on_call  # an alert calls by itself; reminders do later
     blocks: list[Block] = [rich_text(line(*_mention(called), emoji("x"), text_element(" "), *spans(said, 900)))]
-    if row is not None and row.state is not RowState.BLOCKED:
+    if row is not None and is_held(row):
         blocks.append(rich_text(bullets([spans(words, 500) for words in _holders(row)])))
     blocks.append(rich_text(line(*spans(_prospect(record, operation, row), 700))))
     if row is not None and row.finding is not None and row.state is RowState.BLOCKED:
@@ -113,6 +113,8 @@ def _said(record: PlanRecord, operation: Operation, row: NodeRow | None) -> str:
     doing = _doing(record, row)
     if row.state is RowState.BLOCKED:
         return f"{_code(row.node)} is blocked while {doing}, and waits for a person."
+    if is_stuck(row):
+        return f"{_code(row.node)} is stuck while {doing}. {clean(row.stuck, 300)}"
     pods = "a pod" if len(row.held) == 1 else f"{len(row.held)} pods"
     return f"{_code(row.node)} is held up while {doing}: {pods} cannot leave it."
 
@@ -130,6 +132,8 @@ def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> 
         return (
             "An approver may let it go on before that, for some time and with a reason; any other alert stops it again."
         )
+    if row is not None and is_stuck(row):
+        return _what_ends_it(record, row)
     if row is not None and row.state is RowState.STARTED and (ends := drain_ends_at(record.plan, row)):
         back = "uncordoned, as its kubelet is untouched" if row.cordoned_by_us else "left cordoned, as it was found"
         if unwanted := tell_unwanted(operation, row):
@@ -138,6 +142,16 @@ def _prospect(record: PlanRecord, operation: Operation, row: NodeRow | None) -> 
         return f"{until}: the node is {back}, and a person is asked.{_way_past(record, row)}"
     stays = " The node stays cordoned by us until then." if row is not None and row.cordoned_by_us else ""
     return f"There is no deadline: nothing more happens here until somebody chooses.{stays}{_way_back(record, row)}"
+
+
+def _what_ends_it(record: PlanRecord, row: NodeRow) -> str:
+    """Of a command that may hang: nobody but a person can tell, and nothing is begun beside it."""
+    node = record.plan.node(row.node)
+    then = "`retry` or `skip`" if node is not None and node.role is Role.WORKER else "`retry`"
+    return (
+        "There is no deadline: look at the machine. As soon as the command ends there, or somebody ends it, the run "
+        f"goes on, tries it anew, or asks: {then}. A pause or a cancel waits for it as well."
+    )
 
 
 def _way_past(record: PlanRecord, row: NodeRow) -> str:
@@ -163,7 +177,7 @@ def _way_back(record: PlanRecord, row: NodeRow | None) -> str:
 
 
 def _ends(record: PlanRecord, row: NodeRow | None) -> str:
-    ends = drain_ends_at(record.plan, row) if row is not None else None
+    ends = drain_ends_at(record.plan, row) if row is not None and is_held(row) else None
     return f" \u00b7 until {local_clock(ends)}" if ends else ""
 
 
@@ -172,6 +186,8 @@ def _again(record: PlanRecord, operation: Operation, stop: Stop) -> str:
         return f"{operation.reason or 'it stands still'}, since {moment(stop.since)}"
     row = operation.row(stop.node)
     why = ", ".join(h.pod for h in row.held[:_MOST_LINES]) if row.held else row.note
+    if is_stuck(row):
+        why = "its command has not ended"
     return f"{_code(row.node)}, {_doing(record, row)}, since {moment(stop.since)}: {_name(why)}"
 
 
@@ -187,11 +203,11 @@ def _choices(record: PlanRecord, operation: Operation, row: NodeRow | None) -> I
     if node is not None and row is not None and row.state is RowState.BLOCKED:
         yield button("Retry", RETRY, f"{operation.id} {node.name}", style="primary")
         yield from skip_choice(record, operation, row)
-    elif row is not None:
+    elif row is not None and is_held(row):
         yield from _choices_of_drain(record, operation, row)
-    elif operation.halting:
+    elif row is None and operation.halting:
         yield button("Go on in spite of it…", GO_ON, operation.id)
-    else:
+    elif row is None:
         yield button("Resume", RESUME, operation.id, style="primary")
     if operation.state in {OperationState.SCHEDULED, OperationState.RUNNING} and operation.wish is Wish.NONE:
         yield button("Pause", PAUSE, operation.id)

@@ -38,7 +38,7 @@ from policies.overview import Overview
 from policies.permanence import find_permanent
 from policies.release_notes import notes_of
 from policies.sparing import tell_standing
-from policies.stops import tell_held
+from policies.stops import tell_held, tell_stuck
 from policies.support import Support
 
 SCHEMA = 1  # grows when a field changes its meaning
@@ -224,7 +224,7 @@ def render_operation(operation: Operation, record: PlanRecord) -> str:
     if operation.reason:
         lines.append(clean(operation.reason, 1000))
     lines += [clean(sentence, 400) for sentence in tell_standing(operation)]
-    lines += [clean(sentence, 700) for sentence in tell_held(record.plan, operation)]
+    lines += [clean(sentence, 700) for sentence in (*tell_held(record.plan, operation), *tell_stuck(operation))]
     rows = [
         ("MACHINE", "STATE", "DOING"),
         *((r.node, r.state.value, machine_words(record, operation, r)) for r in operation.rows),

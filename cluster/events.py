@@ -38,6 +38,7 @@ class Happened(StrEnum):
     STEP_WAITED = "step-waited"  # an expected wait, said once: what for
     NODE_HELD = "node-held"  # its drain waits for pods for longer than is usual
     NODE_FREED = "node-freed"  # it does no more
+    STEP_STUCK = "step-stuck"  # its command runs for longer than is usual; nobody kills it
     STEP_FINISHED = "step-finished"
     STEP_FAILED = "step-failed"
     NODE_UNCORDONED = "node-uncordoned"  # given back after a failed drain

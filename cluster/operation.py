@@ -120,12 +120,14 @@ class NodeRow:
     skipped_by: str = ""  # a person: what is left of its way only gives back what was changed
     held: tuple[Hold, ...] = ()  # what the drain in hand cannot move
     extension: int = 0  # seconds that people gave its drain beside those of the plan
-    stopped_at: datetime | None = None  # since when it waits for a person: blocked, or its drain held up
+    stopped_at: datetime | None = None  # since when it waits for a person: blocked, its drain held up, or stuck
     back_at: _Moment = None  # when it last got its work back, upgraded
     tried_again: _Flag = False  # its drain was tried anew when the others of its stage were through
     lost: _Count = 0  # attempts of its step that vanished, one after the other, whoever drove
     as_found: _AsFound = AsFound()
     surged: _Places = ()  # Deployments ("namespace/name") that its drain gave a second replica
+    stuck: _Text = ""  # what is told of a command in hand that runs for longer than is usual; nobody kills it
+    silent_since: _Moment = None  # since when its machine gave no answer, as the last driver left it
     skip_asked_by: _Text = ""  # a person, while its drain is held up: it is to be given up, and the node skipped
 
 

@@ -105,10 +105,12 @@ class Waits(Model):
     eviction_retry: Seconds = 5.0  # after a PDB's refusal, as kubectl does
     stable: Seconds = 30.0  # how long a restarted kubelet must stay up
     node_ready: Seconds = 300.0  # from a restart to Ready with a fresh lease
-    reboot: Seconds = 1200.0  # until a machine is back; bare metal takes a quarter of an hour
+    reboot: Seconds = 1200.0  # until a machine is back, also from a silence in a command; bare metal takes 15 minutes
     control_plane: Seconds = 600.0  # how long the API may stay unreadable in our own control-plane step
     smoke: Seconds = 120.0
-    remote_step: Seconds = 3600.0  # after this a remote command is reported as stuck; it is never killed
+    remote_step: Seconds = (
+        3600.0  # after this a remote command is told as stuck, and a person called; it is never killed
+    )
     place: Seconds = 1800.0  # how long nobody may find a place in a pool, before a person is asked
     alerts: Seconds = 15.0  # between two looks at the firing alerts
     survey_fresh: Seconds = 600.0  # a plan demands a survey not older than this

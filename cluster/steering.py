@@ -196,7 +196,7 @@ def again(row: NodeRow) -> NodeRow:
     """The row before a new attempt of its step."""
     note = row.note if row.note == CUT_SHORT or row.skipped_by else ""
     row = replace(row, attempt=row.attempt + 1, state=RowState.WAITING, note=note, finding=None, lost=0)
-    return replace(row, started_at=None, held=(), stopped_at=None)
+    return replace(row, started_at=None, held=(), stopped_at=None, stuck="", silent_since=None)
 
 
 def is_held(row: NodeRow) -> bool:

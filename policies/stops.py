@@ -16,7 +16,7 @@ _NAMED = 5  # pods that a sentence names
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One node that is blocked or held up in its drain; or the operation as a whole, where `node` is empty."""
+    """One node that is blocked, held up or stuck; or the operation as a whole, where `node` is empty."""
 
     operation_id: str
     node: str
@@ -48,7 +48,12 @@ def _waits(operation: Operation) -> bool:
 
 
 def is_stopped(row: NodeRow) -> bool:
-    return row.state is RowState.BLOCKED or is_held(row)
+    return row.state is RowState.BLOCKED or is_held(row) or is_stuck(row)
+
+
+def is_stuck(row: NodeRow) -> bool:
+    """Whether the command in hand runs for longer than is usual."""
+    return row.state is RowState.STARTED and bool(row.stuck)
 
 
 def drain_ends_at(plan: UpgradePlan, row: NodeRow) -> datetime | None:
@@ -68,6 +73,13 @@ def tell_held(plan: UpgradePlan, operation: Operation) -> Iterator[str]:
             if unwanted := tell_unwanted(operation, row):
                 until = f"; it is given up, as {unwanted}"
             yield f"The drain of {row.node} is held up since {row.stopped_at:%Y-%m-%d %H:%M} UTC: {named}{until}."
+
+
+def tell_stuck(operation: Operation) -> Iterator[str]:
+    """Each command in hand that runs for longer than is usual."""
+    for row in operation.rows:
+        if is_stuck(row) and row.started_at is not None:
+            yield f"{row.node} is stuck since {row.started_at:%Y-%m-%d %H:%M} UTC. {row.stuck} Look at the machine."
 
 
 def is_due(told: tuple[datetime, ...], every: float, now: datetime) -> bool:

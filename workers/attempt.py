@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from typing import Self, cast
 
 from cluster.errors import LockkeeperError, MachineUnreachable, StoreUnavailable
@@ -17,11 +18,12 @@ from cluster.operation import Hold, NodeRow, Operation, OperationState, RowState
 from cluster.plan import PlanNode
 from cluster.procedure import DOING, Step, Verb, is_whole, itinerary
 from cluster.steering import tell_unwanted
-from workers import crashpoints, progress
+from workers import crashpoints, progress, remarks
 from workers.node_script.attempts import AttemptState
 from workers.progress import Move
 from workers.remote import FencedByMachine
 from workers.run import Run
+from workers.silence import Silence
 from workers.site import AttemptLost, RemoteNode, Site, StepBlocked, Yielded
 
 MAX_LOSSES = 3  # attempts of one step that may vanish before a person is asked
@@ -81,7 +83,7 @@ class Attempts:
         _LOG.info("%s: %s: %s", run.id, self.id_of(row), done.sentence)
         return after
 
-    def _record(self, row: NodeRow, what: str, change: Callable[[Operation, NodeRow], Move]) -> Operation:
+    def _record(self, row: NodeRow, what: str, change: Callable[[Operation, NodeRow], Move | None]) -> Operation:
         """Record what became of the attempt in hand; nothing if somebody moved the row on meanwhile."""
 
         def checked(operation: Operation) -> Move | None:
@@ -139,6 +141,14 @@ class Attempts:
         operation = self._run.operation()
         return tell_unwanted(operation, operation.row(row.node))
 
+    def _stick(self, row: NodeRow, step: Step, sentence: str) -> None:
+        self._record(row, "stuck", lambda o, r: remarks.stick(o, r, step, sentence, self._run.now()))
+
+    def _keep_silence(self, row: NodeRow, step: Step, since: datetime | None) -> None:
+        run = self._run
+        what = f"silent/{run.now().timestamp()}"
+        self._record(row, what, lambda o, r: remarks.keep_silence(o, r, step, since, run.now()))
+
     def _surge(self, row: NodeRow, step: Step, places: tuple[str, ...]) -> None:
         run = self._run
         what = f"surged/{run.now().timestamp()}"
@@ -194,6 +204,8 @@ class Attempts:
             ends_as=lambda: "cancelled" if run.operation().state is OperationState.CANCELLING else "completed",
             extension=lambda: run.operation().row(row.node).extension,
             unwanted=lambda: self._unwanted(row),
+            stick=lambda sentence: self._stick(row, step, sentence),
+            silence=Silence(row.silent_since, lambda since: self._keep_silence(row, step, since)),
         )
 
     def finding(self, code: str, sentence: str, remedy: str) -> Finding:

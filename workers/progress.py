@@ -53,6 +53,7 @@ def with_row(operation: Operation, row: NodeRow) -> Operation:
 def begin(operation: Operation, row: NodeRow, step: Step, now: datetime) -> Move:
     """The attempt is written down before anything is done."""
     started = replace(row, state=RowState.STARTED, started_at=now, note=_kept_note(row), held=(), stopped_at=None)
+    started = replace(started, stuck="", silent_since=None)
     sentence = f"{row.node}: {DOING[step.verb]}."
     told = Teller(operation, now).of_step(Happened.STEP_STARTED, sentence, row, step)
     going = replace(operation, waits_for="", waits_since=None)
@@ -77,6 +78,7 @@ def finish(plan: UpgradePlan, operation: Operation, row: NodeRow, done: StepDone
         row = replace(row, extension=0)  # given to this one
     back_at = now if step.verb is Verb.UNCORDON and not _kept_note(row) else row.back_at
     row = replace(row, started_at=None, cordoned_by_us=cordoned, back_at=back_at, held=(), stopped_at=None, lost=0)
+    row = replace(row, stuck="", silent_since=None)
     if row.position + 1 == len(steps):
         return _end_of_way(operation, row, told, now)
     if row.skip_asked_by:  # its drain came to its end before it saw that
@@ -117,6 +119,7 @@ def block(
         return Move(ended.after, (told, *ended.events))
     said = _kept_note(row) or finding.sentence
     blocked = replace(row, state=RowState.BLOCKED, note=said, finding=finding, held=(), stopped_at=now)
+    blocked = replace(blocked, stuck="", silent_since=None)
     if not uncordoned:
         return Move(with_row(operation, _unless_unwanted(plan, operation, blocked)), (told,))
     position = _position_of(steps, step, Verb.CORDON)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from math import ceil
 from typing import TypeVar
@@ -44,7 +43,6 @@ class Link:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._broken_at: datetime | None = None
 
     def ask(self, call: Callable[[], _T], *, patience: float) -> _T:
         """The call's answer; raises StepBlocked after `patience` seconds without one."""
@@ -59,21 +57,29 @@ class Link:
             except (MachineUnreachable, UnreadableAnswer) as error:
                 self._outlast(error, patience)
             else:
-                self._broken_at = None
+                site.silence.end()
                 return answer
 
     def _outlast(self, error: Exception, patience: float) -> None:
-        site = self._site
+        try:
+            self._wait(error, patience)
+        except Yielded:
+            self._site.silence.leave()
+            raise
+
+    def _wait(self, error: Exception, patience: float) -> None:
+        site, silence = self._site, self._site.silence
         if site.stopping():  # its answer was not waited for
             raise Yielded from error
-        if self._broken_at is None:
-            self._broken_at = site.now()
+        if silence.is_inherited:  # what a driver before had started may run there
+            patience = max(patience, site.waits.reboot)
+        if silence.begin(site.now()):
             site.tell(f"{site.node.name} cannot be asked just now; what runs there goes on, and it is asked again.")
-        elif site.elapsed(self._broken_at) > patience:
+        elif silence.since is not None and site.elapsed(silence.since) > patience:
             raise site.blocked(
                 "machine-unreachable",
-                f"{site.node.name} gave no answer for {patience:.0f} s: {error}",
-                "Bring the machine back, then `retry`: what runs there is not started twice.",
+                f"{site.node.name} has given no answer since {silence.since:%H:%M} UTC, for {patience:.0f} s: {error}",
+                "Bring the machine back, then `retry`: what runs there is attached to, and not started twice.",
             ) from error
         site.wait(site.waits.poll)
 
@@ -94,7 +100,7 @@ def follow(site: Site, link: Link, attempt: str) -> Outcome:
     while True:
         asked = site.now()
         poll = partial(site.machine.poll, attempt, offset, ceil(site.waits.poll))
-        answer = link.ask(poll, patience=site.waits.remote_step)
+        answer = link.ask(poll, patience=site.waits.reboot)
         offset += len(answer.chunk)
         kept = (kept + answer.chunk)[-KEPT:]
         if offset < answer.size and answer.chunk:
@@ -103,12 +109,10 @@ def follow(site: Site, link: Link, attempt: str) -> Outcome:
             return Outcome(answer.code, kept.decode("utf-8", errors="replace"))
         if answer.state is not AttemptState.RUNNING:
             raise lost(site, answer)
-        if not told and site.elapsed(since) > site.waits.remote_step:
+        if not told and site.elapsed(site.started_at) > site.waits.remote_step:  # as recorded, whoever drives
             told = True
-            site.tell(
-                f"The command on {site.node.name} has run for more than {site.waits.remote_step:.0f} s; it is not "
-                "killed: look at the machine."
-            )
+            limit = f"{site.waits.remote_step:.0f} s"
+            site.stick(f"Its command `lockkeeper-{attempt}` has not ended for more than {limit}; it is not killed.")
         site.wait(max(0.0, site.pause(since) - site.elapsed(asked)))  # where the machine itself did not wait
 
 

@@ -26,6 +26,7 @@ from cluster.settings import Settings, Waits
 from workers.attachments import Attachments
 from workers.node_script.attempts import PollAnswer, StartAnswer
 from workers.node_script.snapshots import SnapshotPart
+from workers.silence import Silence
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 API_LOOK = 0.25  # of waits.poll: the API is asked less often than a machine, a hundred nodes ask the same one
@@ -94,6 +95,10 @@ def _unsaid(_: tuple[str, ...]) -> None:
     """Where nobody keeps what a drain scaled up."""
 
 
+def _unmarked(_: str) -> None:
+    """Where nobody keeps that a command runs for longer than is usual."""
+
+
 def _unkept(_: ForceRequest, __: str) -> None:
     """Where nobody keeps what became of a deletion."""
 
@@ -131,6 +136,8 @@ class Site:
     record_surge: Callable[[tuple[str, ...]], None] = _unsaid  # records which of them there are now
     ends_as: Callable[[], str] = str  # what becomes of the run when all of it is done: completed or cancelled
     extension: Callable[[], int] = int  # seconds that people gave this drain by now, beside those of the plan
+    stick: Callable[[str], None] = _unmarked  # records, once, that its command runs for longer than is usual
+    silence: Silence = field(default_factory=Silence)  # since when its machine gives no answer
     unwanted: Callable[[], str] = str  # why people want this drain, which is held up, no more; "" where they do
 
     @property

@@ -21,7 +21,7 @@ from cluster.outbox import OutboxItem, OutboxKind
 from cluster.procedure import Verb, itinerary
 from cluster.store.ledger import key
 from lab.slack.lint import lint_blocks
-from policies.stops import stops_of, tell_held
+from policies.stops import stops_of, tell_held, tell_stuck
 from tests.bot_fixture import CHANNEL, NASTY, NOW, WORKERS, finding, operation, record, settings
 from tests.redis_fixture import redis_server, redis_url, store
 
@@ -215,6 +215,31 @@ def test_a_drain_of_a_control_plane_that_is_held_up_cannot_be_skipped(bench):
     (message, _), *_ = bench.delivery.posts
     assert set(buttons(message)) == {EXTEND, PAUSE, CANCEL}
     assert "`skip" not in message.text
+
+
+def test_a_command_that_hangs_is_a_post_that_mentions_says_what_ends_it_and_is_said_again(bench):
+    """Nobody but a person can tell whether it hangs: it is not killed, and neither tried anew nor skipped beside it."""
+    steps = itinerary(record().plan, record().plan.node("w-1"))
+    at = next(n for n, s in enumerate(steps) if s.verb is Verb.UPGRADE_NODE)
+    stuck = "Its command `lockkeeper-op-1-n3-s5-a1` has not ended for more than 3600 s; it is not killed."
+    bench.move(NodeRow("w-1", at, state=RowState.STARTED, started_at=NOW, stopped_at=NOW, stuck=stuck))
+    assert len(bench.look(1)) == 1
+    message, thread = bench.delivery.posts[0]
+    assert (thread, mentions(message)) == ("the-run", ["S0ONCALL"])
+    assert "is stuck while running kubeadm upgrade node" in message.text
+    assert "lockkeeper-op-1-n3-s5-a1" in message.text
+    assert "look at the machine" in message.text
+    assert set(buttons(message)) == {PAUSE, CANCEL}
+    assert list(tell_stuck(bench.store.operation(bench.run.id))) == [
+        f"w-1 is stuck since 2026-10-14 14:00 UTC. {stuck} Look at the machine."
+    ]
+    assert len(bench.look(31)) == 2
+    (reminder, _) = bench.delivery.posts[1]
+    assert mentions(reminder) == ["S0ONCALL"]
+    assert "its command has not ended" in reminder.text
+    bench.move(NodeRow("w-1", at + 1))
+    assert len(bench.look(62)) == 2
+    assert "does not wait here any more" in str(bench.delivery.edits)
 
 
 def test_a_record_that_cannot_be_read_silences_no_other_run(bench):

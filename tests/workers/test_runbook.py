@@ -287,14 +287,6 @@ def test_a_driver_that_stops_leaves_the_command_running() -> None:
     assert bench.w1.words == ["restart-kubelet"]
 
 
-def test_a_command_that_takes_very_long_is_told_and_not_killed() -> None:
-    """Stuck is a word for people; the command goes on."""
-    bench = Bench()
-    bench.w1.looks = 2000
-    perform(bench.site("w1", Verb.FETCH))
-    assert sum("more than 3600 s" in line for line in bench.told) == 1
-
-
 def test_a_machine_that_stays_away_blocks_the_step() -> None:
     """Waiting ends; a retry starts nothing twice."""
     bench = Bench()
