@@ -59,7 +59,8 @@ class Sources:
             if self._last(name) != last:
                 return ""
             time.sleep(_POLL)
-        return f"no worker answered within {self.patience:.0f} s: start one with `lockkeeper worker`"
+        why = f"no worker answered within {self.patience:.0f} s, as where none runs or all are at work"
+        return f"{why}: start one with `lockkeeper worker`"
 
     def _last(self, cluster: str) -> str:
         told = self.sights.store.sources(cluster)

@@ -73,7 +73,8 @@ class Wakeups:
         return frozenset(found)
 
     def anything_waits(self) -> bool:
-        return bool(self._waiting())
+        """Whether work waits that a driver gives way to: no run stands still for the news behind a report."""
+        return any(not job_id.startswith(f"{_short(JobName.OFFERS)}-") for job_id in self._waiting())
 
     def _waiting(self) -> list[str]:
         try:

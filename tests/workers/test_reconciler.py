@@ -61,3 +61,12 @@ def test_a_record_that_cannot_be_read_keeps_no_other_operation_asleep(
         reconcile(store, wakeups, NOW)
     assert taken(wakeups) == 1
     assert [r.message.partition(" is left out")[0] for r in caplog.records] == ["op-0"]
+
+
+def test_a_driver_gives_way_to_other_work_and_not_to_a_report(redis_url: str) -> None:
+    """What package sources offer can wait; who asked is told so, while machines in hand would stand still for it."""
+    wakeups = Wakeups.connect(redis_url)
+    wakeups.ask_for_offers("prod")
+    assert not wakeups.anything_waits()
+    wakeups.ask_for_survey("r-1")
+    assert wakeups.anything_waits()
