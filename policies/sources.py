@@ -16,6 +16,7 @@ from policies.distributions import KUBEADM, maker_of
 from policies.origins import origin_of
 
 _IN_VAIN = timedelta(minutes=5)  # until sources that did not tell are asked again: each ask sends a worker to machines
+_IN_VAIN_TELLS = timedelta(days=1)  # later nobody knows whether it would be so again
 _ALONE = Unread("machine", "it was asked for its package source alone")
 
 
@@ -33,6 +34,14 @@ class KnownOffers:
         if minor in self.anew:
             return self.asked_at
         return self.survey.read_at if self.survey else None
+
+
+def lasting(told: SourcesTold | None, now: datetime) -> SourcesTold | None:
+    """What was told, without what was asked in vain longer than a day ago: a short trouble would be told for ever."""
+    if told is None or now - told.read_at <= _IN_VAIN_TELLS:
+        return told
+    answers = tuple(replace(answer, reason="") for answer in told.answers if answer.minors)
+    return replace(told, answers=answers) if answers else None
 
 
 def known_offers(survey: Survey | None, told: SourcesTold | None) -> KnownOffers:

@@ -15,7 +15,7 @@ from cluster.versions import KubeVersion, Minor, ReportedVersion
 from policies.distributions import KUBEADM, maker_of
 from policies.hops import Offered, offered, offers_of
 from policies.releases import Release, read_file, release_of
-from policies.sources import KnownOffers, known_offers
+from policies.sources import KnownOffers, known_offers, lasting
 from policies.wording import count_of, some_of
 
 SOON = timedelta(days=60)  # a minor that ends earlier than this is said to end
@@ -84,7 +84,7 @@ def judge_support(
 
     What they offer outweighs the release facts, which only age.
     """
-    known = known_offers(survey, told)
+    known = known_offers(survey, lasting(told, now))
     today = now.date()
     released = [r for r in read_file().releases if r.ga <= today]
     alive = sorted((r for r in released if r.eol > today), key=lambda r: r.minor, reverse=True)

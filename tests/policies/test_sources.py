@@ -135,6 +135,28 @@ def test_a_source_that_was_asked_in_vain_leaves_what_it_told_last():
     assert "of 2026-11-23" in unread.reason
 
 
+@pytest.mark.parametrize(("days", "said_so"), [(0, True), (2, False)])
+@pytest.mark.parametrize("survey", [make_survey(), None])
+def test_what_was_asked_in_vain_is_said_for_a_day(survey, days, said_so):
+    """A cluster would stand with a warning among all of them until somebody happened to look at it alone."""
+    said = told(SourceAnswer("https://example.org", "cp1", (), "cp1: refused"), at=LATER - timedelta(days=days))
+    cluster = make_cluster()
+    seen = look_over(make_report(), survey, cluster, installation="lockkeeper", known={}, now=LATER, told=said)
+    assert bool(seen.unread) is said_so
+    assert ("asked in vain" in describe(make_report(), seen.support)) is (said_so and survey is None)
+    assert "no package source offers one" not in describe(make_report(), seen.support)
+
+
+def test_what_some_sources_told_stays_when_the_others_are_forgotten():
+    """With the day of the survey where one of them did not tell."""
+    survey = make_survey(facts={"w1": OLD})
+    answers = (SourceAnswer("https://example.org", "cp1", NEWER), SourceAnswer("m", "w1", (), "w1: refused"))
+    support = judge_support(make_report(), survey, LATER, told(*answers, at=NOW + timedelta(days=1)))
+    assert (support.running[0].offered_at, support.unasked) == (NOW, ())
+    alone = judge_support(make_report(), None, LATER, told(*answers, at=NOW + timedelta(days=1)))
+    assert (alone.running[0].offered, alone.unasked) == (v("v1.34.10"), ())
+
+
 def test_of_two_sources_the_one_that_did_not_tell_keeps_the_day():
     """What all of them offer is as old as the oldest answer."""
     survey = make_survey(facts={"w1": OLD})
