@@ -96,6 +96,7 @@ class ExecRecord:
     exit: int | None = None  # None: it still runs, or was killed
     started: bool = False  # this is the start of a transient unit, not a tool
     refused: bool = False  # a transient unit that systemd-run would not start
+    ended_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class ExecLog:
         return len(self.records) - 1
 
     def end(self, index: int, code: int) -> None:
-        self.records[index] = replace(self.records[index], exit=code)
+        self.records[index] = replace(self.records[index], exit=code, ended_at=datetime.now(UTC))
 
 
 class ToolError(Exception):

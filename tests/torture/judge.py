@@ -33,15 +33,13 @@ def judge_log(log: Sequence[ExecRecord], masters: Sequence[str]) -> Iterator[str
     for (machine, unit), count in Counter((r.machine, r.unit) for r in log if r.started).items():
         if count > 1:
             yield f"{unit} was started {count} times on {machine}"
-    applied, upgraded = False, set[str]()
+    upgrades = [r for r in log if r.argv[:3] in _UPGRADES and r.exit == 0 and r.ended_at]
     for record in log:
         words = record.argv[:3]
-        if words in _UPGRADES and record.exit == 0:
-            applied = applied or words == _APPLY
-            upgraded.add(record.machine)
-        if words == _NODE and not applied:
+        ended = [r for r in upgrades if r.ended_at and r.ended_at <= record.at]  # the log is in the order of the starts
+        if words == _NODE and not any(r.argv[:3] == _APPLY for r in ended):
             yield f"kubeadm upgrade node ran on {record.machine} before any apply had ended"
-        missing = [m for m in masters if m not in upgraded]
+        missing = [m for m in masters if m not in {r.machine for r in ended}]
         if words == _RESTART and missing and record.machine not in masters:
             yield f"the kubelet of {record.machine} was restarted before the control plane of {', '.join(missing)}"
 
