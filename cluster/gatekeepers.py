@@ -11,6 +11,7 @@ from cluster.errors import KubeDenied
 from cluster.inquiry import ONE_READ, Inquiry
 from cluster.kube import Kube
 from cluster.report import Unread
+from cluster.sieve import name_of
 
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _CONFIGURATIONS = {
@@ -34,7 +35,7 @@ def read_hooks(ask: Inquiry) -> tuple[Webhook, ...]:
     for kind, path in _CONFIGURATIONS.items():
         nothing: tuple[dict[str, Any], ...] = ()
         for raw in ask.attempt(f"each {kind}", partial(_all, ask.kube, path), nothing):
-            found += ask.attempt(f"the {kind} {_name(raw)}", partial(_of_one, kind, raw, system), ())
+            found += ask.attempt(f"the {kind} {name_of(raw)}", partial(_of_one, kind, raw, system), ())
     return tuple(found)
 
 
@@ -63,10 +64,6 @@ def _of_one(kind: str, raw: Mapping[str, Any], system: Mapping[str, str]) -> tup
 
 def _labels(kube: Kube) -> dict[str, str]:
     return dict(kube.get(f"/api/v1/namespaces/{SYSTEM}", timeout=ONE_READ)["metadata"].get("labels") or {})
-
-
-def _name(raw: Mapping[str, Any]) -> str:
-    return str((raw.get("metadata") or {}).get("name") or "without a name")
 
 
 def _ready(kube: Kube, service: str) -> Ready:

@@ -129,12 +129,13 @@ class Tally:
             return
         node, requests = sys.intern(str(raw["spec"].get("nodeName") or "")), read_requests(raw["spec"])
         kind = None if _stays(raw) else self._kind(raw, self._keep(requests))
+        if kind is None:
+            self._note_daemon_set(raw)
         if node:  # nothing of a pod is counted before all of it was understood
             used = self.used.setdefault(node, {})
             for resource, amount in requests:
                 used[resource] = used.get(resource, 0) + amount
         if kind is None:
-            self._note_daemon_set(raw)
             return
         count = self.counts.setdefault(kind, _Count())
         if not node:
@@ -165,7 +166,7 @@ class Tally:
     def _note_daemon_set(self, raw: Raw) -> None:
         name = daemon_set_of(raw)
         if name and "deletionTimestamp" not in raw["metadata"]:
-            self.daemon_sets.add((raw["metadata"]["namespace"], name))
+            self.daemon_sets.add((sys.intern(raw["metadata"]["namespace"]), sys.intern(name)))
 
     def _kind(self, raw: Raw, requests: Amounts) -> Kind:
         metadata = raw["metadata"]

@@ -9,6 +9,8 @@ import pytest
 from cluster.deprecation import Caller
 from cluster.errors import ClusterUnreadable
 from cluster.examine import examine
+from cluster.gatekeepers import read_hooks
+from cluster.inquiry import Inquiry
 from cluster.inventory import Cluster
 from cluster.kube import Kube
 from cluster.observe import observe
@@ -164,6 +166,20 @@ def test_an_object_that_is_not_as_it_should_be_costs_itself_alone(settings, put)
     assert [w.configuration for w in seen.webhooks] == ["guard"]
     assert [u.what for u in seen.unread] == ["the ValidatingWebhookConfiguration odd"]
     assert "was not understood" in seen.unread[0].reason
+
+
+def test_what_is_no_object_among_the_webhooks_costs_itself_alone():
+    """An answer is believed nowhere: what stands in the list may be anything."""
+    whole = {**BY_SERVICE, "webhooks": [{**BY_SERVICE["webhooks"][0], "failurePolicy": "Fail"}]}
+    found = {"validating": [None, whole], "mutating": ["a webhook"]}
+    kube = SimpleNamespace(
+        get=lambda *_, **__: {"metadata": {}},
+        items=lambda path, **_: iter(next(items for kind, items in found.items() if kind in path)),
+    )
+    ask = Inquiry(kube)
+    assert [w.configuration for w in read_hooks(ask)] == ["guard"]
+    kinds = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+    assert [u.what for u in ask.unread] == [f"the {kind} without a name" for kind in kinds]
 
 
 def test_a_page_comes_line_by_line_and_within_its_bounds(settings, servers):

@@ -166,6 +166,7 @@ BROKEN = [
     {**make_pod("a"), "spec": {"containers": None, "nodeName": "w1"}},
     make_pod("a", containers=requesting("much")),
     make_pod("a", tolerations="all of them"),
+    make_pod("a", owner="DaemonSet/agent", namespace=None),
     make_pod(
         "a", affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [7]}}}
     ),
