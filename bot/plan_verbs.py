@@ -166,7 +166,7 @@ def approve(  # noqa: PLR0917 - options of a command line, all by name
         "~/.ssh/id_ed25519"
     ),
     notes_read: Annotated[
-        bool, typer.Option("--notes-read", help="You have read the release notes of every hop; else it is asked.")
+        bool, typer.Option("--notes-read", help="You have read the release notes of every new minor; else it is asked.")
     ] = False,
     config: ConfigPath = None,
     output: Form = Output.TEXT,
