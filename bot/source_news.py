@@ -16,7 +16,7 @@ from bot.station import Station
 from bot.text import code, count, escape
 from cluster.errors import LockkeeperError, StoreUnavailable
 from policies.overview import Overview
-from policies.support import tell_newest
+from policies.support import call_newest, tell_newest
 
 _MOST = 32  # reports that wait for news at once: each is a thread that looks again and again
 _SILENT = 4  # sources of which the news say why they did not tell; the report says it of each
@@ -84,7 +84,8 @@ def _lines(before: Overview, now: Overview) -> Iterator[str]:
     for minor in (m for m in now.support.running if told and m.newest):
         was = reported.get(minor.minor)
         beside = "as the report says" if was == minor.newest else f"where the report says {was or 'nothing'}"
-        yield f"\u2022 the newest patch of {minor.minor} is {escape(tell_newest(minor, now.support))}, {beside}"
+        said = f"the {call_newest(minor)} of {minor.minor} is {escape(tell_newest(minor, now.support))}"
+        yield f"\u2022 {said}, {beside}"
     silent = now.support.unasked
     for unread in silent[:_SILENT]:
         yield f"\u2022 {escape(unread.what, 100)} could not be read: {escape(unread.reason, 300)}"

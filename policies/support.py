@@ -230,10 +230,7 @@ def _age(minor: MinorSupport, support: Support) -> str:
         said = f"{minor.minor} gets no more fixes since {_end(minor)}"
     else:
         said = f"{minor.minor} gets fixes until {_end(minor)}"
-    if minor.newest is None:
-        return said
-    newest = "newest patch on offer" if minor.lagging else "newest patch"
-    return f"{said}, its {newest} is {tell_newest(minor, support)}"
+    return f"{said}, its {call_newest(minor)} is {tell_newest(minor, support)}" if minor.newest else said
 
 
 def _end(minor: MinorSupport) -> str:
@@ -243,6 +240,11 @@ def _end(minor: MinorSupport) -> str:
     if minor.actual_end == minor.planned_end:
         return str(minor.actual_end)
     return f"{minor.actual_end} (planned for {minor.planned_end})"
+
+
+def call_newest(minor: MinorSupport) -> str:
+    """There may be a newer one where a source lags behind."""
+    return "newest patch on offer" if minor.lagging else "newest patch"
 
 
 def tell_newest(minor: MinorSupport, support: Support) -> str:

@@ -61,7 +61,7 @@ def test_the_report_comes_at_once_and_what_the_sources_offer_after_it(desk: Desk
     desk.slack.wait_for(lambda _: (JobName.OFFERS, "prod") in Wakeups.connect(desk.redis_url).queued())
     answer(desk)
     said = desk.told(ADA, "asked for the report")
-    assert "the newest patch of v1.34 is v1.34.10 (offered on " in said
+    assert "the newest patch on offer of v1.34 is v1.34.10 (offered on " in said
     assert "where the report says" in said
     desk.slack.say(GRACE, CHANNEL, "/k8s versions prod")
     assert "v1.34.10 (offered on " in desk.told(GRACE, "Versions in prod")
