@@ -198,6 +198,29 @@ def test_a_driver_that_takes_over_finds_the_skip_on_record(small: Yard, store: S
     assert len({line[3] for line in drains}) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_driver_that_is_killed_after_it_gave_the_node_back_leaves_no_doubt(small: Yard, store: Store) -> None:
+    """Nothing of that is on record but the wish: the next one gives up once more, and says it once."""
+
+    def killed(site: Site) -> None:
+        site.hold((HOLD,))
+        while not site.unwanted():
+            site.wait(0.02)
+        small.give_back(site)
+        raise SystemExit  # the thread ends here, as at a kill: no handler of ours sees it
+
+    small.script("w-1", Verb.DRAIN, killed, waits_for_a_budget)
+    approve(store, small.record, OP)
+    driving = Driving(small, store, OP)
+    wait_until_held(store)
+    store.skip(OP, small.record.plan, "w-1", "ada", event(Happened.SKIP_ASKED, operation_id=OP))
+    driving.join()
+    assert store.operation(OP).row("w-1").state is RowState.SKIPPED
+    assert not any(n.cordoned for n in small.report.nodes)
+    told = [e.kind for _, e in store.events(OP) if e.node == "w-1"]
+    assert [told.count(k) for k in (Happened.STEP_FAILED, Happened.NODE_UNCORDONED, Happened.NODE_SKIPPED)] == [1, 1, 1]
+
+
 def test_a_cancel_does_not_wait_for_a_drain_that_is_held_up(small: Yard, store: Store) -> None:
     """The node is given back at once, and nobody is asked about it: not even for a moment it waits for a person."""
     small.script("w-1", Verb.DRAIN, waits_for_a_budget)
