@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,18 @@ def test_looking_at_offers_touches_no_source_of_the_machine(bench: Bench):
     asked = [line for line in bench.log if line.startswith("apt")]
     assert asked
     assert all("Dir::Etc::SourceParts=/dev/null" in line for line in asked)
+
+
+def test_a_list_that_was_left_behind_goes_with_the_next_look(bench: Bench):
+    """A look whose caller is gone ends where it wanted to answer; one that may still be in use stays."""
+    folder = bench.root / "var/lib/lockkeeper/tmp"
+    bench.answer("offers", "v1.35")
+    for name, days in (("old", 3), ("young", 0)):
+        (folder / name / "lists").mkdir(parents=True)
+        moment = time.time() - days * 86_400
+        os.utime(folder / name, (moment, moment))
+    assert bench.answer("offers", "v1.35").endswith("end offers")
+    assert [path.name for path in folder.iterdir()] == ["young"]
 
 
 def test_fetching_asks_for_exact_versions_of_what_is_installed(bench: Bench):

@@ -120,6 +120,8 @@ kind_of_key() { # FILE: the ending that apt wants for it, and nothing for what i
 }
 throw_away_folder() {
     prepare_state
+    # Who was killed, or whose caller went away before the answer, has left one.
+    find "$STATE/tmp" -mindepth 1 -maxdepth 1 -mtime +1 -exec rm -rf -- {} + 2>/dev/null
     mktemp -d "$STATE/tmp/XXXXXXXX" || refuse 71 "$STATE/tmp cannot be written: check the disk."
 }
 # Why an update did not give the list: expired-key, unsigned, absent, unreachable, or nothing when it did.
