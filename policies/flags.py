@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster.findings import Finding, Findings, Severity
-from cluster.plan import PlanNode, Role, UpgradePlan
+from cluster.plan import PlanKind, PlanNode, Role, UpgradePlan
 from cluster.procedure import kubelet_moves
 from cluster.survey import Survey
 from cluster.versions import KubeVersion
@@ -23,15 +23,18 @@ def _of_node(plan: UpgradePlan, node: PlanNode, survey: Survey) -> Iterator[Find
         return
     for position, hop in enumerate(plan.hops):
         runs = hop.whole if node.role is not Role.WORKER else kubelet_moves(plan, node, position)
-        if runs and _needs_flags(hop.target):
+        kubeadm = hop.kubeadm.version  # of a revert the one that is installed, and not always the target's
+        if runs and _needs_flags(kubeadm):
             sentence = (
-                f"kubeadm {hop.target} fails where /var/lib/kubelet/kubeadm-flags.env has no flag, as on {node.name}: "
-                "its last phases would be missing."
+                f"kubeadm {kubeadm} fails where /var/lib/kubelet/kubeadm-flags.env has no flag, as on {node.name}: its "
+                "last phases would be missing."
             )
-            remedy = f"Plan to a later patch of {hop.target.minor}, which takes such a file."
+            remedy = 'Give that file one that changes nothing: KUBELET_KUBEADM_ARGS="--v=0"'
+            if plan.kind is PlanKind.UPGRADE:
+                remedy = f"Plan to a later patch of {kubeadm.minor}, which takes such a file, or give it a flag: --v=0"
             yield Finding("kubeadm-needs-flags", Severity.BLOCKER, node.name, sentence, remedy)
 
 
-def _needs_flags(target: KubeVersion) -> bool:
-    release = release_of(target.minor)
-    return release is not None and target in release.needs_flags
+def _needs_flags(kubeadm: KubeVersion) -> bool:
+    release = release_of(kubeadm.minor)
+    return release is not None and kubeadm in release.needs_flags

@@ -16,6 +16,7 @@ from cluster.versions import KubeVersion, PackageVersion
 from policies.basis import identity_of
 from policies.consents import acceptances
 from policies.drift import edited_nodes
+from policies.flags import check_flags
 from policies.pools import CONTROL_PLANE, by_name
 from policies.preflight import check_preflight
 
@@ -35,18 +36,20 @@ def plan_revert(
     )
     nodes = (replace(nodes[0], role=Role.FIRST_CONTROL_PLANE), *nodes[1:])
     hop, found = _installed_hop(declared, nodes, survey)
+    options = replace(options, reboot=Reboot.NEVER, pod_rules=(), databases=(), surge=False)  # it drains nobody
+    pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
+    plan = UpgradePlan(PlanKind.REVERT, identity_of(report), (hop,), pools, options)
     preflight = check_preflight(seen, cluster, target=declared, accepted=accepted)
     findings = worst_first(
         (
             *beside_revert(preflight, report, nodes),
             *(_as_note(f) for f in preflight if f.code.startswith("hand-edited-")),
             *found,
+            *check_flags(plan, survey),
             _images(declared),
         )
     )
-    pools = (PlanPool(CONTROL_PLANE, 1, nodes),)
-    options = replace(options, reboot=Reboot.NEVER, pod_rules=(), databases=(), surge=False)  # it drains nobody
-    return UpgradePlan(PlanKind.REVERT, identity_of(report), (hop,), pools, options, acceptances(findings)), findings
+    return replace(plan, accepted=acceptances(findings)), findings
 
 
 def beside_revert(found: Findings, report: ClusterReport, nodes: tuple[PlanNode, ...]) -> Findings:
