@@ -18,7 +18,8 @@ from policies.pod_rules import tell_rules
 
 REJECT_VIEW = "plan_reject_reason"
 REASON_BLOCK, REASON_FIELD = "reason", "text"
-_MOST_LEFT_OUT = 100
+_MOST_LEFT_OUT = (100, 50, 20)  # workers that are named, the first number whose names have room
+_ROOM_LEFT_OUT = 2500
 _MOST_CHUNKS = 60  # a modal holds 100 blocks
 
 
@@ -34,7 +35,7 @@ def details_view(record: PlanRecord) -> Block:
         f"delete unmanaged pods: {_yes(yes=options.delete_unmanaged)}\n"
         f"without etcd snapshot: {_yes(yes=options.without_snapshot)}\n"
         f"{''.join(f'pool {clean(p.name)}: {at_once(p)}' + chr(10) for p in plan.pools if p.nodes)}"
-        f"left out: {clean(left_out_words(record, _MOST_LEFT_OUT) or 'nobody', 2500)}\n"
+        f"left out: {clean(_left_out(record), _ROOM_LEFT_OUT)}\n"
         f"workers move: {options.workers}\n"
         f"reboot: {options.reboot}\n"
         f"second replica for single ones: {_yes(yes=options.surge)}\n"
@@ -77,6 +78,12 @@ def _chunks(text: str) -> Iterator[Block]:
         part = f"{part}\n{row}" if part else row
     if part:
         yield preformatted(part)
+
+
+def _left_out(record: PlanRecord) -> str:
+    """With how many more there are: names that are only cut off would hide that."""
+    words = (left_out_words(record, most) for most in _MOST_LEFT_OUT)
+    return next((some for some in words if len(some) <= _ROOM_LEFT_OUT), "") or "nobody"
 
 
 def _hop_row(hop: Hop) -> tuple[str, ...]:

@@ -358,3 +358,14 @@ def test_the_end_counts_only_those_that_were_left_behind():
     event = nasty_event(Happened.OPERATION_COMPLETED, "done")
     said = render_result(event, made, operation(OperationState.COMPLETED)).text
     assert "Completed: prod runs v1.35.4, but for 1 machine." in said
+
+
+def test_the_full_plan_counts_the_workers_left_out_that_it_has_no_room_for():
+    """Whoever approves sees that there are more of them, however long their names."""
+    whole = plan()
+    names = [f"{'w' * 240}-{n}" for n in range(300)]
+    pool = replace(whole.pools[1], left_out=tuple(PlanNode(n, n, Role.WORKER) for n in names))
+    made = record(plan=replace(whole, pools=(whole.pools[0], pool)))
+    view = details_view(made)
+    assert "and 280 more" in str(view)
+    assert lint_blocks(view["blocks"], "modal") == ()
