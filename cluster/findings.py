@@ -38,7 +38,7 @@ def blockers(findings: Iterable[Finding]) -> Findings:
 def demand_clear(findings: Iterable[Finding]) -> None:
     """Raises Refused, in the words of the first blocker, where there is one."""
     if stops := blockers(findings):
-        raise Refused(f"{stops[0].sentence} {stops[0].remedy}", stops)
+        raise Refused(f"{stops[0].sentence} {stops[0].remedy}".strip(), stops)
 
 
 def worst_first(findings: Iterable[Finding]) -> Findings:

@@ -41,7 +41,7 @@ def _interrupted(node: Node, facts: MachineFacts) -> Iterator[Finding]:
         yield _stop("dpkg-interrupted", node, sentence, remedy)
     else:
         remedy = (
-            "The run finishes that first when this machine's turn has come; to have it done before, run there: "
+            "An upgrade finishes that first when this machine's turn has come; to have it done now, run there: "
             "sudo dpkg --configure -a"
         )
         yield _warn("dpkg-interrupted", node, sentence, remedy)

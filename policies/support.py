@@ -266,7 +266,7 @@ def _why_unknown(support: Support) -> str:
 
 def _moment(minor: MinorSupport, support: Support) -> str:
     """The day of a survey; to the minute where the package sources were asked for the report."""
-    at = minor.offered_at
+    at = minor.offered_at or (None if support.surveyed_on else support.asked_at)
     if at is None:
         return str(support.surveyed_on)
     return f"{at:%Y-%m-%d at %H:%M} UTC" if at == support.asked_at else f"{at:%Y-%m-%d}"

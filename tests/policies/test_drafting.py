@@ -260,7 +260,7 @@ def test_what_dpkg_can_finish_is_finished_by_the_run_and_what_it_lost_is_for_a_p
     survey = facts_of("w1", dpkg_problem=problem, packages=(Package("kubelet", "1.34.7-1.1", package),))
     (found,) = (f for f in draft(survey=survey).findings if f.code == "dpkg-interrupted")
     assert found.severity is severity
-    assert ("The run finishes that first" in found.remedy) is (severity is Severity.WARNING)
+    assert ("An upgrade finishes that first" in found.remedy) is (severity is Severity.WARNING)
     assert "sudo dpkg --configure -a" in found.remedy
 
 

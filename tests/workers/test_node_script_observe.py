@@ -138,6 +138,11 @@ def test_what_dpkg_misses_of_a_package_for_ever_is_no_interrupted_work(bench: Be
     (bench.home / "audit").write_text(_NO_SUMS + _HALF)
     assert _facts(bench).dpkg_problem.startswith("The following packages are only half configured")
     assert "kubelet For any architecture" in _facts(bench).dpkg_problem
+    many = "".join(f" package{n}            One of many\n" for n in range(40))
+    (bench.home / "audit").write_text(
+        _HALF.rstrip() + f"\n{many}\nThe following packages are only half installed:\n x\n"
+    )
+    assert "half installed" in _facts(bench).dpkg_problem, "what comes last decides whether the run may go on"
 
 
 def test_the_administrators_kubeconfig_makes_no_control_plane(bench: Bench):
@@ -306,7 +311,7 @@ def test_locks_that_nobody_could_look_at_are_unread_and_not_free(bench: Bench):
     facts = _facts(bench)
     assert facts.package_locks is None
     assert "package-locks" in {u.what for u in facts.unread}
-    older = bench.answer("observe").replace("tells 3", "tells 2")
+    older = bench.answer("observe").replace("tells 4", "tells 2")
     assert any("locks of its packages" in u.what and "older" in u.reason for u in parse_facts(older).unread)
 
 

@@ -31,6 +31,7 @@ from workers.node_script.readings import OUTSIDE, Readings, read_certificates, r
 _NEWS = (
     (2, "certificates, package origins, its container runtime and, on a control plane, etcd and drift"),
     (3, "who holds the locks of its packages, and an etcd that runs elsewhere"),
+    (4, "what its UpgradeConfiguration lets kubeadm leave out, and a dpkg that the run could finish"),
 )
 _OLDER = "its node script is older than this release: install the output of `lockkeeper node-script` there"
 

@@ -48,6 +48,7 @@ NL='
 flat() { printf '%.400s\n' "$*"; }     # WORDS, as they are split: on one line
 long() { printf '%.65536s\n' "$*"; }
 one_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | cut -c1-400; }
+long_line() { tr -s '\n\t\r ' ' ' | sed 's/^ //; s/ $//' | cut -c1-4000; }
 LOOK=4   # seconds for any one tool that only looks: thousands of machines are asked, and some of them are ill
 within_look() { timeout -k 1 "$LOOK" "$@"; } # COMMAND…: it is ended where it hangs
 why() { # OUTPUT EXIT-CODE: the line that says best why a tool failed

@@ -1,6 +1,6 @@
 # ---- reading: one fact a line; what cannot be read is said, never left out
 
-TELLS=3   # which facts: a reader that knows of more says what this script leaves out
+TELLS=4   # which facts: a reader that knows of more says what this script leaves out
 COMPONENTS='etcd kube-apiserver kube-controller-manager kube-scheduler'
 PACKAGES='kubeadm kubelet kubectl'
 
@@ -120,7 +120,7 @@ observe_packages() {
     fi
     if holds=$(within_look apt-mark showhold 2>&1); then [ -z "$holds" ] || say "$holds" | sed 's/^/hold /'; else unreadable holds "$(why "$holds" "$?")"; fi
     if ! audit=$(dpkg_problem); then unreadable dpkg "$audit"
-    elif [ -z "$audit" ]; then say dpkg clean; else say "dpkg interrupted $(say "$audit" | one_line)"; fi
+    elif [ -z "$audit" ]; then say dpkg clean; else say "dpkg interrupted $(say "$audit" | long_line)"; fi
     kube_sources | sed -e 's#://[^/@ ]*@#://#' -e 's/^/source /'   # a login in the address is nobody's business
     if [ -d "$ROOT/etc/apt/preferences.d" ]; then
         grep -rlE '^Package:.*(kube|cri-tools)' "$ROOT/etc/apt/preferences.d" "$ROOT/etc/apt/preferences" 2>/dev/null | sed "s#^$ROOT#pin #"
