@@ -18,7 +18,7 @@ from cluster.errors import LockkeeperError, StoreUnavailable
 from policies.overview import Overview
 from policies.support import call_newest, tell_newest
 
-_MOST = 32  # reports that wait for news at once: each is a thread that looks again and again
+_MOST = 8  # reports that wait for news at once: each is a thread, and keeps what may be 5,000 nodes until then
 _SILENT = 4  # sources of which the news say why they did not tell; the report says it of each
 _LOG = logging.getLogger(__name__)
 
