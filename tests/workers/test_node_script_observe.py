@@ -220,6 +220,15 @@ def test_a_cut_answer_is_never_taken_for_a_whole_one(bench: Bench):
         parse_offers("offer v1.35 kubeadm 1.35.4-1.1\n", (Minor(1, 35),))
 
 
+@pytest.mark.parametrize("line", ["runtime containerd", "time 99999999999999999999", "fence ?", "package kubeadm"])
+def test_a_garbled_line_costs_one_machine_and_not_the_survey_of_all(bench: Bench, line: str):
+    """It is said of that machine."""
+    name, _, _ = line.partition(" ")
+    kept = "".join(f"{told}\n" for told in bench.answer("observe").splitlines() if not told.startswith(f"{name} "))
+    with pytest.raises(UnreadableAnswer, match="cannot be read"):
+        parse_facts(f"{line}\n{kept}")
+
+
 def test_a_warning_of_sudo_is_no_fact(bench: Bench):
     """sudo speaks on the same stream before the script does."""
     text = "sudo: unable to resolve host cp1: Name or service not known\n" + bench.answer("observe")

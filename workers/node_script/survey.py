@@ -43,7 +43,7 @@ def parse_facts(text: str) -> MachineFacts:
         raise UnreadableAnswer("The machine's answer to `observe` is cut: run the survey again.")
     try:
         return _facts(lines)
-    except (ValueError, IndexError, InvalidVersion) as error:
+    except (ValueError, TypeError, OverflowError, IndexError, InvalidVersion) as error:
         raise UnreadableAnswer(
             f"The machine's answer to `observe` cannot be read ({error}): install this release's node script."
         ) from error
