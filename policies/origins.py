@@ -25,7 +25,8 @@ class Kind(StrEnum):
     COMMUNITY = "community"
     FROZEN = "frozen"
     MIRROR = "mirror"
-    OTHER = "other"  # a distribution's own, or anybody's
+    DISTRIBUTION = "distribution"
+    OTHER = "other"  # anybody's
     UNKNOWN = "unknown"
 
 
@@ -84,7 +85,10 @@ def origins_of(survey: Survey) -> tuple[MachineOrigin, ...]:
 
 
 def _kind_of(url: str, otherwise: Kind) -> Kind:
-    return _kinds().get(urlsplit(url).hostname or "", otherwise)
+    """By its host or a domain that this is in: distributions have a host for each country."""
+    parts = (urlsplit(url).hostname or "").split(".")
+    domains = (".".join(parts[first:]) for first in range(len(parts)))
+    return next((_kinds()[domain] for domain in domains if domain in _kinds()), otherwise)
 
 
 def check_origins(node: Node, facts: MachineFacts) -> Iterator[Finding]:
@@ -153,10 +157,9 @@ def _installed(node: Node, facts: MachineFacts) -> Iterator[Finding]:
         remedy = f"Look there with: apt-cache policy {' '.join(nowhere)}; lists that were never fetched do that too."
         yield Finding("package-origin-unknown", Severity.NOTE, node.name, sentence, remedy)
     origin = origin_of(facts)
-    if origin.kind is Kind.OTHER:
-        sentence = (
-            f"The Kubernetes packages of {node.name} come from {origin.place}, which has not one repository a minor."
-        )
+    if origin.kind in {Kind.DISTRIBUTION, Kind.OTHER}:
+        whose = "of the distribution" if origin.kind is Kind.DISTRIBUTION else "which has not one repository a minor"
+        sentence = f"The Kubernetes packages of {node.name} come from {origin.place}, {whose}."
         remedy = (
             "The upgrade takes them from the community's repository, or from the one that the machine's settings name."
         )

@@ -49,6 +49,18 @@ def weighed(findings):
         ({"sources": (source(MIRROR),), "origins": installed(f"{MIRROR}/v1.34/deb")}, Origin(Kind.MIRROR, MIRROR)),
         ({"origins": None}, Origin(Kind.COMMUNITY, COMMUNITY)),
         ({"origins": installed("http://archive.example/ubuntu")}, Origin(Kind.OTHER, "http://archive.example/ubuntu")),
+        (
+            {"origins": installed("http://deb.debian.org/debian")},
+            Origin(Kind.DISTRIBUTION, "http://deb.debian.org/debian"),
+        ),
+        (
+            {"origins": installed("http://de.archive.ubuntu.com/ubuntu")},
+            Origin(Kind.DISTRIBUTION, "http://de.archive.ubuntu.com/ubuntu"),
+        ),
+        (
+            {"origins": installed("http://debian.org.example/debian")},
+            Origin(Kind.OTHER, "http://debian.org.example/debian"),
+        ),
         ({"origins": installed(OLD.url), "sources": ()}, Origin(Kind.FROZEN, OLD.url)),
         ({"origins": None, "sources": (), "old_sources": (OLD,)}, Origin(Kind.FROZEN, OLD.url)),
         ({"origins": None, "sources": ()}, Origin(Kind.UNKNOWN)),
