@@ -74,8 +74,8 @@ def _upgrade_tools(node: Node, facts: MachineFacts, *, snapshot: bool) -> Iterat
         sentence = (
             f"{node.name} has no etcdctl, neither in its etcd container nor on the host: no snapshot is possible."
         )
-        # the image of etcd has one since long, but only crictl gets at it
-        what = "etcdctl" if "crictl" in facts.tools else "crictl (the package cri-tools) or etcdctl"
+        # the image of etcd has one since long, but only these get at it
+        what = "etcdctl" if {"crictl", "ctr"} & set(facts.tools) else "crictl (the package cri-tools) or etcdctl"
         remedy = f"Install {what} there, or ask for the plan with `accept no-etcdctl` to go on without a snapshot."
         yield _stop("no-etcdctl", node, sentence, remedy)
     yield from check_patches(node, facts)

@@ -234,13 +234,16 @@ def test_an_etcdctl_on_the_other_control_planes_is_not_asked_for():
     assert "no-etcdctl" not in codes(draft(survey=facts_of("cp2", etcdctl=EtcdTool.NONE)).findings)
 
 
-@pytest.mark.parametrize(("tools", "wanted"), [(("containerd", "crictl"), "etcdctl"), (("containerd",), "cri-tools")])
+@pytest.mark.parametrize(
+    ("tools", "wanted"),
+    [(("containerd", "crictl"), "etcdctl"), (("containerd", "ctr"), "etcdctl"), (("containerd",), "cri-tools")],
+)
 def test_what_to_install_for_a_snapshot_depends_on_what_is_there(tools, wanted):
     """etcd's image has an etcdctl; where only crictl is missing, that is the way to it."""
     survey = facts_of("cp1", etcdctl=EtcdTool.NONE, tools=tools)
     (found,) = (f for f in draft(survey=survey).findings if f.code == "no-etcdctl")
     assert wanted in found.remedy
-    assert ("cri-tools" in found.remedy) is ("crictl" not in tools)
+    assert ("cri-tools" in found.remedy) is (not {"crictl", "ctr"} & set(tools))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -267,6 +268,33 @@ case "$*" in *"snapshot save"*) for last; do :; done; echo inside >"{bench.root}
     asked = [line for line in bench.log if line.startswith("crictl")]
     assert all(line.startswith("crictl -r unix:///run/containerd/containerd.sock ") for line in asked)
     assert "--label io.kubernetes.pod.namespace=kube-system" in asked[0]
+
+
+def test_containerds_own_tool_gets_at_etcdctl_where_crictl_is_missing(bench: Bench):
+    """The runtime lists containers that have ended as well, and only the running one has an etcd to ask."""
+    (bench.home / "tools/crictl").unlink()
+    bench.tool(
+        "ctr",
+        f"""shift 4; case "$1 $2" in
+"tasks list") printf 'TASK PID STATUS\\ngone 0 STOPPED\\nabc 812 RUNNING\\nabcd 9 RUNNING\\n' ;;
+"containers list") printf 'gone\\nabc\\n' ;;
+"tasks exec") shift 5; case "$*" in
+    "etcdctl version") echo etcdctl version: 3.6.4 ;;
+    *"snapshot save"*) for last; do :; done; echo inside >"{bench.root}$last" ;;
+    *"endpoint status"*) cat "$R/etcd/status.stdout" ;;
+    *"member list"*) cat "$R/etcd/members.stdout" ;;
+    esac ;; esac""",
+    )
+    answer = bench.answer("observe")
+    assert ("etcdctl container" in answer, "etcd-members " in answer) == (True, True)
+    assert bench.finish("op-1", "snapshot-etcd").code == 0
+    assert (bench.root / "var/lib/lockkeeper/snapshots/etcd-op-1.db").read_text() == "inside\n"
+    asked = [line for line in bench.log if line.startswith("ctr ")]
+    assert all(line.startswith("ctr -a /run/containerd/containerd.sock -n k8s.io ") for line in asked)
+    execs = [line for line in asked if " tasks exec " in line]
+    assert execs
+    assert all(re.search(r" --exec-id lockkeeper-\d+ abc etcd(ctl|utl) ", line) for line in execs)
+    assert not [line for line in bench.log if line.startswith("etcdctl")]
 
 
 def test_a_snapshot_that_cannot_be_verified_is_a_failure(bench: Bench):

@@ -16,7 +16,7 @@ observe_etcd() { # WHERE-ETCDCTL-IS
     [ -e "$MANIFESTS/etcd.yaml" ] || return 0
     say "etcd-quota $(etcd_flag quota-backend-bytes 0)"
     case $1 in
-        container) ask_etcd '' crictl -r "$(cri_socket)" exec "$container" ;;
+        container) in_container "$container" ask_etcd '' ;;
         host) ask_etcd "$ROOT" env ETCDCTL_API=3 ;;   # before 3.4 it spoke the old one
         *) read_etcd_metrics ;;
     esac

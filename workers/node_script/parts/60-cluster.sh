@@ -162,12 +162,32 @@ pull_one() { # IMAGE
 }
 
 etcd_container() { # that of the static pod, and not an etcd of somebody's application
-    command -v crictl >/dev/null 2>&1 || return 1
-    container=$(within_look crictl -r "$(cri_socket)" ps --name '^etcd$' --label io.kubernetes.pod.namespace=kube-system \
-        --state Running -q 2>/dev/null | head -n 1)
+    socket=$(cri_socket)
+    if command -v crictl >/dev/null 2>&1; then
+        container=$(within_look crictl -r "$socket" ps --name '^etcd$' --label io.kubernetes.pod.namespace=kube-system \
+            --state Running -q 2>/dev/null | head -n 1)
+    else container=$(etcd_of_containerd); fi
     [ -n "$container" ] && say "$container"
 }
-etcdctl_is_in() { within_look crictl -r "$(cri_socket)" exec "$1" etcdctl version >/dev/null 2>&1; } # CONTAINER
+etcd_of_containerd() { # no package of Kubernetes brings crictl any more, and ctr comes with containerd
+    command -v ctr >/dev/null 2>&1 || return 1
+    case $socket in *containerd*) ;; *) return 1 ;; esac
+    runs=$(within_look ctr -a "${socket#unix://}" -n k8s.io tasks list 2>/dev/null | awk '$3 == "RUNNING" { print $1 }')
+    within_look ctr -a "${socket#unix://}" -n k8s.io containers list -q \
+        'labels."io.kubernetes.container.name"==etcd,labels."io.kubernetes.pod.namespace"==kube-system' 2>/dev/null |
+        grep -Fx -e "$runs" | head -n 1
+}
+in_container() { # CONTAINER WORDS…: followed by what runs a command in that container
+    container=$1
+    shift
+    if command -v crictl >/dev/null 2>&1; then "$@" crictl -r "$(cri_socket)" exec "$container"
+    else
+        socket=$(cri_socket)
+        "$@" ctr -a "${socket#unix://}" -n k8s.io tasks exec --exec-id "lockkeeper-$$" "$container"
+    fi
+}
+has_etcdctl() { within_look "$@" etcdctl version >/dev/null 2>&1; } # RUNNER…
+etcdctl_is_in() { in_container "$1" has_etcdctl; } # CONTAINER
 snapshot_etcd() {
     [ -e "$MANIFESTS/etcd.yaml" ] || refuse 69 "This machine runs no etcd of kubeadm: take the snapshot where etcd runs."
     kept=$ROOT$SNAPSHOT_DIR/etcd-$ATTEMPT.db
@@ -182,7 +202,7 @@ snapshot_etcd() {
     need_room $((size * 3 / 2)) "$ROOT$data" "The snapshot, written beside etcd's data first,"
     need_room "$size" "$ROOT$SNAPSHOT_DIR" "The snapshot"
     if container=$(etcd_container) && etcdctl_is_in "$container"; then
-        snapshot_by "$data/lockkeeper-$ATTEMPT.db" '' timeout -k 1 1800 crictl -r "$(cri_socket)" exec "$container"
+        in_container "$container" snapshot_by "$data/lockkeeper-$ATTEMPT.db" '' timeout -k 1 1800
     elif command -v etcdctl >/dev/null 2>&1; then
         snapshot_by "$ROOT$data/lockkeeper-$ATTEMPT.db" "$ROOT" timeout -k 1 1800 env ETCDCTL_API=3   # before 3.4 it spoke the old one
     else
