@@ -148,7 +148,7 @@ write_configuration() { # VERSION FOLDER
 }
 usual_repository() { # of the settings, else where this machine's own images are from
     found=${IMAGE_REPOSITORY:-$(image_of kube-apiserver | sed -n 's#/kube-apiserver[:@].*##p')}
-    [ -n "$found" ] || found=$(within_look crictl -r "$socket" -i "$socket" images 2>/dev/null | sed -n 's#^\([^ ]*\)/kube-proxy .*#\1#p' | head -n 1)
+    [ -n "$found" ] || found=$(images_here | sed -n 's#^\(.*\)/kube-proxy:.*#\1#p' | head -n 1)
     say "$found"
 }
 pull_one() { # IMAGE
