@@ -50,12 +50,12 @@ def weighed(findings):
         ({"origins": None}, Origin(Kind.COMMUNITY, COMMUNITY)),
         ({"origins": installed("http://archive.example/ubuntu")}, Origin(Kind.OTHER, "http://archive.example/ubuntu")),
         (
-            {"origins": installed("http://deb.debian.org/debian")},
-            Origin(Kind.DISTRIBUTION, "http://deb.debian.org/debian"),
+            {"origins": installed("http://ftp.one.debian.org/debian")},
+            Origin(Kind.DISTRIBUTION, "http://ftp.one.debian.org/debian"),
         ),
         (
-            {"origins": installed("http://de.archive.ubuntu.com/ubuntu")},
-            Origin(Kind.DISTRIBUTION, "http://de.archive.ubuntu.com/ubuntu"),
+            {"origins": installed("http://one.archive.ubuntu.com/ubuntu")},
+            Origin(Kind.DISTRIBUTION, "http://one.archive.ubuntu.com/ubuntu"),
         ),
         (
             {"origins": installed("http://debian.org.example/debian")},
